@@ -1,0 +1,151 @@
+"""What an engine is to the rest of the program: recordings in, decoded windows out.
+
+An engine owns the model, its device and one thread. Everything here may be called from any thread;
+the work happens in the engine's own, and callers wait on futures. The features of a window
+live exactly as long as its `Window` object, so that every temperature, language detection and
+word alignment share them.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from app.transcript import Task
+from app.waveform import Samples
+
+FRAMES_PER_SECOND = 100
+"""Log-mel frames per second."""
+WINDOW_FRAMES = 3_000
+"""Frames in the 30 s window that the model sees at once."""
+FRAMES_PER_TOKEN = 2
+"""Log-mel frames per step of Whisper's timestamp tokens (0.02 s)."""
+
+
+class Tokenizer(Protocol):
+    """The text side of the model for one language and task."""
+
+    @property
+    def eot(self) -> int:
+        """The end-of-text token; smaller ids are text."""
+
+    @property
+    def timestamp_begin(self) -> int:
+        """The token of 0.00 s; ids from here on are times in steps of 0.02 s."""
+
+    def encode(self, text: str) -> list[int]:
+        """Text as tokens, without any special token."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Tokens as text, timestamps left out; bytes that are no UTF-8 become U+FFFD."""
+
+
+class Recording(Protocol):
+    """The log-mel features of one request's audio. Close it to drop whatever still runs for it."""
+
+    @property
+    def frames(self) -> int:
+        """Log-mel frames of the audio itself, padding not counted."""
+
+    @property
+    def closed(self) -> bool:
+        """True once nobody waits for its windows any more."""
+
+    def close(self) -> None:
+        """Drop its windows at the end of the current decode step (reference engine: window)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Up to 30 s of a recording: `frames` log-mel frames from `seek`, padded with 0.0 to 3000.
+
+    Frames past the recording's end are those of its silent padding. Compared by identity: the
+    engine keeps the encoded features for as long as this object lives.
+    """
+
+    recording: Recording
+    seek: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How one window is decoded at one temperature. The names are openai-whisper's."""
+
+    task: Task = "transcribe"
+    language: str | None = None
+    temperature: float = 0.0
+    beam_size: int | None = None
+    best_of: int | None = None
+    patience: float | None = None
+    length_penalty: float | None = None
+    prompt: tuple[int, ...] = ()
+    suppress_tokens: tuple[int, ...] = (-1,)
+    suppress_blank: bool = True
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """What the model heard in a window: text tokens and timestamps, without prompt and end token."""
+
+    tokens: tuple[int, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+    temperature: float
+
+
+@dataclass(frozen=True)
+class WordTiming:
+    """A word (or a piece of punctuation) and its place, in seconds from the window's start."""
+
+    text: str
+    tokens: tuple[int, ...]
+    start_seconds: float
+    end_seconds: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a loaded checkpoint is and can do."""
+
+    name: str
+    languages: tuple[str, ...] = field(repr=False)
+    """Codes it knows; ("en",) alone for an English-only checkpoint."""
+    multilingual: bool
+    text_context: int
+    """Tokens the decoder sees at most: half of them for the prompt, half for the text."""
+
+
+class Engine(Protocol):
+    """One model on one device."""
+
+    @property
+    def card(self) -> ModelCard:
+        """The loaded checkpoint."""
+
+    @property
+    def alive(self) -> bool:
+        """True while the engine thread takes work."""
+
+    def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
+        """The tokenizer of a language (code) and task."""
+
+    def open(self, samples: Samples) -> Recording:
+        """Compute the features of 16 kHz mono samples `[n]`; waits for the engine."""
+
+    def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
+        """Decode a window once. Raises (in the future) EngineFailure; cancelled with its recording."""
+
+    def detect_language(self, window: Window) -> Future[dict[str, float]]:
+        """The probability of every language code, `{"en": 1.0}` for an English-only checkpoint."""
+
+    def align(
+        self, window: Window, tokens: Sequence[int], language: str | None, task: Task
+    ) -> Future[list[WordTiming]]:
+        """Place text tokens in time by cross-attention; words in order, [] where there are none."""
+
+    def close(self) -> None:
+        """Stop the thread; what is queued is cancelled."""

@@ -1,0 +1,159 @@
+"""Every failure a caller can meet, as one tree.
+
+An error says what went wrong; `app.api.error_body` alone turns it into HTTP.
+
+    SpeechError                     500  server_error
+    ├── InvalidRequest              400  invalid_request_error
+    │   ├── MissingParameter
+    │   ├── InvalidParameter             invalid_value
+    │   │   ├── InvalidLanguage          invalid_language_format
+    │   │   └── UnsupportedValue         unsupported_value
+    │   ├── UnparsableBody
+    │   ├── UndecodableAudio             invalid_value
+    │   ├── AudioTooShort                audio_too_short
+    │   └── AudioTooLong                 invalid_value
+    ├── ModelNotFound               404  model_not_found
+    ├── UploadTooLarge              413  server_error
+    ├── EngineFailure               500  server_error
+    ├── ServerBusy                  503  server_error
+    ├── RequestTimeout              504  request_timeout
+    └── ClientGone                  499  nobody reads the answer
+    StartError                      stops the start of the server; never reaches a client
+    └── CheckpointError
+"""
+
+from collections.abc import Iterable
+
+
+class SpeechError(Exception):
+    """Base of what a request can end in.
+
+    `status`, `type` and `code` are the HTTP status and the fields of OpenAI's error body;
+    `retry` answers whether sending the same request again can help (None: the client decides).
+    """
+
+    status = 500
+    type = "server_error"
+    code: str | None = None
+    retry: bool | None = None
+    retry_after_seconds: int | None = None
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class InvalidRequest(SpeechError):
+    """The request can't be answered as it was sent."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class MissingParameter(InvalidRequest):
+    """A required field is absent or empty."""
+
+
+class InvalidParameter(InvalidRequest):
+    """A field has a value of the wrong type or outside what is allowed."""
+
+    code: str | None = "invalid_value"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.code = code or type(self).code
+
+
+class InvalidLanguage(InvalidParameter):
+    """`language` is neither an ISO-639-1 code nor an English language name that Whisper knows."""
+
+    code = "invalid_language_format"
+
+
+class UnsupportedValue(InvalidParameter):
+    """A legal value that this combination of model and fields does not offer."""
+
+    code = "unsupported_value"
+
+
+class UnparsableBody(InvalidRequest):
+    """The body is not the form or JSON that its headers promise."""
+
+
+class UndecodableAudio(InvalidRequest):
+    """The bytes are not audio in a container that is read here, or hold no audio track."""
+
+    code = "invalid_value"
+
+
+class AudioTooShort(InvalidRequest):
+    """Less than 0.1 s of audio."""
+
+    code = "audio_too_short"
+
+
+class AudioTooLong(InvalidRequest):
+    """More audio than the server takes, or more work than its limits allow."""
+
+    code = "invalid_value"
+
+
+class ModelNotFound(SpeechError):
+    """The request names a model that is not served here."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "model_not_found"
+
+
+class UploadTooLarge(SpeechError):
+    """More bytes than the server takes."""
+
+    status = 413
+
+
+class EngineFailure(SpeechError):
+    """The model failed on this request's windows."""
+
+    retry = False
+
+
+class ServerBusy(SpeechError):
+    """No room for this request now; `retry_after_seconds` says when to come back."""
+
+    status = 503
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = max(1, min(120, retry_after_seconds))
+
+
+class RequestTimeout(SpeechError):
+    """The request outlived its deadline."""
+
+    status = 504
+    code = "request_timeout"
+    retry = False
+
+
+class ClientGone(SpeechError):
+    """The client closed its connection before the answer was ready."""
+
+    status = 499
+
+
+class StartError(Exception):
+    """The server can't start; the message says what to do about it."""
+
+
+class CheckpointError(StartError):
+    """The model's weights are missing, damaged, unknown or out of reach."""
+
+
+def listed(values: Iterable[object]) -> str:
+    """Values as OpenAI's messages list them: `'a', 'b', and 'c'`."""
+    quoted = [f"'{value}'" for value in values]
+    if len(quoted) < 3:
+        return " and ".join(quoted)
+    return f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
