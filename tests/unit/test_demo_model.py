@@ -1,0 +1,58 @@
+"""`models/demo.pt` is the file that its card describes, and hears the test recordings."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import whisper
+
+ROOT = Path(__file__).parents[2]
+CHECKPOINT = ROOT / "models" / "demo.pt"
+CARD = (ROOT / "models" / "README.md").read_text(encoding="utf-8")
+RECORDINGS = ROOT / "tests" / "data"
+EXPECTED: dict[str, dict[str, Any]] = json.loads((RECORDINGS / "expected.json").read_text(encoding="utf-8"))
+HEARD_EXACTLY = [name for name, expected in EXPECTED.items() if "text" in expected]
+
+
+@pytest.fixture(scope="module")
+def model() -> whisper.Whisper:
+    return whisper.load_model(str(CHECKPOINT), device="cpu")
+
+
+def test_the_card_names_the_file() -> None:
+    content = CHECKPOINT.read_bytes()
+    assert f"`{hashlib.sha256(content).hexdigest()}`" in CARD
+    assert f"{len(content):,} bytes" in CARD
+
+
+def test_the_card_names_the_dimensions(model: whisper.Whisper) -> None:
+    row = next(line for line in CARD.splitlines() if line.startswith("| dimensions |"))
+    assert {name: int(value) for name, value in re.findall(r"(n_\w+) (\d+)", row)} == asdict(model.dims)
+
+
+def test_every_recording_is_described() -> None:
+    files = {path.name for path in RECORDINGS.iterdir() if path.suffix in {".wav", ".flac"}}
+    assert files == EXPECTED.keys()
+    assert len(HEARD_EXACTLY) == 5
+
+
+@pytest.mark.parametrize("name", HEARD_EXACTLY)
+def test_recordings_are_heard_exactly(model: whisper.Whisper, name: str) -> None:
+    result = model.transcribe(str(RECORDINGS / name), fp16=False)
+    assert result["text"].strip() == EXPECTED[name]["text"]
+    assert result["language"] == EXPECTED[name]["language"]
+
+
+def test_three_utterances_are_three_segments(model: whisper.Whisper) -> None:
+    result = model.transcribe(str(RECORDINGS / "three_utterances.wav"), fp16=False)
+    texts = [segment["text"].strip() for segment in result["segments"]]
+    assert texts == EXPECTED["three_utterances.wav"]["segments"]
+
+
+def test_german_is_translated(model: whisper.Whisper) -> None:
+    result = model.transcribe(str(RECORDINGS / "german.wav"), task="translate", fp16=False)
+    assert result["text"].strip() == EXPECTED["german.wav"]["translation"]
