@@ -1,0 +1,300 @@
+"""Audio files -> 16 kHz samples, the very ones that openai-whisper's `load_audio` gets from ffmpeg.
+
+An upload is hostile until it is decoded. Only the containers below are tried, a file that points to
+another file or address is refused, and length, sample rate, channels and time are bounded while
+decoding: 72 kB of FLAC can hold ten hours, and what a header declares need not be true.
+"""
+
+import io
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import BinaryIO, NoReturn, cast
+
+import av
+import numpy as np
+from av.audio.fifo import AudioFifo
+from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from numpy.typing import NDArray
+
+from app.errors import AudioTooLong, AudioTooShort, UndecodableAudio
+from app.waveform import SAMPLE_RATE, Samples
+
+CONTAINERS = "wav,w64,aiff,mp3,mov,matroska,ogg,flac,aac,mpeg,mpegts,amr,asf,caf,au"
+"""The demuxers that are tried, by ffmpeg's names; mov reads mp4, m4a and 3gp, matroska also webm."""
+SHORTEST_SAMPLES = SAMPLE_RATE // 10
+LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000
+MOST_CHANNELS = 16
+MOST_MIXED_CHANNELS = 8
+"""ffmpeg guesses the places of more channels than this, and its mix then leaves some of them out."""
+MOST_BAD_PACKETS = 1_000
+ROUNDING_SECONDS = 0.001
+BLOCK_SECONDS = 30
+BLOCK_VALUES = 4_000_000
+"""A block ends before 30 s at this many values: 30 s of 16 channels at 384 kHz would be 0.7 GB."""
+
+UNDECODABLE = "The audio file could not be decoded or its format is not supported."
+
+Signal = tuple[str, AudioLayout, int]
+"""What one resampler takes: sample format, channel layout, sample rate."""
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """The longest recording taken, and the longest time (wall clock) that reading one may take."""
+
+    max_seconds: float = 14_400
+    decode_seconds: float = 60
+
+
+def decode(file: BinaryIO, limits: DecodeLimits) -> Samples:
+    """All audio of a seekable file, mixed down: float32 `[samples]` from -1 to 1 at 16 kHz.
+
+    Up to 8 channels are mixed as ffmpeg does, more are averaged. Raises UndecodableAudio,
+    AudioTooShort (under 0.1 s) or AudioTooLong (over one of the limits).
+    """
+    samples: Samples = _decode(file, limits, mixed=True)[0]
+    return samples
+
+
+def decode_channels(file: BinaryIO, limits: DecodeLimits) -> NDArray[np.float32]:
+    """Each channel apart: float32 `[channels, samples]` from -1 to 1 at 16 kHz.
+
+    Memory grows with the channels, so beyond two of them `max_seconds` shrinks in proportion.
+    Raises what `decode` raises.
+    """
+    return _decode(file, limits, mixed=False)
+
+
+def _decode(file: BinaryIO, limits: DecodeLimits, *, mixed: bool) -> NDArray[np.float32]:
+    budget = _Budget(limits)
+    upload = _Upload(file, budget)
+    try:
+        with _opened(upload) as container:
+            stream = _audio_stream(container)
+            budget.check_declared(_declared_seconds(container, stream))
+            frames = _frames(container, stream, budget, mixed=mixed)
+            blocks = list(_resampled(frames, mixed=mixed))
+        return _joined(blocks)
+    except (av.error.FFmpegError, ValueError, MemoryError) as error:
+        budget.check_time()
+        raise UndecodableAudio(UNDECODABLE, param="file") from error
+
+
+class _Budget:
+    """What is left of the limits while one file is decoded."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self.spent_seconds = 0.0
+        self._limits = limits
+        self._deadline = time.monotonic() + limits.decode_seconds
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() > self._deadline
+
+    def check_time(self) -> None:
+        if self.late:
+            raise AudioTooLong(
+                f"Decoding the audio file takes longer than {self._limits.decode_seconds:g} seconds, "
+                "which is the maximum for this server (WHISPER_DECODE_SECONDS).",
+                param="file",
+            )
+
+    def check_declared(self, seconds: float) -> None:
+        if seconds > self._limits.max_seconds:
+            self._refuse(f"{seconds:.1f} seconds is longer", self._limits.max_seconds)
+
+    def spend(self, seconds: float, channels: int) -> None:
+        """Count decoded audio of which this many channels are kept."""
+        self.spent_seconds += seconds
+        most = self._limits.max_seconds * 2 / max(2, channels)
+        if self.spent_seconds > most + ROUNDING_SECONDS:
+            self._refuse("is longer", most)
+
+    def _refuse(self, excess: str, most: float) -> NoReturn:
+        raise AudioTooLong(
+            f"Audio duration {excess} than {most:g} seconds, "
+            "which is the maximum for this server (WHISPER_MAX_AUDIO_SECONDS).",
+            param="file",
+        )
+
+
+class _Upload:
+    """The bytes of a file and nothing else: a name would sway ffmpeg's guess of the format.
+
+    It ends when the time is up, so that no demuxer searches a hostile file for longer.
+    """
+
+    def __init__(self, file: BinaryIO, budget: _Budget) -> None:
+        file.seek(0, io.SEEK_END)
+        if file.tell() == 0:
+            raise _too_short()
+        file.seek(0)
+        self.seek = file.seek
+        self.tell = file.tell
+        self._file = file
+        self._budget = budget
+
+    def read(self, size: int) -> bytes:
+        return b"" if self._budget.late else self._file.read(size)
+
+
+def _opened(upload: _Upload) -> InputContainer:
+    return av.open(
+        upload,
+        mode="r",
+        container_options={
+            "format_whitelist": CONTAINERS,
+            "codec_whitelist": _audio_decoders(),
+            "protocol_whitelist": "",
+        },
+        metadata_errors="replace",
+        io_open=_refuse_reference,
+    )
+
+
+def _audio_decoders() -> str:
+    """Decoders that may look into streams: pictures and video are never decoded."""
+    return ",".join(name for name in av.codecs_available if _decodes_audio(name))
+
+
+def _decodes_audio(name: str) -> bool:
+    try:
+        return av.Codec(name, "r").type == "audio"
+    except av.codec.codec.UnknownCodecError:
+        return False
+
+
+def _refuse_reference(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    raise UndecodableAudio(f"{UNDECODABLE} It refers to another file.", param="file")
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
+    """The stream that ffmpeg would choose."""
+    stream = container.streams.best("audio")
+    if stream is None:
+        raise UndecodableAudio("The audio file could not be decoded: it has no audio track.", param="file")
+    if not isinstance(stream, AudioStream):
+        raise UndecodableAudio(UNDECODABLE, param="file")
+    return stream
+
+
+def _declared_seconds(container: InputContainer, stream: AudioStream) -> float:
+    """The length that the file claims, 0.0 if it claims none."""
+    if container.format.name == "aac":  # no header: ffmpeg extrapolates from the first frames' sizes
+        return 0.0
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
+
+
+def _frames(
+    container: InputContainer, stream: AudioStream, budget: _Budget, *, mixed: bool
+) -> Iterator[AudioFrame]:
+    """Decoded frames, counted and checked. Like ffmpeg's, it steps over packets that are damaged."""
+    damage: list[av.error.FFmpegError] = []
+    for packet in _packets(container, stream, damage):
+        budget.check_time()
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            damage.append(error)
+            if len(damage) > MOST_BAD_PACKETS:
+                raise
+            continue
+        for frame in frames:
+            channels = frame.layout.nb_channels
+            _check_signal(frame.sample_rate, channels)
+            budget.spend(frame.samples / frame.sample_rate, 1 if mixed else channels)
+            yield frame
+    if damage and not budget.spent_seconds:
+        raise damage[0]
+
+
+def _packets(
+    container: InputContainer, stream: AudioStream, damage: list[av.error.FFmpegError]
+) -> "Iterator[Packet[AudioStream]]":
+    """All packets, or those before the place from where on the container can't be read."""
+    try:
+        yield from container.demux(stream)
+    except av.error.FFmpegError as error:
+        damage.append(error)
+        last = Packet()  # an empty one makes the decoder hand out what it holds
+        last.stream = stream
+        yield cast("Packet[AudioStream]", last)
+
+
+def _check_signal(rate: int, channels: int) -> None:
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UndecodableAudio(
+            f"Sample rate {rate} Hz is not supported. It must be from {LOWEST_RATE} to {HIGHEST_RATE} Hz.",
+            param="file",
+        )
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise UndecodableAudio(
+            f"{channels} channels are not supported. There must be 1 to {MOST_CHANNELS}.", param="file"
+        )
+
+
+def _resampled(frames: Iterable[AudioFrame], *, mixed: bool) -> Iterator[NDArray[np.int16]]:
+    """Blocks of 16 kHz samples `[channels, samples]`. A change of signal starts a new resampler."""
+    kept: AudioLayout | None = None
+    for (_, layout, _), run in groupby(frames, _signal):
+        if mixed:
+            kept = AudioLayout("mono") if layout.nb_channels <= MOST_MIXED_CHANNELS else layout
+        resampler = AudioResampler("s16", kept := kept or layout, SAMPLE_RATE)
+        for block in chain(_blocks(run), [None]):
+            for frame in resampler.resample(block):
+                yield _samples(frame, mixed=mixed)
+
+
+def _signal(frame: AudioFrame) -> Signal:
+    return frame.format.name, frame.layout, frame.sample_rate
+
+
+def _blocks(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+    """Frames of one signal, joined: resampling each by itself would take twice the time.
+
+    Counted in seconds, as the resampled block's size depends on them alone.
+    """
+    fifo = AudioFifo()
+    for frame in frames:
+        frame.pts = None  # or the fifo insists on gapless timestamps
+        fifo.write(frame)
+        most = min(BLOCK_SECONDS * frame.sample_rate, BLOCK_VALUES // frame.layout.nb_channels)
+        if fifo.samples >= most and (block := fifo.read()):
+            yield block
+    if block := fifo.read():
+        yield block
+
+
+def _samples(frame: AudioFrame, *, mixed: bool) -> NDArray[np.int16]:
+    """A packed frame as `[channels, samples]`, averaged to one channel if it should have been mixed."""
+    samples = np.asarray(frame.to_ndarray(), np.int16).reshape(-1, frame.layout.nb_channels).T
+    if mixed and len(samples) > 1:
+        samples = samples.mean(axis=0, keepdims=True).round().astype(np.int16)
+    return samples
+
+
+def _joined(blocks: list[NDArray[np.int16]]) -> NDArray[np.float32]:
+    """One float32 array `[channels, samples]`. Empties the list, so that only one copy is held."""
+    total = sum(block.shape[1] for block in blocks)
+    if total < SHORTEST_SAMPLES:
+        raise _too_short()
+    joined = np.empty((len(blocks[0]), total), np.float32)
+    while blocks:
+        block = blocks.pop()
+        np.multiply(block, np.float32(1 / 32_768), out=joined[:, total - block.shape[1] : total])
+        total -= block.shape[1]
+    return joined
+
+
+def _too_short() -> AudioTooShort:
+    return AudioTooShort("Audio file is too short. Minimum audio length is 0.1 seconds.", param="file")

@@ -1,0 +1,45 @@
+"""Does anybody speak here? Answered by silero-vad's sequence model, on onnxruntime.
+
+Importing silero_vad imports torch and sets its thread count to 1, so that happens only when a
+VoiceActivity is made: once in the worker, before the engine sets the count it wants.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.waveform import SAMPLE_RATE, Samples
+
+PIECE_FRAMES = 32
+"""Frames of 32 ms (about 1 s in all) that one run of the model sees."""
+
+
+class VoiceActivity:
+    """A loaded silero-vad. It keeps nothing between calls, so threads may share it."""
+
+    def __init__(self) -> None:
+        from silero_vad import load_silero_vad  # noqa: PLC0415  see above
+        from silero_vad.sequence_vad import RATE_CONFIG, frame_blocks  # noqa: PLC0415
+
+        self._session = load_silero_vad(sequence=True).session
+        self._frame_blocks = frame_blocks
+        self._frame_samples, self._context_samples = RATE_CONFIG[SAMPLE_RATE]
+
+    def has_speech(self, samples: Samples, floor: float) -> bool:
+        """Whether the probability of speech reaches `floor` anywhere in 16 kHz samples `[n]`.
+
+        Listens second by second and stops at the first that does: speech costs milliseconds, only
+        silence the whole way (about 70 ms of one core for 30 s). A `floor` of 0 or less is reached
+        without listening; above that, nothing is heard in no samples.
+        """
+        return floor <= 0 or any(piece.max() >= floor for piece in self._probabilities(samples))
+
+    def _probabilities(self, samples: Samples) -> Iterator[NDArray[np.float32]]:
+        """Speech probabilities `[frames, 1]`, piece after piece: those of the whole in one run."""
+        hidden = cell = np.zeros((1, 1, 128), np.float32)
+        for frames in self._frame_blocks(samples, self._frame_samples, self._context_samples, PIECE_FRAMES):
+            probabilities, hidden, cell = self._session.run(
+                ["speech_probs", "hn", "cn"], {"input": frames, "h": hidden, "c": cell}
+            )
+            yield probabilities

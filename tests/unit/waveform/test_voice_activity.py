@@ -1,0 +1,102 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.waveform import SAMPLE_RATE, Samples
+from app.waveform.decode import DecodeLimits, decode
+from app.waveform.voice_activity import VoiceActivity
+
+FLOOR = 0.1
+
+
+@pytest.fixture(scope="module")
+def vad() -> VoiceActivity:
+    return VoiceActivity()
+
+
+def samples_of(path: Path) -> Samples:
+    with path.open("rb") as file:
+        return decode(file, DecodeLimits())
+
+
+def silence(seconds: float) -> Samples:
+    return np.zeros(int(seconds * SAMPLE_RATE), np.float32)
+
+
+def noise(seconds: float) -> Samples:
+    return (np.random.default_rng(0).standard_normal(int(seconds * SAMPLE_RATE)) * 1e-3).astype(np.float32)
+
+
+def tone(seconds: float) -> Samples:
+    radians = 2 * np.pi * 440 / SAMPLE_RATE * np.arange(int(seconds * SAMPLE_RATE))
+    return (0.3 * np.sin(radians)).astype(np.float32)
+
+
+@pytest.mark.parametrize("sound", [silence, noise, tone])
+@pytest.mark.parametrize("seconds", [0.1, 1, 30])
+def test_what_nobody_says(vad, sound, seconds):
+    assert not vad.has_speech(sound(seconds), FLOOR)
+
+
+def test_a_sentence_and_a_single_word(vad, speech, short_word):
+    assert vad.has_speech(samples_of(speech), FLOOR)
+    assert vad.has_speech(samples_of(short_word), FLOOR)
+
+
+def test_a_word_at_the_end_of_a_long_silence(vad, short_word):
+    assert vad.has_speech(np.concatenate([silence(28), samples_of(short_word)]), FLOOR)
+
+
+def test_a_floor_of_zero_is_always_reached(vad):
+    assert vad.has_speech(silence(1), 0.0)
+    assert vad.has_speech(silence(0), 0.0)
+
+
+def test_nothing_is_heard_in_no_samples(vad):
+    assert not vad.has_speech(silence(0), FLOOR)
+
+
+def test_pieces_give_the_probabilities_of_the_whole(vad, speech):
+    from silero_vad import load_silero_vad
+
+    samples = np.concatenate([samples_of(speech), noise(1.01)])
+    whole = load_silero_vad(sequence=True).audio_forward(samples)
+    pieces = np.concatenate(list(vad._probabilities(samples))).reshape(-1)
+    np.testing.assert_allclose(pieces, whole, atol=1e-6)
+    assert vad.has_speech(samples, float(whole.max()) - 1e-6)
+    assert not vad.has_speech(samples, float(whole.max()) + 1e-6)
+
+
+class CountingSession:
+    def __init__(self, session) -> None:
+        self.runs = 0
+        self._session = session
+
+    def run(self, *arguments):
+        self.runs += 1
+        return self._session.run(*arguments)
+
+
+def test_it_stops_at_the_first_speech(speech):
+    vad = VoiceActivity()
+    vad._session = counting = CountingSession(vad._session)
+    assert vad.has_speech(np.concatenate([samples_of(speech), silence(25)]), FLOOR)
+    assert counting.runs == 1
+    assert not vad.has_speech(silence(30), FLOOR)
+    assert counting.runs > 20
+
+
+def test_threads_may_share_it(vad, speech):
+    sounds = [samples_of(speech), noise(2), silence(2), tone(2)] * 8
+    with ThreadPoolExecutor(8) as pool:
+        heard = list(pool.map(lambda samples: vad.has_speech(samples, FLOOR), sounds))
+    assert heard == [True, False, False, False] * 8
+
+
+def test_the_module_itself_loads_no_torch():
+    check = "import sys, app.waveform.voice_activity; sys.exit('silero_vad' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
