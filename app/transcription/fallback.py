@@ -1,0 +1,53 @@
+"""One window at rising temperatures, until its text looks sound."""
+
+from dataclasses import replace
+
+from app.engines.interface import Engine, Window, WindowOptions, WindowResult
+from app.transcription.patience import Patience
+from app.transcription.request import TranscriptionRequest
+
+
+def decode_with_fallback(
+    engine: Engine,
+    window: Window,
+    options: WindowOptions,
+    request: TranscriptionRequest,
+    patience: Patience,
+) -> WindowResult:
+    """The first result that passes the request's thresholds, else that of the last temperature."""
+    for temperature in request.temperatures:
+        patience.check()
+        result = patience.wait(engine.submit(window, at_temperature(options, temperature)))
+        if not needs_fallback(result, request):
+            break
+    return result
+
+
+def at_temperature(options: WindowOptions, temperature: float) -> WindowOptions:
+    """The options that count at a temperature: beams at 0, samples above."""
+    if temperature > 0:
+        return replace(options, temperature=temperature, beam_size=None, patience=None)
+    return replace(options, temperature=temperature, best_of=None)
+
+
+def needs_fallback(result: WindowResult, request: TranscriptionRequest) -> bool:
+    """Whether a result is too repetitive or too unlikely, and isn't silence."""
+    repetitive = _above(result.compression_ratio, request.compression_ratio_threshold)
+    unlikely = _below(result.avg_logprob, request.logprob_threshold)
+    silent = unlikely and _above(result.no_speech_prob, request.no_speech_threshold)
+    return (repetitive or unlikely) and not silent
+
+
+def is_silence(result: WindowResult, request: TranscriptionRequest) -> bool:
+    """Whether a final result is to be skipped as silence: likely no speech, and text not likely enough."""
+    if not _above(result.no_speech_prob, request.no_speech_threshold):
+        return False
+    return not _above(result.avg_logprob, request.logprob_threshold)
+
+
+def _above(value: float, threshold: float | None) -> bool:
+    return threshold is not None and value > threshold
+
+
+def _below(value: float, threshold: float | None) -> bool:
+    return threshold is not None and value < threshold

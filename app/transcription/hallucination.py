@@ -1,0 +1,121 @@
+"""openai-whisper's `hallucination_silence_threshold`: text made up in silence is dropped.
+
+A segment is suspicious when its words are improbable, very short or very long. Suspicious segments
+with silence on both sides go, and the silence before them is skipped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES
+from app.transcript import Word
+from app.transcription.segments import Draft
+from app.transcription.words import APPENDED, PREPENDED
+
+_PUNCTUATION = PREPENDED + APPENDED
+_WORDS_JUDGED = 8
+_EDGE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a window lies, in frames, and what is silence to the caller."""
+
+    seek: int
+    frames: int
+    recording_frames: int
+    threshold_seconds: float
+
+    @property
+    def start_seconds(self) -> float:
+        """The window's start."""
+        return self.seek / FRAMES_PER_SECOND
+
+    @property
+    def full_end_seconds(self) -> float:
+        """Where a full window would end."""
+        return (self.seek + WINDOW_FRAMES) / FRAMES_PER_SECOND
+
+    @property
+    def end_seconds(self) -> float:
+        """Where its audio ends."""
+        return self.start_seconds + self.frames / FRAMES_PER_SECOND
+
+
+def seek_after_last_word(last_word_seconds: float, around: Surroundings) -> int:
+    """The next window's frame: past the window if only a short rest is left after the last word."""
+    rest = around.full_end_seconds - last_word_seconds
+    if rest > around.threshold_seconds:
+        return round(last_word_seconds * FRAMES_PER_SECOND)
+    return around.seek + around.frames
+
+
+def leading_silence(drafts: Sequence[Draft], around: Surroundings) -> int | None:
+    """The frame to start again from, where the first words seem made up out of a long silence."""
+    first = _first_spoken(drafts)
+    if first is None or not is_suspicious(first):
+        return None
+    gap = first.start_seconds - around.start_seconds
+    if gap <= around.threshold_seconds:
+        return None
+    return around.seek + round(gap * FRAMES_PER_SECOND)
+
+
+def drop_hallucinations(drafts: list[Draft], around: Surroundings, last_speech_seconds: float) -> int | None:
+    """Drop drafts from the first made-up one on; returns the frame to go on from, None if all stay."""
+    heard_until = last_speech_seconds
+    for i, draft in enumerate(drafts):
+        if not draft.words:
+            continue
+        if is_suspicious(draft) and _is_isolated(draft, drafts[i + 1 :], around, heard_until):
+            del drafts[i:]
+            return _resume_at(draft, around)
+        heard_until = draft.end_seconds
+    return None
+
+
+def is_suspicious(draft: Draft | None) -> bool:
+    """Whether a draft's first words are too improbable, short or long to be real."""
+    if draft is None or not draft.words:
+        return False
+    words = [word for word in draft.words if word.text not in _PUNCTUATION][:_WORDS_JUDGED]
+    score = sum(_strangeness(word) for word in words)
+    return score >= 3 or score + 0.01 >= len(words)
+
+
+def _strangeness(word: Word) -> float:
+    seconds = word.end_seconds - word.start_seconds
+    score = 1.0 if word.probability < 0.15 else 0.0
+    if seconds < 0.133:
+        score += (0.133 - seconds) * 15
+    if seconds > 2.0:
+        score += seconds - 2.0
+    return score
+
+
+def _is_isolated(draft: Draft, later: Sequence[Draft], around: Surroundings, heard_until: float) -> bool:
+    """Whether silence, the window's edge or more suspicious text lies on both sides."""
+    threshold = around.threshold_seconds
+    following = _first_spoken(later)
+    next_start = following.words[0].start_seconds if following else around.end_seconds
+    before = (
+        draft.start_seconds - heard_until > threshold
+        or draft.start_seconds < threshold
+        or draft.start_seconds - around.start_seconds < _EDGE_SECONDS
+    )
+    after = (
+        next_start - draft.end_seconds > threshold
+        or is_suspicious(following)
+        or around.full_end_seconds - draft.end_seconds < _EDGE_SECONDS
+    )
+    return before and after
+
+
+def _resume_at(draft: Draft, around: Surroundings) -> int:
+    if around.recording_frames / FRAMES_PER_SECOND - draft.end_seconds < around.threshold_seconds:
+        return around.recording_frames
+    return round(max(around.start_seconds + 1, draft.start_seconds) * FRAMES_PER_SECOND)
+
+
+def _first_spoken(drafts: Sequence[Draft]) -> Draft | None:
+    return next((draft for draft in drafts if draft.words), None)

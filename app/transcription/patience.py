@@ -1,0 +1,52 @@
+"""How long a request waits for its windows, and for whom."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import TypeVar
+
+from app.errors import ClientGone, RequestTimeout, ServerBusy
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.25
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Waits for futures until a deadline (on time.monotonic's clock), or until the client has gone."""
+
+    limit_seconds: float
+    deadline: float
+    client_gone: Callable[[], bool] = _never
+
+    @classmethod
+    def of(cls, limit_seconds: float, client_gone: Callable[[], bool] = _never) -> "Patience":
+        """Patience that starts now."""
+        return cls(limit_seconds, time.monotonic() + limit_seconds, client_gone)
+
+    def wait(self, future: Future[T]) -> T:
+        """The future's result. Raises RequestTimeout, ClientGone, ServerBusy (stopping) or its own error."""
+        while True:
+            self.check()
+            try:
+                return future.result(timeout=_POLL_SECONDS)
+            except TimeoutError:
+                if future.done():
+                    raise
+            except CancelledError:
+                raise ServerBusy("The server is stopping. Please retry.") from None
+
+    def check(self) -> None:
+        """Raise RequestTimeout or ClientGone if there is nothing left to wait for."""
+        if self.client_gone():
+            raise ClientGone("The client closed the connection.")
+        if time.monotonic() > self.deadline:
+            raise RequestTimeout(
+                f"The request took longer than the {self.limit_seconds:g} seconds that this server allows."
+            )

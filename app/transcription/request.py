@@ -1,0 +1,82 @@
+"""What a caller wants to know about one recording."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.transcript import Task
+from app.waveform import Samples
+
+HasSpeech = Callable[[Samples, float], bool]
+"""Whether the highest speech probability in 16 kHz samples reaches a floor."""
+
+LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class TranscriptionRequest:
+    """One recording's options, under openai-whisper's names and with `transcribe()`'s defaults.
+
+    `language` is a code or None (detect). `temperatures` are tried in order until a window's
+    result passes the thresholds. `clip_seconds` are start,end,start,... on the recording's clock.
+    """
+
+    task: Task = "transcribe"
+    language: str | None = None
+    prompt: str | None = None
+    temperatures: tuple[float, ...] = LADDER
+    word_timestamps: bool = False
+    condition_on_previous_text: bool = True
+    carry_initial_prompt: bool = False
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    hallucination_silence_threshold: float | None = None
+    clip_seconds: tuple[float, ...] = ()
+    beam_size: int | None = None
+    best_of: int | None = None
+    patience: float | None = None
+    length_penalty: float | None = None
+    suppress_tokens: tuple[int, ...] = (-1,)
+    suppress_blank: bool = True
+    seed: int | None = None
+
+
+def _always(samples: Samples, floor: float) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the server, not the caller, decides about every transcription.
+
+    `strict` follows openai-whisper to the letter: no silence gate, and language detection always on
+    the silence-padded audio. Otherwise a window whose highest speech probability stays under
+    `speech_floor` is not decoded (0: every window is); `has_speech` knows that probability.
+    """
+
+    strict: bool = False
+    speech_floor: float = 0.1
+    has_speech: HasSpeech = _always
+
+    @property
+    def gated(self) -> bool:
+        """Whether windows without speech are skipped."""
+        return not self.strict and self.speech_floor > 0
+
+    def worth_decoding(self, samples: Samples) -> bool:
+        """Whether a window's samples are to be decoded."""
+        return not self.gated or self.has_speech(samples, self.speech_floor)
+
+
+def temperature_ladder(start: float, increment: float | None) -> tuple[float, ...]:
+    """The temperatures to try: `start`, then up in steps of `increment` to 1.0.
+
+    Without an increment, 0 means openai-whisper's ladder and anything above 0 stands alone;
+    an increment of 0 always means `start` alone.
+    """
+    if increment is None:
+        return LADDER if start == 0 else (start,)
+    if increment == 0:
+        return (start,)
+    steps = int((1.0 - start + 1e-6) / increment)
+    return tuple(min(1.0, round(start + step * increment, 6)) for step in range(steps + 1))

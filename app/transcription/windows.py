@@ -1,0 +1,51 @@
+"""Which stretches of a recording are decoded, and what the model is told came before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from app.engines.interface import FRAMES_PER_SECOND
+
+
+def clip_frames(clip_seconds: Sequence[float], frames: int) -> list[tuple[int, int]]:
+    """Clips as (first, end) frames within a recording of `frames` frames.
+
+    `clip_seconds` is start,end,start,...; a missing last end is the recording's. Whatever of a
+    clip lies past the end is left out.
+    """
+    points = [round(seconds * FRAMES_PER_SECOND) for seconds in clip_seconds] or [0]
+    if len(points) % 2:
+        points.append(frames)
+    clips = zip(points[::2], points[1::2], strict=True)
+    return [(start, min(end, frames)) for start, end in clips if start < min(end, frames)]
+
+
+@dataclass
+class PreviousText:
+    """The tokens decoded so far and which of them the next window gets as its prompt.
+
+    `room` is how many prompt tokens the model takes.
+    """
+
+    initial: tuple[int, ...]
+    room: int
+    carry_initial: bool
+    tokens: list[int] = field(default_factory=list)
+    _reset_since: int = 0
+
+    def __post_init__(self) -> None:
+        self.tokens.extend(self.initial)
+
+    def prompt(self) -> tuple[int, ...]:
+        """The prompt of the next window; the decoder keeps the last `room` tokens of it."""
+        if not self.carry_initial:
+            return tuple(self.tokens[self._reset_since :])
+        fresh = self.tokens[max(len(self.initial), self._reset_since) :]
+        return self.initial + tuple(fresh[len(self.initial) - self.room :])
+
+    def extend(self, tokens: Sequence[int]) -> None:
+        """Add the tokens of a segment."""
+        self.tokens.extend(tokens)
+
+    def forget(self) -> None:
+        """Start the next prompt afresh: what was decoded so far might lead the model astray."""
+        self._reset_since = len(self.tokens)
