@@ -1,0 +1,28 @@
+"""The torch devices of this machine."""
+
+from app.errors import StartError, listed
+
+
+def choose(wanted: str) -> tuple[str, ...]:
+    """The devices that WHISPER_DEVICES means, one for each worker; torch is imported only if needed.
+
+    Raises StartError for a device that this machine doesn't have.
+    """
+    if wanted == "auto":
+        return _cuda_devices() or ("cpu",)
+    devices = tuple(name.strip() for name in wanted.split(",") if name.strip())
+    unknown = set(devices) - {"cpu"}
+    if unknown:
+        unknown -= set(_cuda_devices())
+    if unknown or not devices:
+        raise StartError(
+            f"WHISPER_DEVICES is {wanted!r}; it must be 'auto' or a comma-separated list of "
+            f"this machine's devices: {listed(('cpu', *_cuda_devices()))}."
+        )
+    return devices
+
+
+def _cuda_devices() -> tuple[str, ...]:
+    import torch  # noqa: PLC0415 (seconds and hundreds of megabytes; not needed for CPU workers)
+
+    return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))

@@ -1,0 +1,72 @@
+"""The one thread of a worker in which the model works."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
+
+from app.errors import EngineFailure, SpeechError, StartError
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class _Job(NamedTuple):
+    future: Future[Any]
+    work: Callable[[], Any]
+    unwanted: Callable[[], bool]
+
+
+def _wanted() -> bool:
+    return False
+
+
+class EngineThread:
+    """Runs jobs one after the other, in the order they came.
+
+    torch starts a team of OpenMP threads for every thread that runs it, and teams don't survive a
+    fork: so everything that touches the model goes through here, and this is made after the fork.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """True while jobs are taken."""
+        return self._thread.is_alive()
+
+    def submit(self, work: Callable[[], T], unwanted: Callable[[], bool] = _wanted) -> Future[T]:
+        """Queue a job. It is cancelled if `unwanted()` once its turn comes."""
+        future: Future[T] = Future()
+        self._jobs.put(_Job(future, work, unwanted))
+        return future
+
+    def close(self) -> None:
+        """End after the job that runs now; queued ones are cancelled."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if job.unwanted():
+                job.future.cancel()
+            if job.future.set_running_or_notify_cancel():
+                _settle(job)
+
+
+def _settle(job: _Job) -> None:
+    try:
+        job.future.set_result(job.work())
+    except (SpeechError, StartError) as error:
+        job.future.set_exception(error)
+    except Exception as error:
+        _log.exception("the engine failed")
+        failure = EngineFailure("The model failed on this request.")
+        failure.__cause__ = error
+        job.future.set_exception(failure)

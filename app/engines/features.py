@@ -1,0 +1,85 @@
+"""Log-mel features of a whole recording, computed in blocks.
+
+openai-whisper clips the log-mel at the maximum of the whole recording less 8, so no window can be
+finished before all are computed: first every block, then the clip. Source: `whisper.audio`.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
+
+from app.engines.interface import WINDOW_FRAMES
+from app.waveform import Samples
+
+_EDGE_FRAMES = 2
+"""Frames past the audio's end that still see some of it."""
+
+
+class LogMel:
+    """A recording's features `[n_mels, frames]`, its silent padding included up to one full window.
+
+    Call `compute` for every block, then `clip` once; until then `window` must not be called.
+    """
+
+    def __init__(self, samples: Samples, n_mels: int, device: torch.device) -> None:
+        self.frames = len(samples) // HOP_LENGTH
+        kept = max(self.frames + _EDGE_FRAMES, WINDOW_FRAMES)
+        self._samples: Tensor | None = torch.from_numpy(samples)
+        self._mel = torch.empty(n_mels, kept, device=device)
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """True once nobody waits for the features any more."""
+        return self._closed
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._closed = True
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """First and end frame of each block of at most 30 s."""
+        kept = self._mel.shape[1]
+        for first in range(0, kept, WINDOW_FRAMES):
+            yield first, min(first + WINDOW_FRAMES, kept)
+
+    def compute(self, first: int, end: int) -> None:
+        """Fill in the log-mel of one block, not clipped yet."""
+        device = self._mel.device
+        audio = self._stretch(first, end).to(device)
+        stft = torch.stft(
+            audio,
+            N_FFT,
+            HOP_LENGTH,
+            window=torch.hann_window(N_FFT, device=device),
+            center=False,
+            return_complex=True,
+        )
+        power = mel_filters(device, self._mel.shape[0]) @ (stft.abs() ** 2)
+        self._mel[:, first:end] = torch.clamp(power, min=1e-10).log10()
+
+    def clip(self) -> None:
+        """Finish: clip at 8 below the maximum and scale, as the model was trained."""
+        self._samples = None
+        floor = self._mel.max() - 8.0
+        self._mel.clamp_(min=floor.item()).add_(4.0).div_(4.0)
+
+    def window(self, seek: int, frames: int) -> Tensor:
+        """`[n_mels, 3000]` from frame `seek`, padded with 0.0 after `frames` frames."""
+        mel = self._mel[:, seek : seek + frames]
+        return F.pad(mel, (0, WINDOW_FRAMES - mel.shape[1]))
+
+    def _stretch(self, first: int, end: int) -> Tensor:
+        """The samples that frames `first` to `end` see: half a window more on both sides."""
+        assert self._samples is not None
+        half = N_FFT // 2
+        start, stop = first * HOP_LENGTH - half, (end - 1) * HOP_LENGTH + half
+        audio = self._samples[max(start, 0) : stop]
+        missing = stop - max(start, 0) - len(audio)
+        audio = F.pad(audio, (0, max(0, missing)))
+        if start < 0:
+            audio = torch.cat([audio[1 : half + 1].flip(0), audio])
+        return audio

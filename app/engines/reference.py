@@ -1,0 +1,195 @@
+"""openai-whisper as it is: one window at a time. The oracle that other engines are held to."""
+
+import os
+import warnings
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import torch
+import whisper
+from numba.core.errors import NumbaPerformanceWarning
+from torch import Tensor
+from whisper import _ALIGNMENT_HEADS
+from whisper.decoding import DecodingOptions, DecodingResult
+from whisper.timing import find_alignment
+
+from app.checkpoints import Checkpoint
+from app.engines.engine_thread import EngineThread
+from app.engines.features import LogMel
+from app.engines.interface import (
+    ModelCard,
+    Tokenizer,
+    Window,
+    WindowOptions,
+    WindowResult,
+    WordTiming,
+)
+from app.engines.tokens import TokenizerTable
+from app.errors import CheckpointError
+from app.transcript import Task
+from app.waveform import Samples
+
+_WARM_UP_SAMPLES = 16_000
+
+
+def start(checkpoint: Checkpoint, device: str, threads: int) -> "ReferenceEngine":
+    """Load a checkpoint on a device and decode a second of silence, so that the first request is not slow.
+
+    Raises CheckpointError where the file is no Whisper checkpoint.
+    """
+    thread = EngineThread()
+    try:
+        model = thread.submit(partial(_load, checkpoint, device, threads)).result()
+    except CheckpointError:
+        thread.close()
+        raise
+    engine = ReferenceEngine(model, checkpoint.name, thread)
+    engine.warm_up()
+    return engine
+
+
+def _load(checkpoint: Checkpoint, device: str, threads: int) -> Any:
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    try:
+        model = whisper.load_model(str(checkpoint.path), device=device)
+    except Exception as error:
+        raise CheckpointError(
+            f"{checkpoint.path} can't be loaded as a Whisper checkpoint on {device}: {error}"
+        ) from error
+    if checkpoint.alignment_heads is not None:
+        model.set_alignment_heads(_ALIGNMENT_HEADS[checkpoint.alignment_heads])
+    return model.eval()
+
+
+class ReferenceEngine:
+    """An Engine over `whisper.model.Whisper`. All work on `model` happens in `thread`."""
+
+    def __init__(self, model: Any, name: str, thread: EngineThread) -> None:
+        self._model = model
+        self._thread = thread
+        self._features: WeakKeyDictionary[Window, Tensor] = WeakKeyDictionary()
+        self._tokenizers = TokenizerTable(model.is_multilingual, model.num_languages)
+        self.card = ModelCard(name, self._tokenizers.languages, model.is_multilingual, model.dims.n_text_ctx)
+
+    @property
+    def alive(self) -> bool:
+        """True while the engine thread takes work."""
+        return self._thread.alive
+
+    def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
+        """The tokenizer of a language (code) and task."""
+        return self._tokenizers.get(language, task)
+
+    def open(self, samples: Samples) -> LogMel:
+        """Compute the features of 16 kHz mono samples `[n]`, block by block between other work."""
+        recording = LogMel(samples, self._model.dims.n_mels, torch.device("cpu"))
+        for first, end in recording.blocks():
+            self._thread.submit(partial(recording.compute, first, end)).result()
+        self._thread.submit(recording.clip).result()
+        return recording
+
+    def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
+        """Decode a window once."""
+        return self._thread.submit(partial(self._decode, window, options), partial(_left, window))
+
+    def detect_language(self, window: Window) -> Future[dict[str, float]]:
+        """The probability of every language code."""
+        return self._thread.submit(partial(self._detect, window), partial(_left, window))
+
+    def align(
+        self, window: Window, tokens: Sequence[int], language: str | None, task: Task
+    ) -> Future[list[WordTiming]]:
+        """Place text tokens in time."""
+        work = partial(self._align, window, list(tokens), language, task)
+        return self._thread.submit(work, partial(_left, window))
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._thread.close()
+
+    def warm_up(self) -> None:
+        """Run every path once: kernels are chosen and numba's functions compiled here."""
+        recording = self.open(torch.zeros(_WARM_UP_SAMPLES).numpy())
+        window = Window(recording, 0, recording.frames)
+        self.submit(window, WindowOptions(language="en")).result()
+        self.align(window, self.tokenizer("en", "transcribe").encode(" one two"), "en", "transcribe").result()
+
+    def _decode(self, window: Window, options: WindowOptions) -> WindowResult:
+        if options.temperature > 0:
+            torch.manual_seed(_seed(window, options))
+        result = cast(
+            DecodingResult, self._model.decode(self._encode(window), self._decoding_options(options))
+        )
+        return WindowResult(
+            tokens=tuple(result.tokens),
+            avg_logprob=result.avg_logprob,
+            no_speech_prob=result.no_speech_prob,
+            compression_ratio=result.compression_ratio,
+            temperature=options.temperature,
+        )
+
+    def _decoding_options(self, options: WindowOptions) -> DecodingOptions:
+        return DecodingOptions(
+            task=options.task,
+            language=options.language,
+            temperature=options.temperature,
+            beam_size=options.beam_size,
+            best_of=options.best_of,
+            patience=options.patience,
+            length_penalty=options.length_penalty,
+            prompt=list(options.prompt),
+            suppress_tokens=list(options.suppress_tokens),
+            suppress_blank=options.suppress_blank,
+            fp16=self._half,
+        )
+
+    def _detect(self, window: Window) -> dict[str, float]:
+        if not self._model.is_multilingual:
+            return {"en": 1.0}
+        _, probabilities = self._model.detect_language(self._encode(window))
+        return cast(dict[str, float], probabilities)
+
+    def _align(self, window: Window, tokens: list[int], language: str | None, task: Task) -> list[WordTiming]:
+        tokenizer = self._tokenizers.whisper(language, task)
+        with warnings.catch_warnings():
+            # openai-whisper asks numba to run its DTW in parallel, which it can't
+            warnings.simplefilter("ignore", NumbaPerformanceWarning)
+            found = find_alignment(self._model, tokenizer, tokens, self._mel(window), window.frames)
+        return [
+            WordTiming(
+                word.word, tuple(word.tokens), float(word.start), float(word.end), float(word.probability)
+            )
+            for word in found
+        ]
+
+    def _encode(self, window: Window) -> Tensor:
+        """Features `[1500, state]`, computed once in a window's life."""
+        features = self._features.get(window)
+        if features is None:
+            with torch.no_grad():
+                features = self._model.encoder(self._mel(window)[None])[0]
+            self._features[window] = features
+        return features
+
+    def _mel(self, window: Window) -> Tensor:
+        mel = cast(LogMel, window.recording).window(window.seek, window.frames).to(self._model.device)
+        return mel.half() if self._half else mel
+
+    @property
+    def _half(self) -> bool:
+        """openai-whisper computes in float16 everywhere but on the CPU."""
+        return bool(self._model.device.type != "cpu")
+
+
+def _left(window: Window) -> bool:
+    return window.recording.closed
+
+
+def _seed(window: Window, options: WindowOptions) -> int:
+    """A seed of its own for each window and temperature, so that a request always gives the same text."""
+    key = f"{options.seed or 0}/{window.seek}/{options.temperature}"
+    return zlib.crc32(key.encode())

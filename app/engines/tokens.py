@@ -1,0 +1,45 @@
+"""openai-whisper's tokenizer behind the engines' interface."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from whisper.tokenizer import LANGUAGES, get_tokenizer
+
+from app.engines.interface import Tokenizer
+from app.transcript import Task
+
+
+class TokenizerTable:
+    """The tokenizers of one checkpoint, which knows the first `num_languages` of Whisper's languages."""
+
+    def __init__(self, multilingual: bool, num_languages: int) -> None:
+        self._multilingual = multilingual
+        self._num_languages = num_languages
+        self.languages = tuple(LANGUAGES)[:num_languages] if multilingual else ("en",)
+
+    def get(self, language: str | None, task: Task) -> Tokenizer:
+        """The tokenizer of a language and task; without a language, one for its text alone."""
+        return TextTokenizer(self.whisper(language, task))
+
+    def whisper(self, language: str | None, task: Task) -> Any:
+        """The same as openai-whisper's own object (cached there)."""
+        return get_tokenizer(
+            self._multilingual, num_languages=self._num_languages, language=language, task=task
+        )
+
+
+class TextTokenizer:
+    """A Tokenizer over `whisper.tokenizer.Tokenizer`."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.eot: int = tokenizer.eot
+        self.timestamp_begin: int = tokenizer.timestamp_begin
+
+    def encode(self, text: str) -> list[int]:
+        """Text as tokens; what looks like a special token is text like any other."""
+        return cast(list[int], self._tokenizer.encode(text, disallowed_special=()))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Tokens as text, timestamps left out."""
+        return cast(str, self._tokenizer.decode(list(tokens)))

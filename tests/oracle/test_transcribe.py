@@ -1,0 +1,128 @@
+"""Our transcription against `whisper.transcribe()`: same weights, audio and options."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+import whisper
+
+from app.engines.interface import Engine
+from app.transcript import Segment, Transcript
+from app.transcription.patience import Patience
+from app.transcription.request import Policy, TranscriptionRequest
+from app.transcription.transcribe import transcribe
+from app.waveform.voice_activity import VoiceActivity
+from tests.oracle.recordings import RECORDINGS, SPOKEN
+
+STRICT = Policy(strict=True)
+# openai-whisper samples from the global generator above temperature 0, so it can't be compared there
+COLD = {"temperatures": (0.0,)}
+
+CHANGES_OF_PATH: dict[str, dict[str, Any]] = {
+    "language given": {"language": "en"},
+    "translate": {"task": "translate"},
+    "prompt": {"prompt": "The teacher opens the door."},
+    "prompt in every window": {"prompt": "The teacher opens the door.", "carry_initial_prompt": True},
+    "no previous text": {"condition_on_previous_text": False},
+    "words": {"word_timestamps": True},
+    "words, hallucinations dropped": {"word_timestamps": True, "hallucination_silence_threshold": 1.0},
+    "beams": {"beam_size": 3, "patience": 1.5, "length_penalty": 0.8},
+    "clips": {"clip_seconds": (1.0, 2.5, 3.0, 4.5)},
+    "an open clip": {"clip_seconds": (2.5,)},
+    "everything suppressed but text": {"suppress_tokens": (), "suppress_blank": False},
+    "chosen tokens suppressed": {"suppress_tokens": (-1, 440, 3310)},
+    "no thresholds": {
+        "compression_ratio_threshold": None,
+        "logprob_threshold": None,
+        "no_speech_threshold": None,
+    },
+}
+PATHS_OVER = ["three utterances", "a long pause between sentences"]
+PATHS_OVER_SEVERAL_WINDOWS = [
+    "prompt in every window",
+    "words, hallucinations dropped",
+    "beams",
+    "no previous text",
+]
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_every_recording(oracle: Any, engine: Engine, name: str) -> None:
+    assert_equal(ours(engine, name), theirs(oracle, name))
+
+
+@pytest.mark.parametrize("name", PATHS_OVER)
+@pytest.mark.parametrize("change", CHANGES_OF_PATH)
+def test_every_path(oracle: Any, engine: Engine, name: str, change: str) -> None:
+    options = CHANGES_OF_PATH[change]
+    assert_equal(ours(engine, name, **options), theirs(oracle, name, **options))
+
+
+@pytest.mark.parametrize("change", PATHS_OVER_SEVERAL_WINDOWS)
+def test_paths_that_differ_from_the_second_window_on(oracle: Any, engine: Engine, change: str) -> None:
+    options = CHANGES_OF_PATH[change]
+    assert_equal(ours(engine, "a minute", **options), theirs(oracle, "a minute", **options))
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_the_defaults_give_the_same_as_strict_wherever_there_is_speech(engine: Engine, name: str) -> None:
+    default = transcribe(
+        engine,
+        RECORDINGS[name](),
+        TranscriptionRequest(**COLD),
+        Policy(has_speech=voice_activity().has_speech),
+        Patience.of(600),
+    )
+    strict = ours(engine, name)
+    assert (default.text, default.language) == (strict.text, strict.language)
+    assert [times(s) for s in default.segments] == [times(s) for s in strict.segments]
+    assert default.text
+
+
+@cache
+def voice_activity() -> VoiceActivity:
+    return VoiceActivity()
+
+
+def ours(engine: Engine, name: str, **options: Any) -> Transcript:
+    request = TranscriptionRequest(**{**COLD, **options})
+    samples = RECORDINGS[name]()
+    return transcribe(engine, samples, request, STRICT, Patience.of(600))
+
+
+def theirs(model: Any, name: str, **options: Any) -> dict[str, Any]:
+    renamed = {
+        "clip_seconds": "clip_timestamps",
+        "prompt": "initial_prompt",
+        "suppress_tokens": "suppress_tokens",
+    }
+    given = {renamed.get(option, option): value for option, value in options.items()}
+    for option in ("clip_timestamps", "suppress_tokens"):
+        if option in given:
+            given[option] = list(given[option])
+    return whisper.transcribe(model, RECORDINGS[name](), temperature=(0.0,), fp16=False, **given)
+
+
+def times(segment: Segment) -> tuple[float, float]:
+    return segment.start_seconds, segment.end_seconds
+
+
+def assert_equal(found: Transcript, expected: dict[str, Any]) -> None:
+    """Tokens, text and times are the same; probabilities may differ in the last digits."""
+    assert found.text == expected["text"].strip()
+    assert found.language == expected["language"]
+    assert len(found.segments) == len(expected["segments"])
+    for ours, theirs in zip(found.segments, expected["segments"], strict=True):
+        assert (ours.id, ours.seek, ours.text) == (theirs["id"], theirs["seek"], theirs["text"])
+        assert list(ours.tokens) == theirs["tokens"]
+        assert times(ours) == (theirs["start"], theirs["end"])
+        assert ours.temperature == theirs["temperature"]
+        assert ours.compression_ratio == theirs["compression_ratio"]
+        assert ours.avg_logprob == pytest.approx(theirs["avg_logprob"], abs=1e-4)
+        assert ours.no_speech_prob == pytest.approx(theirs["no_speech_prob"], abs=1e-4)
+        words = theirs.get("words", [])
+        assert [(w.text, w.start_seconds, w.end_seconds) for w in ours.words] == [
+            (w["word"], w["start"], w["end"]) for w in words
+        ]
+        for word, their_word in zip(ours.words, words, strict=True):
+            assert word.probability == pytest.approx(their_word["probability"], abs=1e-4)

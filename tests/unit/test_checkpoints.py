@@ -1,0 +1,147 @@
+"""Finding, downloading and refusing checkpoint files."""
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import whisper
+
+from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, RELEASES, Checkpoint, download, resolve
+from app.errors import CheckpointError
+from app.settings import Settings
+
+CONTENTS = b"weights" * 100_000
+SHA256 = hashlib.sha256(CONTENTS).hexdigest()
+
+
+def test_releases_are_openai_whispers() -> None:
+    assert {name: release.url for name, release in RELEASES.items()} == whisper._MODELS
+
+
+def test_every_release_has_alignment_heads() -> None:
+    checkpoints = [Checkpoint(name, Path(release.file), release.sha256) for name, release in RELEASES.items()]
+    assert {checkpoint.alignment_heads for checkpoint in checkpoints} == set(whisper._ALIGNMENT_HEADS)
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [("turbo", ("large-v3-turbo", "turbo")), ("large-v3", ("large-v3", "large")), ("tiny.en", ("tiny.en",))],
+)
+def test_aliases_are_names_of_the_same_file(name: str, names: tuple[str, ...]) -> None:
+    assert Checkpoint(name, Path("any.pt"), RELEASES[name].sha256).names == names
+
+
+def test_demo_is_known_by_name() -> None:
+    checkpoint = resolve(Settings(model="demo"))
+    assert checkpoint == Checkpoint("demo", DEMO_PATH, DEMO_SHA256)
+    assert checkpoint.is_demo
+    assert checkpoint.notice == DEMO_NOTICE
+    assert checkpoint.alignment_heads is None
+
+
+def test_a_path_is_known_by_its_contents(tmp_path: Path) -> None:
+    path = tmp_path / "base.pt"
+    path.write_bytes(DEMO_PATH.read_bytes())
+    checkpoint = resolve(Settings(model=str(path)))
+    assert checkpoint == Checkpoint("demo", path, DEMO_SHA256)
+
+
+def test_unknown_contents_are_named_after_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "base.pt"
+    path.write_bytes(CONTENTS)
+    checkpoint = resolve(Settings(model=str(path)))
+    assert checkpoint == Checkpoint("base", path, SHA256)
+    assert checkpoint.names == ("base",)
+    assert checkpoint.notice is None
+
+
+def test_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.pt").write_bytes(CONTENTS)
+    assert resolve(Settings(model="mine.pt")).path == tmp_path / "mine.pt"
+
+
+def test_named_model_is_looked_for_in_the_cache(tmp_path: Path) -> None:
+    path = tmp_path / "whisper" / "tiny.pt"
+    path.parent.mkdir()
+    path.write_bytes(CONTENTS)
+    with pytest.raises(CheckpointError, match=str(path)):
+        resolve(Settings(model="tiny", cache_home=str(tmp_path)))
+
+
+def test_wrong_contents_under_a_known_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "large-v3-turbo.pt"
+    path.write_bytes(CONTENTS)
+    with pytest.raises(CheckpointError) as caught:
+        resolve(Settings(model="turbo", model_dir=str(tmp_path)))
+    message = str(caught.value)
+    assert all(part in message for part in (str(path), SHA256, RELEASES["turbo"].sha256, "Delete it"))
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        ("huge", "neither a known model nor a file"),
+        ("Turbo", "neither a known model nor a file"),
+        ("/nowhere/my.pt", "there is no such file"),
+        ("my.pt", "there is no such file"),
+        ("/", "there is no such file"),
+    ],
+)
+def test_unknown_model(model: str, problem: str) -> None:
+    with pytest.raises(CheckpointError, match=problem) as caught:
+        resolve(Settings(model=model))
+    assert "large-v3-turbo, turbo, demo" in str(caught.value)
+
+
+def test_unreadable_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tiny.pt").mkdir()
+    with pytest.raises(CheckpointError, match=r"tiny\.pt can't be read"):
+        resolve(Settings(model="tiny", model_dir=str(tmp_path)))
+
+
+def test_model_dir_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError) as caught:
+        resolve(Settings(model="tiny", model_dir=str(tmp_path / "file" / "models")))
+    release = RELEASES["tiny"]
+    advice = ("Not a directory", release.url, release.sha256, "HTTPS_PROXY", "WHISPER_MODEL=demo")
+    assert all(part in str(caught.value) for part in advice)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep stderr for what is tested."""
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[str]:
+    """The address of a server that offers `model.pt`."""
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "model.pt").write_bytes(CONTENTS)
+    handler = partial(QuietHandler, directory=str(tmp_path / "hub"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_download_with_progress(hub: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "new" / "model.pt"
+    download(f"{hub}/model.pt", target, SHA256)
+    assert target.read_bytes() == CONTENTS
+    assert list(target.parent.iterdir()) == [target]
+    assert "100%" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("path", "sha256"), [("model.pt", "0" * 64), ("missing.pt", SHA256)])
+def test_failed_download_leaves_nothing(hub: str, tmp_path: Path, path: str, sha256: str) -> None:
+    target = tmp_path / "new" / "model.pt"
+    with pytest.raises(OSError, match=r"404|what came has the sha256"):
+        download(f"{hub}/{path}", target, sha256)
+    assert list(target.parent.iterdir()) == []

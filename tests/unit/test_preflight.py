@@ -1,0 +1,54 @@
+"""What is looked at before a port is bound."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.checkpoints import DEMO_PATH, DEMO_SHA256, Checkpoint
+from app.errors import StartError
+from app.preflight import Preflight, look
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_json_gives_the_same_back() -> None:
+    found = Preflight(Checkpoint("base", Path("/models/bäse 1.pt"), "ab"), ("cuda:0", "cpu"))
+    assert Preflight.from_json(found.to_json()) == found
+    assert "\n" not in found.to_json()
+
+
+def test_finds_the_demo_model_and_each_device() -> None:
+    found = look(Settings(model="demo", devices="cpu, cpu"))
+    assert found == Preflight(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), ("cpu", "cpu"))
+
+
+def test_auto_finds_at_least_one_device() -> None:
+    devices = look(Settings(model="demo", devices="auto")).devices
+    assert devices == ("cpu",) or all(device.startswith("cuda:") for device in devices)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(model="demo", engine="steam"), "WHISPER_ENGINE is 'steam'"),
+        (Settings(model="demo", devices="tpu:7"), "WHISPER_DEVICES is 'tpu:7'"),
+        (Settings(model="demo", devices="cpu,cuda:99"), "WHISPER_DEVICES is 'cpu,cuda:99'"),
+        (Settings(model="demo", devices=" , "), "WHISPER_DEVICES is ' , '"),
+        (Settings(model="huge", devices="cpu"), "WHISPER_MODEL is 'huge'"),
+    ],
+)
+def test_refuses(settings: Settings, message: str) -> None:
+    with pytest.raises(StartError, match=message):
+        look(settings)
+
+
+def test_importing_the_application_imports_no_torch() -> None:
+    heavy = "{'torch', 'whisper', 'silero_vad', 'onnxruntime'}"
+    code = f"import sys, app.preflight, app.runtime, wsgi; print(sorted({heavy} & set(sys.modules)))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
