@@ -1,0 +1,39 @@
+"""A Transcript as the body that `response_format` asks for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from app.formats import brief_json, plain_text, subrip, verbose_json, webvtt
+from app.formats.wishes import Wishes
+from app.transcript import Transcript
+
+__all__ = ["FORMATS", "Format", "Wishes"]
+
+
+def _never(_wishes: Wishes) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Format:
+    """One `response_format`: the full Content-Type, and how a transcript becomes the body.
+
+    `needs_words` tells from the wishes whether `render` has use for word times.
+    """
+
+    mimetype: str
+    render: Callable[[Transcript, Wishes], str]
+    needs_words: Callable[[Wishes], bool] = _never
+
+
+_JSON = "application/json"
+_PLAIN = "text/plain; charset=utf-8"
+
+FORMATS: Mapping[str, Format] = {
+    "json": Format(_JSON, brief_json.render),
+    "text": Format(_PLAIN, plain_text.render),
+    "srt": Format(_PLAIN, subrip.render, needs_words=Wishes.limits_subtitles),
+    "verbose_json": Format(_JSON, verbose_json.render, needs_words=Wishes.asks_words),
+    "vtt": Format(_PLAIN, webvtt.render, needs_words=Wishes.limits_subtitles),
+}
+"""`response_format` -> Format, in the order OpenAI lists them."""

@@ -1,0 +1,18 @@
+"""response_format=srt: SubRip subtitles."""
+
+from app.formats.clock import timestamp
+from app.formats.cues import Cue, cues
+from app.formats.wire import well_formed
+from app.formats.wishes import Wishes
+from app.transcript import Transcript
+
+
+def render(transcript: Transcript, wishes: Wishes) -> str:
+    """Numbered cues, counted from 1; an empty body where nothing was said."""
+    numbered = enumerate(cues(transcript, wishes), start=1)
+    return well_formed("".join(_block(number, cue) for number, cue in numbered))
+
+
+def _block(number: int, cue: Cue) -> str:
+    start, end = timestamp(cue.start_seconds, ","), timestamp(cue.end_seconds, ",")
+    return f"{number}\n{start} --> {end}\n{cue.text}\n\n"

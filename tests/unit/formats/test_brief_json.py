@@ -1,0 +1,33 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.formats.brief_json import render
+from app.formats.wishes import Wishes
+from app.transcript import Transcript
+
+Read = Callable[[str, str], dict[str, Any]]
+
+
+@pytest.mark.parametrize("schema", ["transcription_json", "translation_json"])
+def test_has_the_text_and_the_duration(talk: Transcript, read_as: Read, schema: str) -> None:
+    body = read_as(schema, render(talk, Wishes()))
+    assert body == {"text": "Good morning, it's nine -", "usage": {"type": "duration", "seconds": 3}}
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"), [(0.0, 0), (0.1, 1), (3.0, 3), (8.47, 9), (27.4, 28), (float("nan"), 0)]
+)
+def test_usage_is_whole_seconds_rounded_up(
+    talk: Transcript, read_as: Read, duration: float, seconds: int
+) -> None:
+    body = read_as("transcription_json", render(replace(talk, duration_seconds=duration), Wishes()))
+    assert body["usage"]["seconds"] == seconds
+    assert type(body["usage"]["seconds"]) is int
+
+
+def test_silence_is_an_answer(read_as: Read) -> None:
+    silence = Transcript("transcribe", "en", 1.0, "")
+    assert read_as("transcription_json", render(silence, Wishes()))["text"] == ""

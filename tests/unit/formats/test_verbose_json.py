@@ -1,0 +1,170 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.formats.verbose_json import bare, render
+from app.formats.wishes import Wishes
+from app.languages import LANGUAGES
+from app.transcript import Transcript
+
+Read = Callable[[str, str], dict[str, Any]]
+SPEC = "transcription_verbose_json"
+WORDS_ONLY = Wishes(granularities=frozenset({"word"}))
+BOTH = Wishes(granularities=frozenset({"word", "segment"}))
+
+
+def test_is_whole_by_default(talk: Transcript, read_as: Read) -> None:
+    body = read_as(SPEC, render(talk, Wishes()))
+    assert list(body) == ["task", "language", "duration", "text", "segments", "usage"]
+    assert body["task"] == "transcribe"
+    assert body["language"] == "english"
+    assert body["duration"] == 2.25
+    assert body["text"] == "Good morning, it's nine -"
+    assert body["usage"] == {"type": "duration", "seconds": 3}
+
+
+def test_segments_keep_their_ten_fields_and_their_leading_blank(talk: Transcript, read_as: Read) -> None:
+    body = read_as(SPEC, render(talk, Wishes()))
+    assert body["segments"][1] == {
+        "id": 1,
+        "seek": 0,
+        "start": 1.5,
+        "end": 2.0,
+        "text": " it's nine -",
+        "tokens": [50364, 401, 50514],
+        "temperature": 0.0,
+        "avg_logprob": -0.25,
+        "compression_ratio": 0.9,
+        "no_speech_prob": 0.01,
+    }
+
+
+def test_segments_without_text_stay(talk: Transcript, read_as: Read) -> None:
+    mute = replace(talk, segments=(replace(talk.segments[0], text="", words=()), *talk.segments[1:]))
+    body = read_as(SPEC, render(mute, Wishes()))
+    assert [segment["text"] for segment in body["segments"]] == ["", " it's nine -"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "present", "absent"),
+    [
+        (Wishes(), {"segments"}, {"words"}),
+        (WORDS_ONLY, {"words"}, {"segments"}),
+        (BOTH, {"words", "segments"}, set()),
+    ],
+)
+def test_lists_only_what_was_asked(
+    talk: Transcript, read_as: Read, wishes: Wishes, present: set[str], absent: set[str]
+) -> None:
+    body = read_as(SPEC, render(talk, wishes))
+    assert present <= body.keys()
+    assert not absent & body.keys()
+
+
+def test_words_are_bare_and_punctuation_alone_is_no_word(talk: Transcript, read_as: Read) -> None:
+    body = read_as(SPEC, render(talk, BOTH))
+    assert body["words"] == [
+        {"word": "Good", "start": 0.0, "end": 0.5},
+        {"word": "morning", "start": 0.5, "end": 1.25},
+        {"word": "it's", "start": 1.5, "end": 1.75},
+        {"word": "nine", "start": 1.75, "end": 2.0},
+    ]
+    assert "words" not in body["segments"][0]
+
+
+def test_silence_has_empty_lists(read_as: Read) -> None:
+    body = read_as(SPEC, render(Transcript("transcribe", "de", 1.5, ""), BOTH))
+    assert (body["text"], body["segments"], body["words"]) == ("", [], [])
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_language_is_the_lower_case_english_name(talk: Transcript, read_as: Read, code: str) -> None:
+    body = read_as(SPEC, render(replace(talk, language=code), Wishes()))
+    assert body["language"] == LANGUAGES[code]
+
+
+def test_a_translation_is_english(talk: Transcript, read_as: Read) -> None:
+    translation = replace(talk, task="translate", language="de")
+    body = read_as("translation_verbose_json", render(translation, Wishes()))
+    assert (body["task"], body["language"]) == ("translate", "english")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_are_always_legal_json(talk: Transcript, read_as: Read, number: float) -> None:
+    segment, word = talk.segments[0], talk.segments[0].words[0]
+    broken = replace(
+        segment,
+        temperature=number,
+        avg_logprob=number,
+        compression_ratio=number,
+        no_speech_prob=number,
+        words=(replace(word, probability=number),),
+    )
+    body = read_as(SPEC, render(replace(talk, segments=(broken,)), BOTH))
+    assert all(
+        math.isfinite(body["segments"][0][name])
+        for name in ("temperature", "avg_logprob", "compression_ratio", "no_speech_prob")
+    )
+
+
+def test_lone_surrogates_do_not_leave(talk: Transcript, read_as: Read) -> None:
+    segment = replace(talk.segments[0], text=" \udcff")
+    body = render(replace(talk, text=" \udcff", segments=(segment,)), Wishes())
+    assert read_as(SPEC, body.encode("utf-8").decode())["text"] == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (" volleyball.", "volleyball"),
+        (" “Hello,”", "Hello"),
+        ("¿Qué", "Qué"),
+        (" (laughs)", "laughs"),
+        (" o'clock.", "o'clock"),
+        (" don\u2019t!", "don\u2019t"),
+        (" well-known,", "well-known"),
+        (" U.S.", "U.S"),
+        ("你好。", "你好"),
+        ("「ありがとう」", "ありがとう"),
+        (" नमस्ते।", "नमस्ते"),
+        (" 50%.", "50%"),
+        ("\uff15\uff10\uff05。", "\uff15\uff10\uff05"),
+        (" $5,", "$5"),
+        (" 5€!", "5€"),
+        (" C#,", "C#"),
+        (" C++.", "C++"),
+        (" AT&T.", "AT&T"),
+        (" &", "&"),
+        (" @home,", "@home"),
+        (" 20°C.", "20°C"),
+        (" 3.14,", "3.14"),
+        (" -5,", "-5"),
+        (" (.5)", ".5"),
+        (" -Hello", "Hello"),
+        (" —", ""),
+        (" ...", ""),
+        ("…", ""),
+        ("  ", ""),
+        ("", ""),
+        (" ♪", "♪"),
+    ],
+)
+def test_bare(word: str, expected: str) -> None:
+    assert bare(word) == expected
+
+
+@given(st.text())
+def test_bare_only_cuts_edges_and_is_done_after_once(word: str) -> None:
+    once = bare(word)
+    assert once in word
+    assert bare(once) == once
+
+
+@given(st.text(st.characters(categories=("L", "N")), min_size=1), st.sampled_from(["", " ", " \u2018", "("]))
+def test_bare_never_touches_letters(letters: str, before: str) -> None:
+    assert bare(f"{before}{letters}, ") == letters
