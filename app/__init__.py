@@ -1,0 +1,28 @@
+"""An OpenAI-compatible speech API over OpenAI's Whisper models."""
+
+from flask import Flask
+
+from app import api
+from app.api.application import Application
+from app.runtime import Runtime
+from app.settings import Settings
+
+_LARGEST_FIELD_BYTES = 16 * 1024 * 1024
+"""Reference recordings of known speakers come as data URLs in plain form fields."""
+
+
+def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> Flask:
+    """The WSGI application. `settings` default to the environment's, `runtime` to an unstarted one.
+
+    Loads no model and imports no torch: the worker starts the runtime after the fork.
+    """
+    settings = settings or Settings.from_environ()
+    app = Application(__name__, static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_UPLOAD_BYTES=settings.max_upload_bytes,
+        MAX_FORM_MEMORY_SIZE=_LARGEST_FIELD_BYTES,
+    )
+    app.extensions["runtime"] = runtime or Runtime(settings)
+    api.register(app)
+    return app

@@ -1,0 +1,116 @@
+"""Where this server's Flask differs from the stock one."""
+
+from functools import cached_property
+from socket import MSG_DONTWAIT, MSG_PEEK
+from time import monotonic
+from types import TracebackType
+from typing import IO, Any, cast
+
+from flask import Flask, Request, g, request
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.formparser import FormDataParser
+from werkzeug.wsgi import get_input_stream
+
+_DRAIN_SECONDS = 10.0
+_CHUNK_BYTES = 64 * 1024
+
+
+class CountedInput:
+    """A request body that ends where the request ends and knows how much of it was read."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.bytes_read = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, b"" at the end."""
+        chunk = self._stream.read(size)
+        self.bytes_read += len(chunk)
+        return chunk
+
+
+class IncomingRequest(Request):
+    """A request that says so when its form can't be parsed, when its client has gone, and how long it is."""
+
+    def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        self.counted_input = CountedInput(get_input_stream(environ))
+        environ["wsgi.input"] = self.counted_input
+        environ["wsgi.input_terminated"] = True
+        self._upload_streams: list[IO[bytes]] = []
+        super().__init__(environ, *args, **kwargs)
+
+    def make_form_data_parser(self) -> FormDataParser:
+        """A parser that raises ValueError; Flask's own takes a broken form for an empty one."""
+        parser = super().make_form_data_parser()
+        parser.silent = False
+        return parser
+
+    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
+        stream = super()._get_file_stream(*args, **kwargs)
+        self._upload_streams.append(stream)
+        return stream
+
+    def close(self) -> None:
+        """Drop the uploaded files, those of a form that broke off included."""
+        for stream in self._upload_streams:
+            stream.close()
+        super().close()
+
+    def client_gone(self) -> bool:
+        """Whether the client has closed its connection. Gunicorn's plain sockets tell, others never do."""
+        connection = self.environ.get("gunicorn.socket")
+        if connection is None:
+            return False
+        try:
+            return not connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        except ConnectionError:
+            return True
+        except (BlockingIOError, TimeoutError, ValueError):  # still there, or TLS, which can't be peeked at
+            return False
+
+    @cached_property
+    def bytes_sent(self) -> int:
+        """The length of the body, which is read to its end: by 10 s and twice the body limit at most.
+
+        A client that is still sending when its answer comes may only see a broken connection
+        (Node does), so what nobody wanted is read and dropped before the answer leaves.
+        """
+        give_up = monotonic() + _DRAIN_SECONDS
+        most = 2 * (self.max_content_length or 0)
+        try:
+            while self.counted_input.bytes_read < most and monotonic() < give_up:
+                if not self.counted_input.read(_CHUNK_BYTES):
+                    break
+        except (OSError, ClientDisconnected):
+            pass  # the client has gone; its answer is for the log only
+        return self.counted_input.bytes_read
+
+
+class StrictJSON(DefaultJSONProvider):
+    """JSON in the order it was written, without the NaN that JavaScript can't read."""
+
+    sort_keys = False
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """Raises ValueError for NaN and infinities."""
+        return super().dumps(obj, allow_nan=False, **kwargs)
+
+
+class Application(Flask):
+    """Flask with the above, and the request id beside every logged traceback."""
+
+    request_class = IncomingRequest
+    json_provider_class = StrictJSON
+
+    def log_exception(
+        self, exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None]
+    ) -> None:
+        """Log a failure that nobody expected."""
+        where = f"{request.method} {request.path}"
+        self.logger.error("%s: %s failed", g.request_id, where, exc_info=exc_info)
+
+
+def incoming() -> IncomingRequest:
+    """The request being answered, as what it is here."""
+    return cast(IncomingRequest, request)

@@ -1,0 +1,74 @@
+"""Any failure -> OpenAI's error body. The only place that turns errors into HTTP."""
+
+import re
+
+from flask import Flask, Response, current_app, g, jsonify, request
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
+
+from app.errors import SpeechError
+
+
+def register(app: Flask) -> None:
+    """Two handlers for all: our own errors, and Flask's. It wraps unforeseen ones in its 500."""
+    app.register_error_handler(SpeechError, _from_speech_error)
+    app.register_error_handler(HTTPException, _from_http_exception)
+
+
+def error_body(
+    message: str, type: str = "invalid_request_error", param: str | None = None, code: str | None = None
+) -> dict[str, dict[str, str | None]]:
+    """OpenAI's error object; all four keys are always there."""
+    return {"error": {"message": message, "type": type, "param": param, "code": code}}
+
+
+def _from_speech_error(error: SpeechError) -> Response:
+    if error.status == InternalServerError.code:
+        current_app.logger.error("%s: %s", g.request_id, error.message, exc_info=error)
+    response = jsonify(error_body(error.message, error.type, error.param, error.code))
+    response.status_code = error.status
+    if error.retry is not None:
+        response.headers["x-should-retry"] = str(error.retry).lower()
+    if error.retry_after_seconds is not None:
+        response.retry_after = error.retry_after_seconds
+    return response
+
+
+def _from_http_exception(error: HTTPException) -> Response:
+    response = jsonify(_body_of(error))
+    response.status_code = error.code or InternalServerError.code
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers[name] = value
+    if isinstance(error, InternalServerError):
+        response.headers["x-should-retry"] = "false"  # the same request would fail the same way
+    return response
+
+
+def _body_of(error: HTTPException) -> dict[str, dict[str, str | None]]:
+    if isinstance(error, NotFound):
+        return _unknown_url()
+    if isinstance(error, MethodNotAllowed):
+        message = (
+            f"Not allowed to {request.method} on {request.path}. "
+            "(HINT: Perhaps you meant to use a different HTTP method?)"
+        )
+        return error_body(message, code="method_not_supported")
+    if isinstance(error, InternalServerError):
+        message = f"The server had an error while processing your request (request id {g.request_id})."
+        return error_body(message, type="server_error")
+    return error_body(error.description or error.name)
+
+
+def _unknown_url() -> dict[str, dict[str, str | None]]:
+    if request.path.startswith("/v1/"):
+        return error_body(f"Invalid URL ({request.method} {request.path})")
+    meant = _similar_url(request.path)
+    hint = f" Did you mean {meant}?" if meant else ""
+    message = f"Unknown request URL: {request.method} {request.path}. Please check the URL for typos.{hint}"
+    return error_body(message, code="unknown_url")
+
+
+def _similar_url(path: str) -> str | None:
+    """The URL behind the mistakes that base URLs invite: `/v1x` and `/x` for `/v1/x`."""
+    meant = re.sub(r"^/(v1)?", "/v1/", path)
+    return next((rule.rule for rule in current_app.url_map.iter_rules() if rule.rule == meant), None)

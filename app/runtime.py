@@ -1,0 +1,163 @@
+"""What lives in one worker process: the engine, the voice detector and the permits for requests."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from threading import BoundedSemaphore
+from typing import BinaryIO
+
+from app import engines
+from app.checkpoints import Checkpoint, resolve
+from app.engines.interface import Engine, ModelCard
+from app.errors import ModelNotFound, ServerBusy
+from app.settings import Settings
+from app.transcript import Transcript, TranscriptDelta
+from app.transcription.patience import Patience
+from app.transcription.request import Policy, TranscriptionRequest
+from app.transcription.transcribe import stream, transcribe
+from app.waveform import Samples
+from app.waveform.decode import DecodeLimits, decode
+from app.waveform.voice_activity import VoiceActivity
+
+ADMITTED = 24
+"""Requests that are worked on at a time; with 64 threads the rest read bodies, refuse and report health."""
+
+TRANSCRIPTION_MODELS = (
+    "whisper-1",
+    "gpt-transcribe",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "gpt-4o-mini-transcribe-2025-12-15",
+    "gpt-4o-transcribe-diarize",
+)
+CHAT_MODELS = ("gpt-4o-audio-preview", "gpt-4o-mini-audio-preview", "gpt-audio")
+
+_PATTERNS = (*TRANSCRIPTION_MODELS, "gpt-4o-mini-transcribe-*", *(f"{name}*" for name in CHAT_MODELS))
+_BUSY_SECONDS = 5
+
+
+def _never() -> bool:
+    return False
+
+
+class Runtime:
+    """One worker's share of the server. Made before the fork, started after it.
+
+    `engine` is for tests: with it the runtime is ready without `start()`.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
+        self.settings = settings
+        self.policy = Policy(strict=settings.strict, speech_floor=settings.speech_floor)
+        self._limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
+        self._permits = BoundedSemaphore(ADMITTED)
+        self._engine = engine
+        self._checkpoint: Checkpoint | None = None
+        self._draining = False
+
+    def start(self, device: str, checkpoint: Checkpoint | None = None) -> None:
+        """Load the model on a torch device and warm it up; only in the worker, after the fork.
+
+        Without a `checkpoint` WHISPER_MODEL is resolved anew. Raises StartError, or whatever torch raises.
+        """
+        checkpoint = checkpoint or resolve(self.settings)
+        if self.policy.gated:
+            # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
+            self.policy = replace(self.policy, has_speech=VoiceActivity().has_speech)
+        self._engine = engines.start(self.settings.engine, checkpoint, device, self.settings.threads)
+        self._checkpoint = checkpoint
+
+    @property
+    def engine(self) -> Engine:
+        """The started engine. Raises ServerBusy while there is none."""
+        if self._engine is None:
+            raise ServerBusy(
+                "The model is still being loaded. Please retry.", retry_after_seconds=_BUSY_SECONDS
+            )
+        return self._engine
+
+    @property
+    def card(self) -> ModelCard:
+        """The loaded checkpoint."""
+        return self.engine.card
+
+    @property
+    def notice(self) -> str | None:
+        """What every answer of this model must carry as `x-model-notice`."""
+        return self._checkpoint.notice if self._checkpoint else None
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The loaded checkpoint's names; none before it is loaded."""
+        if self._checkpoint:
+            return self._checkpoint.names
+        return (self._engine.card.name,) if self._engine else ()
+
+    @property
+    def ready(self) -> bool:
+        """True while new requests are welcome: the engine lives and nothing is shutting down."""
+        return self._engine is not None and self._engine.alive and not self._draining
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Hold one of the permits to work. Raises ServerBusy at once when all are taken."""
+        if not self._permits.acquire(blocking=False):
+            raise ServerBusy(
+                f"The server is working on {ADMITTED} requests, which is its maximum. Please retry shortly.",
+                retry_after_seconds=_BUSY_SECONDS,
+            )
+        try:
+            yield
+        finally:
+            self._permits.release()
+
+    def patience(self, client_gone: Callable[[], bool] = _never) -> Patience:
+        """The time one request has from now on."""
+        return Patience.of(self.settings.request_seconds, client_gone)
+
+    def decode(self, file: BinaryIO) -> Samples:
+        """An audio file as 16 kHz mono samples `[n]`, within this server's limits. Raises InvalidRequest."""
+        return decode(file, self._limits)
+
+    def transcribe(
+        self, file: BinaryIO, request: TranscriptionRequest, client_gone: Callable[[], bool] = _never
+    ) -> Transcript:
+        """All of one audio file. Raises what `decode` and `stream` raise."""
+        patience = self.patience(client_gone)
+        samples = self.decode(file)
+        return transcribe(self.engine, samples, request, self.policy, patience)
+
+    def stream(
+        self, samples: Samples, request: TranscriptionRequest, patience: Patience
+    ) -> Iterator[TranscriptDelta]:
+        """Decoded samples `[n]`, segment by segment. Raises RequestTimeout, ClientGone, EngineFailure."""
+        return stream(self.engine, samples, request, self.policy, patience)
+
+    def model_names(self) -> tuple[str, ...]:
+        """Names that requests may use, to be listed; more are accepted by pattern."""
+        aliases = (name for name in self.settings.model_aliases if "*" not in name)
+        return tuple(dict.fromkeys((*self.own_names, *TRANSCRIPTION_MODELS, *CHAT_MODELS, *aliases)))
+
+    def accepts_model(self, name: str) -> bool:
+        """Whether a request may name this model."""
+        if name in self.own_names:
+            return True
+        return any(fnmatchcase(name, pattern) for pattern in (*_PATTERNS, *self.settings.model_aliases))
+
+    def require_model(self, name: str) -> None:
+        """Raise ModelNotFound unless requests may name this model."""
+        if not self.accepts_model(name):
+            raise ModelNotFound(
+                f"The model `{name}` does not exist or you do not have access to it.", param="model"
+            )
+
+    def drain(self) -> None:
+        """Say no to `/ready` from now on; what was accepted is finished."""
+        self._draining = True
+
+    def close(self) -> None:
+        """Stop the engine; what it has queued is cancelled."""
+        self.drain()
+        if self._engine is not None:
+            self._engine.close()

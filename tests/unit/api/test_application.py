@@ -1,0 +1,113 @@
+import io
+import socket
+
+import pytest
+from werkzeug.test import EnvironBuilder
+
+from app.api.application import CountedInput, IncomingRequest
+from tests.unit.scripted import error_of, upload
+
+URL = "/v1/audio/transcriptions"
+
+
+class Endless:
+    """A client that never stops sending."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def read(self, size: int) -> bytes:
+        self.given += size
+        return b"x" * size
+
+
+class Broken:
+    """A connection that dies in the middle of a body."""
+
+    def read(self, size: int) -> bytes:
+        raise OSError("connection reset")
+
+
+def _post(client, path, stream, length=None):
+    return client.post(path, environ_overrides=upload(stream, length))
+
+
+def test_counted_input_counts():
+    counted = CountedInput(io.BytesIO(b"12345"))
+    assert (counted.read(3), counted.bytes_read) == (b"123", 3)
+    assert (counted.read(), counted.bytes_read) == (b"45", 5)
+    assert (counted.read(3), counted.bytes_read) == (b"", 5)
+
+
+@pytest.mark.parametrize("path", ["/v1/nowhere", "/health", URL])
+def test_an_unwanted_body_is_read_to_its_end(client, path):
+    body = io.BytesIO(b"x" * 300_000)
+    response = _post(client, path, body)
+    assert response.status_code in (400, 404, 405)
+    assert body.tell() == 300_000
+
+
+def test_a_body_with_a_length_is_read_to_that_length_and_no_further(client):
+    body = io.BytesIO(b"x" * 1000)
+    assert _post(client, "/v1/nowhere", body, 400).status_code == 404
+    assert body.tell() == 400
+
+
+def test_an_endless_body_is_read_within_bounds(client, app):
+    body = Endless()
+    assert _post(client, "/v1/nowhere", body).status_code == 404
+    limit = app.config["MAX_CONTENT_LENGTH"]
+    assert limit < body.given <= 2 * limit + 64 * 1024
+
+
+def test_an_endless_upload_is_413(client, app):
+    body = Endless()
+    sent = upload(body, None, "multipart/form-data; boundary=B")
+    response = client.post(URL, environ_overrides=sent)
+    assert response.status_code == 413
+    assert error_of(response)["message"].startswith("Maximum content size limit (2097152) exceeded (")
+    assert body.given <= 2 * app.config["MAX_CONTENT_LENGTH"] + 64 * 1024
+
+
+def test_a_connection_that_breaks_while_it_is_drained_is_no_failure(client):
+    assert _post(client, "/v1/nowhere", Broken()).status_code == 404
+
+
+def test_a_body_shorter_than_its_length_is_no_failure_either(client):
+    assert _post(client, "/v1/nowhere", io.BytesIO(b"abc"), 100).status_code == 404
+
+
+@pytest.fixture
+def connection():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        environ = EnvironBuilder().get_environ() | {"gunicorn.socket": ours}
+        yield IncomingRequest(environ), ours, theirs
+
+
+def test_a_waiting_client_is_not_gone(connection):
+    request, _, _ = connection
+    assert not request.client_gone()
+
+
+def test_a_client_that_has_sent_more_is_not_gone_and_loses_nothing(connection):
+    request, ours, theirs = connection
+    theirs.sendall(b"GET")
+    assert not request.client_gone()
+    assert ours.recv(3) == b"GET"
+
+
+def test_a_client_that_has_closed_is_gone(connection):
+    request, _, theirs = connection
+    theirs.close()
+    assert request.client_gone()
+
+
+def test_without_gunicorns_socket_nobody_is_ever_gone():
+    assert not IncomingRequest(EnvironBuilder().get_environ()).client_gone()
+
+
+def test_json_keeps_its_order_and_has_no_nan(app):
+    assert app.json.dumps({"b": 1, "a": 2}) == '{"b": 1, "a": 2}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        app.json.dumps({"a": float("nan")})

@@ -1,0 +1,93 @@
+"""Stand-ins for what lies below the HTTP side, and how its tests look at answers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from werkzeug.test import TestResponse
+
+from app.errors import ModelNotFound, SpeechError
+from app.transcript import Segment, Transcript, Word
+from app.transcription.request import TranscriptionRequest
+
+TRANSCRIPT = Transcript(
+    task="transcribe",
+    language="en",
+    duration_seconds=2.5,
+    text=" Hello there.",
+    segments=(
+        Segment(
+            id=0,
+            seek=0,
+            start_seconds=0.0,
+            end_seconds=2.0,
+            text=" Hello there.",
+            tokens=(50364, 2425, 456, 13, 50464),
+            temperature=0.0,
+            avg_logprob=-0.25,
+            compression_ratio=0.6,
+            no_speech_prob=0.01,
+            words=(Word(" Hello", 0.0, 0.8, 0.9), Word(" there.", 0.8, 2.0, 0.9)),
+        ),
+    ),
+)
+
+
+class ScriptedRuntime:
+    """A Runtime without a model: it answers what it was told to and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.notice: str | None = None
+        self.full: SpeechError | None = None
+        self.failure: Exception | None = None
+        self.requests: list[TranscriptionRequest] = []
+        self.files: list[bytes] = []
+        self.permits_held = 0
+        self.clients_gone: list[bool] = []
+
+    def require_model(self, name: str) -> None:
+        if name != "whisper-1":
+            raise ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.")
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        if self.full:
+            raise self.full
+        self.permits_held += 1
+        try:
+            yield
+        finally:
+            self.permits_held -= 1
+
+    def transcribe(
+        self, file: BinaryIO, request: TranscriptionRequest, client_gone: Callable[[], bool]
+    ) -> Transcript:
+        assert self.permits_held == 1
+        self.files.append(file.read())
+        self.requests.append(request)
+        self.clients_gone.append(client_gone())
+        if self.failure:
+            raise self.failure
+        return TRANSCRIPT
+
+
+def upload(stream: object, length: int | None, content_type: str | None = None) -> dict[str, object]:
+    """A body as a server hands it over: with its length, or (None) chunked and ended by the server."""
+    environ: dict[str, object] = {"wsgi.input": stream}
+    if content_type is not None:
+        environ["CONTENT_TYPE"] = content_type
+    if length is None:
+        return environ | {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    return environ | {"CONTENT_LENGTH": str(length)}
+
+
+def error_of(response: TestResponse) -> dict[str, str | None]:
+    """The error object of an answer, whose shape every client relies on."""
+    assert response.content_type == "application/json"
+    assert response.headers["x-request-id"]
+    assert list(response.json) == ["error"]
+    error = response.json["error"]
+    assert list(error) == ["message", "type", "param", "code"]
+    assert isinstance(error["message"], str) and isinstance(error["type"], str)
+    return error

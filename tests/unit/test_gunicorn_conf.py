@@ -1,0 +1,224 @@
+"""Gunicorn's settings, and what its hooks do to arbiters and workers."""
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.workers.gthread import ThreadWorker
+
+from app.checkpoints import Checkpoint
+from app.errors import CheckpointError
+from app.preflight import Preflight
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKPOINT = Checkpoint("tiny", Path("/models/tiny.pt"), "ab")
+
+
+def load_conf() -> ModuleType:
+    spec = spec_from_file_location("gunicorn_conf", ROOT / "gunicorn.conf.py")
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def conf(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    for name in ("HOST", "PORT", "WHISPER_REQUEST_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+    return load_conf()
+
+
+class FakeRuntime:
+    """Notes what it is told, and fails to start with `failure`."""
+
+    card = SimpleNamespace(name="tiny")
+    notice = None
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.told: list[Any] = []
+
+    def start(self, device: str, checkpoint: Checkpoint | None) -> None:
+        self.told.append((device, checkpoint))
+        if self.failure:
+            raise self.failure
+
+    def drain(self) -> None:
+        self.told.append("drain")
+
+    def close(self) -> None:
+        self.told.append("close")
+
+
+class FakeLog:
+    """Keeps the level of each line."""
+
+    def __init__(self) -> None:
+        self.levels: list[str] = []
+
+    def __getattr__(self, level: str) -> Any:
+        return lambda *_: self.levels.append(level)
+
+
+def arbiter(*devices: str) -> Any:
+    return SimpleNamespace(
+        devices=devices, checkpoint=CHECKPOINT, generation=0, WORKERS={}, cfg=Config(), num_workers=1
+    )
+
+
+def worker_of(runtime: FakeRuntime, age: int = 1, **attributes: Any) -> Any:
+    app = SimpleNamespace(extensions={"runtime": runtime})
+    return SimpleNamespace(age=age, app=SimpleNamespace(wsgi=lambda: app), log=FakeLog(), **attributes)
+
+
+def spawn(conf: ModuleType, server: Any, age: int) -> Any:
+    worker = SimpleNamespace(age=age)
+    conf.pre_fork(server, worker)
+    server.WORKERS[age] = worker
+    return worker
+
+
+def devices_in_use(server: Any) -> list[str]:
+    return sorted(worker.device for worker in server.WORKERS.values())
+
+
+def test_every_name_that_looks_like_a_setting_is_one(conf: ModuleType) -> None:
+    config = Config()
+    given = {name: value for name, value in vars(conf).items() if name in config.settings}
+    for name, value in given.items():
+        config.set(name, value)
+    assert given.keys() == {
+        *("bind", "worker_class", "threads", "worker_connections", "preload_app", "max_requests", "timeout"),
+        *("graceful_timeout", "keepalive", "control_socket_disable", "worker_tmp_dir"),
+        *("on_starting", "on_reload", "pre_fork", "post_worker_init", "worker_exit"),
+    }
+    assert config.worker_connections > config.threads
+
+
+@pytest.mark.parametrize(
+    ("environ", "bind"),
+    [
+        ({}, "127.0.0.1:8000"),
+        ({"HOST": "0.0.0.0", "PORT": "9000"}, "0.0.0.0:9000"),
+        ({"HOST": "::1"}, "[::1]:8000"),
+    ],
+)
+def test_bind(conf: ModuleType, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], bind: str) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert load_conf().bind == bind
+
+
+def test_stopping_takes_longer_than_any_request(conf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert conf.graceful_timeout == 3630
+    monkeypatch.setenv("WHISPER_REQUEST_SECONDS", "60")
+    assert load_conf().graceful_timeout == 90
+
+
+def test_a_bad_setting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "http")
+    with pytest.raises(SystemExit, match=r"^Error: PORT is 'http'; it must be a whole number\.$"):
+        load_conf()
+
+
+def test_on_starting_asks_the_preflight(conf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conf.preflight, "run", lambda: Preflight(CHECKPOINT, ("cuda:0", "cuda:1")))
+    monkeypatch.setattr(conf.signal, "signal", lambda *_: None)
+    server = SimpleNamespace(cfg=Config())
+    conf.on_starting(server)
+    assert (server.checkpoint, server.devices) == (CHECKPOINT, ("cuda:0", "cuda:1"))
+    assert server.num_workers == server.cfg.workers == 2
+
+
+def test_workers_share_out_the_devices_and_inherit_dead_ones(conf: ModuleType) -> None:
+    server = arbiter("cuda:0", "cuda:1", "cpu", "cpu")
+    for age in (1, 2, 3, 4):
+        assert spawn(conf, server, age).checkpoint is CHECKPOINT
+    assert devices_in_use(server) == ["cpu", "cpu", "cuda:0", "cuda:1"]
+    for dead in (2, 3):
+        device = server.WORKERS.pop(dead).device
+        replacement = spawn(conf, server, dead + 3)
+        assert replacement.device == device
+        assert replacement.checkpoint is None
+
+
+def test_extra_workers_go_where_fewest_are(conf: ModuleType) -> None:
+    server = arbiter("cuda:0", "cuda:1")
+    for age in (1, 2, 3, 4):
+        spawn(conf, server, age)
+    assert devices_in_use(server) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+
+
+def test_reload_spreads_the_new_workers_while_the_old_are_still_there(conf: ModuleType) -> None:
+    server = arbiter("cuda:0", "cuda:1")
+    old = [spawn(conf, server, age) for age in (1, 2, 3)]
+    server.num_workers = 1
+    conf.on_reload(server)
+    assert server.num_workers == server.cfg.workers == 2
+    new = [spawn(conf, server, age) for age in (4, 5)]
+    assert {worker.device for worker in new} == {"cuda:0", "cuda:1"}
+    assert not any(worker.first for worker in new)
+    assert all(worker.first for worker in old[:2])
+
+
+def test_worker_starts_and_stops_its_runtime(conf: ModuleType) -> None:
+    runtime = FakeRuntime()
+    worker = worker_of(runtime, device="cuda:1", checkpoint=CHECKPOINT)
+    conf.post_worker_init(worker)
+    conf.worker_exit(SimpleNamespace(), worker)
+    assert runtime.told == [("cuda:1", CHECKPOINT), "close"]
+    assert worker.log.levels == ["info"]
+
+
+def test_notice_is_logged(conf: ModuleType) -> None:
+    runtime = FakeRuntime()
+    runtime.notice = "a toy"
+    worker = worker_of(runtime, device="cpu", checkpoint=None)
+    conf.post_worker_init(worker)
+    assert worker.log.levels == ["info", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "level"), [(CheckpointError("damaged"), "error"), (RuntimeError("no memory"), "exception")]
+)
+def test_failure_at_the_first_start_stops_the_server(
+    conf: ModuleType, failure: Exception, level: str
+) -> None:
+    worker = worker_of(FakeRuntime(failure), first=True, device="cpu", checkpoint=CHECKPOINT)
+    with pytest.raises(SystemExit) as caught:
+        conf.post_worker_init(worker)
+    assert caught.value.code == Arbiter.WORKER_BOOT_ERROR
+    assert worker.log.levels == [level]
+
+
+def test_failure_later_waits_and_ends_the_worker_alone(
+    conf: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(conf.time, "sleep", slept.append)
+    worker = worker_of(FakeRuntime(RuntimeError("no memory")), first=False, device="cpu", checkpoint=None)
+    with pytest.raises(SystemExit) as caught:
+        conf.post_worker_init(worker)
+    assert caught.value.code not in (0, Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
+    assert slept == [conf.RETRY_SECONDS]
+
+
+@pytest.mark.parametrize(("alive", "told", "closed"), [(True, [], False), (False, ["drain"], True)])
+def test_the_port_is_closed_by_a_stopping_worker_but_not_by_a_full_one(
+    conf: ModuleType, monkeypatch: pytest.MonkeyPatch, alive: bool, told: list[str], closed: bool
+) -> None:
+    monkeypatch.setattr(ThreadWorker, "set_accept_enabled", lambda self, enabled: None)
+    runtime, closures = FakeRuntime(), []
+    worker = conf.ClosingThreadWorker.__new__(conf.ClosingThreadWorker)
+    worker.alive = alive
+    worker.app = worker_of(runtime).app
+    worker.sockets = [SimpleNamespace(close=lambda: closures.append(True))]
+    worker.set_accept_enabled(False)
+    assert runtime.told == told
+    assert bool(closures) is closed

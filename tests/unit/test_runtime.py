@@ -1,0 +1,167 @@
+"""Permits, readiness and model names of one worker."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.checkpoints import DEMO_NOTICE
+from app.errors import ModelNotFound, RequestTimeout, ServerBusy, UndecodableAudio
+from app.runtime import ADMITTED, TRANSCRIPTION_MODELS, Runtime
+from app.settings import Settings
+from app.transcription.request import TranscriptionRequest
+from tests.scripted_engine import ScriptedEngine, result, spell
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine(lambda window, options: result(*spell(" Hello.")))
+
+
+@pytest.fixture
+def runtime(engine: ScriptedEngine) -> Runtime:
+    return Runtime(Settings(), engine)
+
+
+def test_not_ready_before_the_start() -> None:
+    runtime = Runtime(Settings())
+    assert not runtime.ready
+    assert runtime.notice is None
+    assert runtime.accepts_model("whisper-1")
+    with pytest.raises(ServerBusy, match="still being loaded"):
+        _ = runtime.card
+    runtime.close()
+
+
+def test_ready_while_the_engine_lives(runtime: Runtime, engine: ScriptedEngine) -> None:
+    assert runtime.ready
+    engine.alive = False
+    assert not runtime.ready
+
+
+def test_draining_is_not_ready_but_still_works(runtime: Runtime) -> None:
+    runtime.drain()
+    assert not runtime.ready
+    with runtime.admit(), (DATA / "flagship.wav").open("rb") as file:
+        assert runtime.transcribe(file, TranscriptionRequest()).text == "Hello."
+
+
+def test_close_stops_the_engine(runtime: Runtime, engine: ScriptedEngine) -> None:
+    runtime.close()
+    assert not engine.alive
+    assert not runtime.ready
+
+
+def test_permits_are_limited_and_come_back(runtime: Runtime) -> None:
+    with ExitStack() as admitted:
+        for _ in range(ADMITTED):
+            admitted.enter_context(runtime.admit())
+        with pytest.raises(ServerBusy) as caught, runtime.admit():
+            pass
+        assert 1 <= caught.value.retry_after_seconds <= 120
+    with runtime.admit():
+        pass
+
+
+def test_a_failing_request_returns_its_permit(runtime: Runtime) -> None:
+    for _ in range(ADMITTED + 1):
+        with pytest.raises(UndecodableAudio), runtime.admit():
+            raise UndecodableAudio("no audio")
+
+
+def test_transcribe(runtime: Runtime) -> None:
+    with (DATA / "flagship.wav").open("rb") as file:
+        transcript = runtime.transcribe(file, TranscriptionRequest(language="en"))
+    assert transcript.text == "Hello."
+    assert transcript.duration_seconds == pytest.approx(2.76, abs=0.1)
+
+
+def test_stream_gives_the_same_text(runtime: Runtime) -> None:
+    with (DATA / "flagship.wav").open("rb") as file:
+        samples = runtime.decode(file)
+    deltas = list(runtime.stream(samples, TranscriptionRequest(), runtime.patience()))
+    assert "".join(delta.text for delta in deltas) == "Hello."
+
+
+def test_request_ends_at_its_deadline(runtime: Runtime) -> None:
+    impatient = replace(runtime.patience(), deadline=0.0)
+    with (DATA / "flagship.wav").open("rb") as file:
+        samples = runtime.decode(file)
+    with pytest.raises(RequestTimeout, match="3600 seconds"):
+        list(runtime.stream(samples, TranscriptionRequest(), impatient))
+
+
+@pytest.mark.parametrize(
+    ("settings", "gated"),
+    [(Settings(), True), (Settings(strict=True), False), (Settings(speech_floor=0.0), False)],
+)
+def test_silence_gate(settings: Settings, gated: bool) -> None:
+    assert Runtime(settings).policy.gated is gated
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *TRANSCRIPTION_MODELS,
+        "gpt-4o-mini-transcribe-2030-01-01",
+        "gpt-4o-audio-preview",
+        "gpt-4o-audio-preview-2025-06-03",
+        "gpt-4o-mini-audio-preview-2024-12-17",
+        "gpt-audio",
+        "gpt-audio-mini",
+        "scripted",
+    ],
+)
+def test_accepted_models(runtime: Runtime, name: str) -> None:
+    assert runtime.accepts_model(name)
+    runtime.require_model(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "gpt-4o", "whisper-2", "Whisper-1", "turbo", "demo", "*", "gpt-4o-transcribe-x"]
+)
+def test_other_models_are_not_found(runtime: Runtime, name: str) -> None:
+    assert not runtime.accepts_model(name)
+    with pytest.raises(ModelNotFound) as caught:
+        runtime.require_model(name)
+    assert caught.value.message == f"The model `{name}` does not exist or you do not have access to it."
+    assert caught.value.param == "model"
+
+
+def test_aliases(engine: ScriptedEngine) -> None:
+    runtime = Runtime(Settings(model_aliases=("our-whisper", "dept-*")), engine)
+    assert runtime.accepts_model("our-whisper")
+    assert runtime.accepts_model("dept-7")
+    assert not runtime.accepts_model("your-whisper")
+    assert "our-whisper" in runtime.model_names()
+    assert "dept-*" not in runtime.model_names()
+
+
+def test_a_star_accepts_any_name(engine: ScriptedEngine) -> None:
+    assert Runtime(Settings(model_aliases=("*",)), engine).accepts_model("anything/at:all")
+
+
+def test_listed_models_are_accepted_and_start_with_the_own(runtime: Runtime) -> None:
+    names = runtime.model_names()
+    assert names[0] == "scripted"
+    assert len(set(names)) == len(names)
+    assert all(runtime.accepts_model(name) for name in names)
+
+
+def test_started_with_the_demo_model() -> None:
+    runtime = Runtime(Settings(model="demo", threads=1))
+    runtime.start("cpu")
+    try:
+        assert runtime.ready
+        assert runtime.notice == DEMO_NOTICE
+        assert runtime.card.name == "demo"
+        assert runtime.accepts_model("demo")
+        with (DATA / "flagship.wav").open("rb") as file:
+            transcript = runtime.transcribe(file, TranscriptionRequest())
+        assert transcript.text.strip() == "The sun rises in the east and sets in the west."
+    finally:
+        runtime.close()
+    assert not runtime.ready
