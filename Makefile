@@ -1,0 +1,47 @@
+# Serve, test and check. Every target makes .venv by itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve demo test test-long check bench
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.installed ## serve WHISPER_MODEL (turbo) on HOST (127.0.0.1) and PORT (8000)
+	$(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
+
+demo: export WHISPER_MODEL := demo
+demo: serve ## serve the demo model: a toy, nothing to download, not for human speech
+
+test: $(VENV)/.installed-dev ## run the tests
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(VENV)/.installed-dev ## run the tests that take minutes
+	$(BIN)/python -m pytest -m long
+
+check: $(VENV)/.installed-dev ## style, types, layers and sizes
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/unit/test_layers.py tests/unit/test_size_budget.py
+
+bench: $(VENV)/.installed-dev ## compare speed side by side; ARGS are passed on
+	$(BIN)/python -m benchmarks $(ARGS)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt constraints-cuda.txt | $(BIN)/python
+	$(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
