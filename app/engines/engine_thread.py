@@ -33,31 +33,44 @@ class EngineThread:
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closing = False
+        self._gate = threading.Lock()  # no job gets into the queue behind the closing None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
     @property
     def alive(self) -> bool:
         """True while jobs are taken."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._closing
 
     def submit(self, work: Callable[[], T], unwanted: Callable[[], bool] = _wanted) -> Future[T]:
-        """Queue a job. It is cancelled if `unwanted()` once its turn comes."""
-        future: Future[T] = Future()
-        self._jobs.put(_Job(future, work, unwanted))
-        return future
+        """Queue a job. It is cancelled if `unwanted()` once its turn comes, or if this is closed."""
+        job = _Job(Future(), work, unwanted)
+        with self._gate:
+            if not self._closing:
+                self._jobs.put(job)
+                return job.future
+        _cancel(job)
+        return job.future
 
     def close(self) -> None:
         """End after the job that runs now; queued ones are cancelled."""
-        self._jobs.put(None)
+        with self._gate:
+            self._closing = True
+            self._jobs.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if job.unwanted():
-                job.future.cancel()
-            if job.future.set_running_or_notify_cancel():
+            if self._closing or job.unwanted():
+                _cancel(job)
+            elif job.future.set_running_or_notify_cancel():
                 _settle(job)
+
+
+def _cancel(job: _Job) -> None:
+    job.future.cancel()
+    job.future.set_running_or_notify_cancel()  # wakes who waits for it
 
 
 def _settle(job: _Job) -> None:

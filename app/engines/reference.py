@@ -49,11 +49,17 @@ def start(checkpoint: Checkpoint, device: str, threads: int) -> "ReferenceEngine
         raise
     engine = ReferenceEngine(model, checkpoint.name, thread)
     engine.warm_up()
+    # once more: numba's OpenMP threads, started by the first alignment, set the count to the cores
+    thread.submit(partial(_use_threads, threads)).result()
     return engine
 
 
-def _load(checkpoint: Checkpoint, device: str, threads: int) -> Any:
+def _use_threads(threads: int) -> None:
     torch.set_num_threads(threads or os.cpu_count() or 1)
+
+
+def _load(checkpoint: Checkpoint, device: str, threads: int) -> Any:
+    _use_threads(threads)
     try:
         model = whisper.load_model(str(checkpoint.path), device=device)
     except Exception as error:

@@ -1,0 +1,68 @@
+import threading
+import time
+
+import pytest
+
+from app.engines.engine_thread import EngineThread
+from app.errors import CheckpointError, EngineFailure
+
+
+@pytest.fixture
+def thread():
+    started = EngineThread()
+    yield started
+    started.close()
+
+
+def test_all_jobs_run_in_one_thread(thread: EngineThread) -> None:
+    futures = [thread.submit(threading.get_ident) for _ in range(5)]
+    assert len({future.result() for future in futures}) == 1
+    assert futures[0].result() != threading.get_ident()
+
+
+def test_a_failure_is_the_jobs_alone_and_tells_nothing_of_the_inside(thread: EngineThread, caplog) -> None:
+    failing = thread.submit(lambda: 1 / 0)
+    with pytest.raises(EngineFailure) as caught:
+        failing.result()
+    assert "division" not in caught.value.message
+    assert "ZeroDivisionError" in caplog.text
+    assert thread.submit(lambda: 7).result() == 7
+
+
+def test_errors_of_our_own_pass_as_they_are(thread: EngineThread, caplog) -> None:
+    def fail() -> None:
+        raise CheckpointError("no such file")
+
+    with pytest.raises(CheckpointError, match="no such file"):
+        thread.submit(fail).result()
+    assert not caplog.records
+
+
+def test_a_job_nobody_wants_any_more_never_runs(thread: EngineThread) -> None:
+    ran = []
+    unwanted = thread.submit(lambda: ran.append(1), lambda: True)
+    thread.submit(lambda: None).result()
+    assert unwanted.cancelled()
+    assert ran == []
+
+
+def test_closing_cancels_what_is_queued() -> None:
+    thread = EngineThread()
+    release = threading.Event()
+    running = thread.submit(release.wait)
+    queued = [thread.submit(lambda: 1) for _ in range(3)]
+    closer = threading.Thread(target=thread.close)
+    closer.start()
+    while thread.alive:
+        time.sleep(0.01)
+    release.set()
+    closer.join(30)
+    assert running.result() is True
+    assert all(future.cancelled() for future in queued)
+    assert not thread.alive
+
+
+def test_work_for_a_closed_thread_is_cancelled_at_once() -> None:
+    thread = EngineThread()
+    thread.close()
+    assert thread.submit(lambda: 1).cancelled()
