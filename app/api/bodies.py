@@ -134,7 +134,7 @@ def _value(name: str, texts: list[str], schema: Fields) -> Any:
 
 def _array(texts: list[str], schema: Fields) -> list[Any] | None:
     items = schema["items"]
-    if _scalar(texts[0], schema) is None:
+    if len(texts) == 1 and _scalar(texts[0], schema) is None:
         return None
     if "enum" in items or items["type"] in _READERS:  # free text may have commas of its own
         texts = [part.strip() for text in texts for part in text.split(",")]

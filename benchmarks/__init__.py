@@ -1,0 +1,1 @@
+"""Programs that measure the server; `python -m benchmarks` lists them."""

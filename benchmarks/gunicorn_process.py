@@ -1,0 +1,53 @@
+"""A real Gunicorn on loopback, for as long as a measurement takes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS = 300
+
+
+@contextmanager
+def serving(app: str, log: Path, **environ: str) -> Iterator[str]:
+    """The base URL of a ready server for a WSGI application; `environ` are its settings.
+
+    Raises RuntimeError with what it logged if it does not start.
+    """
+    port = _free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app]
+    settings = {**os.environ, **environ, "HOST": "127.0.0.1", "PORT": str(port)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=settings, stdout=output, stderr=output)
+    try:
+        _wait_until_ready(process, url := f"http://127.0.0.1:{port}", log)
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if requests.get(f"{url}/ready", timeout=START_SECONDS).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise RuntimeError(f"The server did not start:\n{log.read_text()}")

@@ -1,0 +1,27 @@
+"""The README, taken apart."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language, in order."""
+    return [text for name, text in _BLOCK.findall(README) if name == language]
+
+
+def table(first_heading: str) -> list[list[str]]:
+    """The rows, without the two of the head, of the table whose first column has this heading."""
+    lines = README.splitlines()
+    heads = (number for number, line in enumerate(lines) if line.startswith("| ---"))
+    start = next(number - 1 for number in heads if lines[number - 1].startswith(f"| {first_heading} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
