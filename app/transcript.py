@@ -17,6 +17,15 @@ class Word:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """One text token and how likely the model found it. `raw` may be half a character in UTF-8."""
+
+    text: str
+    raw: bytes
+    logprob: float
+
+
+@dataclass(frozen=True)
 class Segment:
     """A stretch of speech between two of Whisper's timestamps.
 
@@ -35,18 +44,30 @@ class Segment:
     compression_ratio: float
     no_speech_prob: float
     words: tuple[Word, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class TokenUsage:
+    """What a transcript took and gave: 10 audio tokens a second, text counted by Whisper's tokenizer."""
+
+    audio_tokens: int
+    prompt_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True)
 class TranscriptDelta:
     """What one more segment adds. The texts of all deltas joined are the transcript's text.
 
-    `segment` is None in the last delta, which tells the language and brings held-back text, if any.
+    Only the last delta has no `segment`: it brings held-back text, if any, and the `usage` of all.
     """
 
     language: str
     text: str = ""
     segment: Segment | None = None
+    usage: TokenUsage | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,7 @@ class Transcript:
     duration_seconds: float
     text: str
     segments: tuple[Segment, ...] = ()
+    usage: TokenUsage = TokenUsage(0, 0, 0)
 
     @property
     def words(self) -> tuple[Word, ...]:

@@ -41,6 +41,9 @@ class LetterTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         return "".join("\ufffd" if token > 800 else chr(token) for token in tokens if token < EOT)
 
+    def token_bytes(self, token: int) -> bytes:
+        return self.decode([token]).encode()
+
 
 @dataclass
 class ScriptedRecording:
@@ -77,6 +80,9 @@ class ScriptedEngine:
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         self.decoded.append((window.seek, window.frames, options))
         return done(self.answer, window, options)
+
+    def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Any:
+        return done(lambda: [-float(place) for place, _ in enumerate(tokens)])
 
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         self.detected.append((window.seek, window.frames))

@@ -3,21 +3,22 @@
 from importlib import import_module
 
 from app.checkpoints import Checkpoint
-from app.engines.interface import Engine
+from app.engines.interface import Engine, EngineOptions
 from app.errors import StartError
 
 ENGINES = {
+    "batched": "app.engines.batched",
     "reference": "app.engines.reference",
 }
-"""Name -> the module whose `start(checkpoint, device, threads)` loads and warms up an engine."""
+"""Name -> the module whose `start(checkpoint, device, options)` loads and warms up an engine."""
 
 
-def start(name: str, checkpoint: Checkpoint, device: str, threads: int) -> Engine:
-    """Load an engine's model on a torch device and warm it up; `threads` 0 takes one per core.
+def start(name: str, checkpoint: Checkpoint, device: str, options: EngineOptions) -> Engine:
+    """Load an engine's model on a torch device and warm it up.
 
     Raises StartError for an unknown name, CheckpointError for weights that can't be loaded.
     """
     if name not in ENGINES:
         raise StartError(f"WHISPER_ENGINE is '{name}'; it must be one of {', '.join(sorted(ENGINES))}.")
-    engine: Engine = import_module(ENGINES[name]).start(checkpoint, device, threads)
+    engine: Engine = import_module(ENGINES[name]).start(checkpoint, device, options)
     return engine

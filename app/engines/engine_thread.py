@@ -1,11 +1,14 @@
 """The one thread of a worker in which the model works."""
 
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
+
+import torch
 
 from app.errors import EngineFailure, SpeechError, StartError
 
@@ -83,3 +86,8 @@ def _settle(job: _Job) -> None:
         failure = EngineFailure("The model failed on this request.")
         failure.__cause__ = error
         job.future.set_exception(failure)
+
+
+def use_threads(count: int) -> None:
+    """Let torch use so many threads for the work of the calling thread; 0: one per core."""
+    torch.set_num_threads(count or os.cpu_count() or 1)

@@ -39,6 +39,9 @@ class Tokenizer(Protocol):
     def decode(self, tokens: Sequence[int]) -> str:
         """Tokens as text, timestamps left out; bytes that are no UTF-8 become U+FFFD."""
 
+    def token_bytes(self, token: int) -> bytes:
+        """What one text token stands for: UTF-8, or a piece of it."""
+
 
 class Recording(Protocol):
     """The log-mel features of one request's audio. Close it to drop whatever still runs for it."""
@@ -108,6 +111,18 @@ class WordTiming:
 
 
 @dataclass(frozen=True)
+class EngineOptions:
+    """How an engine works. `threads` 0: one per core. `batch` 0: 8 rows on a CPU, 64 on CUDA.
+
+    `precision` is `exact`, `int8` or `bfloat16`; the batched engine alone knows the latter two.
+    """
+
+    threads: int = 0
+    batch: int = 0
+    precision: str = "exact"
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What a loaded checkpoint is and can do."""
 
@@ -141,6 +156,12 @@ class Engine(Protocol):
 
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         """The probability of every language code, `{"en": 1.0}` for an English-only checkpoint."""
+
+    def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Future[list[float]]:
+        """The log-probability of each of a window's tokens, in one pass over all of them.
+
+        It is the model's own, before any token is suppressed and at temperature 1.
+        """
 
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task

@@ -1,6 +1,5 @@
 """openai-whisper as it is: one window at a time. The oracle that other engines are held to."""
 
-import os
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -18,9 +17,10 @@ from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.timing import find_alignment
 
 from app.checkpoints import Checkpoint
-from app.engines.engine_thread import EngineThread
+from app.engines.engine_thread import EngineThread, use_threads
 from app.engines.features import LogMel
 from app.engines.interface import (
+    EngineOptions,
     ModelCard,
     Tokenizer,
     Window,
@@ -36,30 +36,26 @@ from app.waveform import Samples
 _WARM_UP_SAMPLES = 16_000
 
 
-def start(checkpoint: Checkpoint, device: str, threads: int) -> "ReferenceEngine":
+def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> "ReferenceEngine":
     """Load a checkpoint on a device and decode a second of silence, so that the first request is not slow.
 
     Raises CheckpointError where the file is no Whisper checkpoint.
     """
     thread = EngineThread()
     try:
-        model = thread.submit(partial(_load, checkpoint, device, threads)).result()
+        model = thread.submit(partial(_load, checkpoint, device, options.threads)).result()
     except CheckpointError:
         thread.close()
         raise
     engine = ReferenceEngine(model, checkpoint.name, thread)
     engine.warm_up()
     # once more: numba's OpenMP threads, started by the first alignment, set the count to the cores
-    thread.submit(partial(_use_threads, threads)).result()
+    thread.submit(partial(use_threads, options.threads)).result()
     return engine
 
 
-def _use_threads(threads: int) -> None:
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-
-
 def _load(checkpoint: Checkpoint, device: str, threads: int) -> Any:
-    _use_threads(threads)
+    use_threads(threads)
     try:
         model = whisper.load_model(str(checkpoint.path), device=device)
     except Exception as error:
@@ -105,6 +101,12 @@ class ReferenceEngine:
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         """The probability of every language code."""
         return self._thread.submit(partial(self._detect, window), partial(_left, window))
+
+    def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Future[list[float]]:
+        """The log-probability of each of a window's tokens."""
+        return self._thread.submit(
+            partial(self._score, window, options, list(tokens)), partial(_left, window)
+        )
 
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
@@ -152,6 +154,16 @@ class ReferenceEngine:
             suppress_blank=options.suppress_blank,
             fp16=self._half,
         )
+
+    def _score(self, window: Window, options: WindowOptions, tokens: list[int]) -> list[float]:
+        prompt = self._tokenizers.prompt(
+            options.prompt, options.language, options.task, self.card.text_context
+        )
+        sequence = torch.tensor([prompt + tokens], device=self._model.device)
+        with torch.no_grad():
+            logits = self._model.logits(sequence, self._encode(window)[None])[0, len(prompt) - 1 : -1]
+        scores = logits.float().log_softmax(-1).gather(-1, sequence[0, len(prompt) :, None])
+        return cast(list[float], scores[:, 0].tolist())
 
     def _detect(self, window: Window) -> dict[str, float]:
         if not self._model.is_multilingual:

@@ -21,6 +21,14 @@ class TokenizerTable:
         """The tokenizer of a language and task; without a language, one for its text alone."""
         return TextTokenizer(self.whisper(language, task))
 
+    def prompt(
+        self, previous: Sequence[int], language: str | None, task: Task, text_context: int
+    ) -> list[int]:
+        """The tokens a window's text follows on: the end of the previous text, then language and task."""
+        tokenizer = self.whisper(language, task)
+        kept = list(previous)[-(text_context // 2 - 1) :]
+        return [*([tokenizer.sot_prev, *kept] if kept else []), *tokenizer.sot_sequence]
+
     def whisper(self, language: str | None, task: Task) -> Any:
         """The same as openai-whisper's own object (cached there)."""
         return get_tokenizer(
@@ -43,3 +51,7 @@ class TextTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """Tokens as text, timestamps left out."""
         return cast(str, self._tokenizer.decode(list(tokens)))
+
+    def token_bytes(self, token: int) -> bytes:
+        """What one text token stands for."""
+        return cast(bytes, self._tokenizer.encoding.decode_single_token_bytes(token))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.transcript import Task
-from app.waveform import Samples
+from app.waveform import SAMPLE_RATE, Samples
 
 HasSpeech = Callable[[Samples, float], bool]
 """Whether the highest speech probability in 16 kHz samples reaches a floor."""
@@ -13,15 +13,30 @@ LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True)
+class Chunking:
+    """Where a recording may be cut: at pauses of `silence_seconds`, in which the probability of speech
+    stays under `threshold`. Each piece keeps up to `padding_seconds` of the pauses beside it.
+    """
+
+    threshold: float = 0.5
+    silence_seconds: float = 0.2
+    padding_seconds: float = 0.3
+
+
+@dataclass(frozen=True)
 class TranscriptionRequest:
     """One recording's options, under openai-whisper's names and with `transcribe()`'s defaults.
 
-    `language` is a code or None (detect). `temperatures` are tried in order until a window's
-    result passes the thresholds. `clip_seconds` are start,end,start,... on the recording's clock.
+    `language` is a code or None (detect, among `languages` if there are any). `temperatures` are
+    tried in order until a window's result passes the thresholds. `clip_seconds` are
+    start,end,start,... on the recording's clock. With `chunking` the recording is cut at pauses and
+    the pieces are decoded side by side. With `by_channel` each channel is a speaker, called by
+    `speaker_names` in channel order as far as they go.
     """
 
     task: Task = "transcribe"
     language: str | None = None
+    languages: tuple[str, ...] = ()
     prompt: str | None = None
     temperatures: tuple[float, ...] = LADDER
     word_timestamps: bool = False
@@ -39,6 +54,21 @@ class TranscriptionRequest:
     suppress_tokens: tuple[int, ...] = (-1,)
     suppress_blank: bool = True
     seed: int | None = None
+    logprobs: bool = False
+    chunking: Chunking | None = None
+    by_channel: bool = False
+    speaker_names: tuple[str, ...] = ()
+
+
+Spans = list[tuple[float, float]]
+"""Stretches of a recording as (start, end) seconds, in order."""
+
+FindSpeech = Callable[[Samples, Chunking], Spans]
+"""Where in 16 kHz samples somebody speaks."""
+
+
+def _everywhere(samples: Samples, chunking: Chunking) -> Spans:
+    return [(0.0, len(samples) / SAMPLE_RATE)]
 
 
 def _always(samples: Samples, floor: float) -> bool:
@@ -51,12 +81,14 @@ class Policy:
 
     `strict` follows openai-whisper to the letter: no silence gate, and language detection always on
     the silence-padded audio. Otherwise a window whose highest speech probability stays under
-    `speech_floor` is not decoded (0: every window is); `has_speech` knows that probability.
+    `speech_floor` is not decoded (0: every window is); `has_speech` knows that probability, and
+    `find_speech` the pauses.
     """
 
     strict: bool = False
     speech_floor: float = 0.1
     has_speech: HasSpeech = _always
+    find_speech: FindSpeech = _everywhere
 
     @property
     def gated(self) -> bool:

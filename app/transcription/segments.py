@@ -17,6 +17,8 @@ class Draft:
     end_seconds: float
     tokens: tuple[int, ...]
     words: list[Word] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    """The log-probability of each token, where they were asked for."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,18 @@
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from app.engines.engine_thread import EngineThread
 from app.errors import CheckpointError, EngineFailure
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -52,9 +60,9 @@ def test_closing_cancels_what_is_queued() -> None:
     running = thread.submit(release.wait)
     queued = [thread.submit(lambda: 1) for _ in range(3)]
     closer = threading.Thread(target=thread.close)
+    wait_until(running.running)
     closer.start()
-    while thread.alive:
-        time.sleep(0.01)
+    wait_until(lambda: not thread.alive)
     release.set()
     closer.join(30)
     assert running.result() is True

@@ -8,7 +8,7 @@ import torch
 
 from app import engines
 from app.checkpoints import Checkpoint, resolve
-from app.engines.interface import Window, WindowOptions
+from app.engines.interface import EngineOptions, Window, WindowOptions
 from app.engines.reference import ReferenceEngine
 from app.errors import CheckpointError, StartError
 from app.settings import Settings
@@ -16,7 +16,7 @@ from app.settings import Settings
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[ReferenceEngine]:
-    started = engines.start("reference", resolve(Settings(model="demo")), "cpu", 1)
+    started = engines.start("reference", resolve(Settings(model="demo")), "cpu", EngineOptions(threads=1))
     yield started
     started.close()
 
@@ -96,11 +96,11 @@ def test_the_thread_count_is_what_was_asked_for(engine: ReferenceEngine, window:
 
 def test_an_unknown_engine_stops_the_start() -> None:
     with pytest.raises(StartError, match="WHISPER_ENGINE is 'fast'; it must be one of"):
-        engines.start("fast", resolve(Settings(model="demo")), "cpu", 1)
+        engines.start("fast", resolve(Settings(model="demo")), "cpu", EngineOptions(threads=1))
 
 
 def test_a_file_that_is_no_checkpoint_stops_the_start(tmp_path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match=r"model\.pt can't be loaded as a Whisper checkpoint on cpu"):
-        engines.start("reference", Checkpoint("model", path, "0" * 64), "cpu", 1)
+        engines.start("reference", Checkpoint("model", path, "0" * 64), "cpu", EngineOptions(threads=1))

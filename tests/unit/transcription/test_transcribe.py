@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.errors import ClientGone, EngineFailure, InvalidLanguage, RequestTimeout
-from app.transcript import Transcript
+from app.transcript import TokenUsage, Transcript
 from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import stream, transcribe
@@ -131,7 +131,7 @@ def test_a_sure_language_costs_no_second_pass() -> None:
 
 def test_an_unsure_language_is_detected_on_the_padded_audio() -> None:
     engine = by_seek({0: HELLO})
-    engine.languages = {"en": 0.4, "de": 0.3}
+    engine.languages = {"en": 0.4, "de": 0.3, "fr": 0.3}
     run(engine, 3.0)
     assert engine.detected == [(0, 300), (0, 3000)]
 
@@ -198,3 +198,26 @@ def test_a_request_nobody_waits_for_submits_no_window(patience: Patience, error:
     with pytest.raises(error):
         transcribe(engine, silence(3), TranscriptionRequest(language="en"), Policy(), patience)
     assert engine.decoded == []
+
+
+def test_detection_is_restricted_to_the_languages_named() -> None:
+    engine = by_seek({0: HELLO})
+    engine.languages = {"en": 0.8, "de": 0.2}
+    assert run(engine, 3.0, languages=("de",)).language == "de"
+    with pytest.raises(InvalidLanguage):
+        run(engine, 3.0, languages=("de", "fr"))
+
+
+def test_usage_is_counted() -> None:
+    usage = run(by_seek({0: HELLO}), 3.05, prompt="Ann").usage
+    assert usage == TokenUsage(audio_tokens=31, prompt_tokens=len(" Ann"), output_tokens=len(" Hello."))
+
+
+def test_each_text_token_has_its_log_probability() -> None:
+    two = result(ts(0), *spell(" A"), ts(1), ts(1), *spell(" B"), ts(2), ts(2))
+    segments = run(
+        by_seek({0: two, 200: result(no_speech_prob=0.9, avg_logprob=-3)}), 3.0, logprobs=True
+    ).segments
+    found = [[(entry.text, entry.logprob) for entry in segment.logprobs] for segment in segments]
+    assert found == [[(" ", -1.0), ("A", -2.0)], [(" ", -5.0), ("B", -6.0)]]
+    assert run(by_seek({0: HELLO}), 3.0).segments[0].logprobs == ()

@@ -100,3 +100,20 @@ def test_threads_may_share_it(vad, speech):
 def test_the_module_itself_loads_no_torch():
     check = "import sys, app.waveform.voice_activity; sys.exit('silero_vad' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_finds_where_somebody_speaks(vad: VoiceActivity, speech: Path) -> None:
+    said = samples_of(speech)
+    samples = np.concatenate([silence(1), said, silence(2), said, silence(1)])
+    spans = vad.find_speech(samples, 0.5, 0.5, 0.1)
+    seconds = len(said) / SAMPLE_RATE
+    assert len(spans) >= 2
+    assert [start for start, _ in spans] == sorted(start for start, _ in spans)
+    assert spans[0][0] == pytest.approx(1, abs=0.5)
+    assert spans[-1][1] == pytest.approx(3 + 2 * seconds, abs=0.5)
+    pause = (1 + seconds + 0.5, 3 + seconds - 0.5)
+    assert not any(start < pause[1] and end > pause[0] for start, end in spans)
+
+
+def test_finds_nobody_in_silence(vad: VoiceActivity) -> None:
+    assert vad.find_speech(silence(3), 0.5, 0.2, 0.3) == []

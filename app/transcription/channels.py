@@ -1,0 +1,58 @@
+"""A recording with one speaker on each channel."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from heapq import merge
+from string import ascii_uppercase
+
+from app.transcript import Segment
+from app.transcription.listening import Listening
+from app.transcription.side_by_side import SideBySide
+from app.waveform import Samples
+
+
+class ByChannel:
+    """Reads all channels side by side and merges them by time; a Reading.
+
+    Speakers have the names given in channel order; the others are A, B, ... as they appear.
+    """
+
+    def __init__(self, channels: Sequence[Listening], names: Sequence[str]) -> None:
+        self.channels = channels
+        self._names = dict(enumerate(names))
+        self._letters = iter(ascii_uppercase)
+
+    @property
+    def language(self) -> str | None:
+        """The first language that any channel knows."""
+        return next((channel.language for channel in self.channels if channel.language), None)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens the caller's prompt has."""
+        return self.channels[0].prompt_tokens
+
+    def segments(self, samples: Samples) -> Iterator[Segment]:
+        """The segments of `samples` `[channels, n]` with their speakers; silent ones are left out."""
+        with SideBySide(len(self.channels)) as pool:
+            spoken = [
+                pool.ahead(_numbered(number, channel.segments(samples[number])))
+                for number, channel in enumerate(self.channels)
+            ]
+            for number, segment in merge(*spoken, key=_start):
+                if segment.text:
+                    yield replace(segment, speaker=self._speaker(number))
+
+    def _speaker(self, channel: int) -> str:
+        if channel not in self._names:
+            self._names[channel] = next(self._letters)
+        return self._names[channel]
+
+
+def _numbered(number: int, segments: Iterator[Segment]) -> Iterator[tuple[int, Segment]]:
+    for segment in segments:
+        yield number, segment
+
+
+def _start(entry: tuple[int, Segment]) -> float:
+    return entry[1].start_seconds

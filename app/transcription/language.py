@@ -1,0 +1,62 @@
+"""Which language is spoken."""
+
+from operator import itemgetter
+
+from app.engines.interface import WINDOW_FRAMES, Engine, Recording, Window
+from app.errors import InvalidLanguage
+from app.transcription.patience import Patience
+from app.transcription.request import Policy, TranscriptionRequest
+
+_SURE_ENOUGH = 0.5
+
+
+def check_languages(engine: Engine, request: TranscriptionRequest) -> None:
+    """Raise InvalidLanguage for a language that Whisper knows and this checkpoint doesn't."""
+    if not engine.card.multilingual:
+        return
+    named = {"language": (request.language,) if request.language else (), "languages": request.languages}
+    for param, languages in named.items():
+        for language in languages:
+            if language not in engine.card.languages:
+                raise InvalidLanguage(
+                    f"Invalid language '{language}'. The model {engine.card.name} was not trained on it.",
+                    param=param,
+                )
+
+
+class LanguageDetector:
+    """Detects the language of a recording from its features.
+
+    openai-whisper pads the recording's first 30 s with silence to detect the language and the log-mel
+    with 0.0 to decode. For a full first window both are the same features. Elsewhere the features
+    that are decoded anyway decide if they are sure enough, which saves encoding twice; a strict
+    policy always takes openai-whisper's.
+    """
+
+    def __init__(
+        self, engine: Engine, request: TranscriptionRequest, policy: Policy, patience: Patience
+    ) -> None:
+        self._engine = engine
+        self._languages = request.languages
+        self._strict = policy.strict
+        self._patience = patience
+
+    def of(self, window: Window) -> str:
+        """The language of a window that is about to be decoded."""
+        is_full_start = window.seek == 0 and window.frames == WINDOW_FRAMES
+        if is_full_start or not self._strict:
+            language, probability = self._most_likely(window)
+            if is_full_start or probability >= _SURE_ENOUGH:
+                return language
+        return self.of_padded_audio(window.recording)
+
+    def of_padded_audio(self, recording: Recording) -> str:
+        """The language of the first 30 s, the way openai-whisper finds it."""
+        return self._most_likely(Window(recording, 0, WINDOW_FRAMES))[0]
+
+    def _most_likely(self, window: Window) -> tuple[str, float]:
+        """The best candidate and its probability among the candidates."""
+        found = self._patience.wait(self._engine.detect_language(window))
+        candidates = {code: found.get(code, 0.0) for code in self._languages} or found
+        best, probability = max(candidates.items(), key=itemgetter(1))
+        return best, probability / (sum(candidates.values()) or 1.0)

@@ -1,0 +1,186 @@
+"""One pass over a recording, window by window: openai-whisper's loop, over any engine."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from app.engines.interface import (
+    FRAMES_PER_SECOND,
+    WINDOW_FRAMES,
+    Engine,
+    Recording,
+    Window,
+    WindowOptions,
+    WindowResult,
+)
+from app.transcript import Segment, TokenLogprob
+from app.transcription import hallucination
+from app.transcription.fallback import at_temperature, decode_with_fallback, is_silence
+from app.transcription.hallucination import Surroundings
+from app.transcription.language import LanguageDetector
+from app.transcription.patience import Patience
+from app.transcription.request import Policy, TranscriptionRequest
+from app.transcription.segments import Cut, Draft, cut, last_word_end
+from app.transcription.windows import PreviousText, clip_frames
+from app.transcription.words import place_words
+from app.waveform import SAMPLE_RATE, Samples
+
+_HOP = SAMPLE_RATE // FRAMES_PER_SECOND
+_TOO_HOT_TO_CONDITION = 0.5
+
+
+class Listening:
+    """Reads a recording's clips from start to end. `seek` is the next window's first frame.
+
+    `language` is known once the first segment is out, or the last window is read.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        recording: Recording,
+        request: TranscriptionRequest,
+        policy: Policy,
+        patience: Patience,
+    ) -> None:
+        self.engine = engine
+        self.recording = recording
+        self.request = request
+        self.policy = policy
+        self.patience = patience
+        self.tokenizer = engine.tokenizer(request.language, request.task)
+        self.previous = self._previous_text()
+        self.language = request.language if engine.card.multilingual else "en"
+        self.detector = LanguageDetector(engine, request, policy, patience)
+        self.seek = 0
+        self.last_speech_seconds = 0.0
+        self.read = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens the caller's prompt has."""
+        return len(self.previous.initial)
+
+    def segments(self, samples: Samples) -> Iterator[Segment]:
+        """Every segment of the recording's `samples` `[n]` as soon as its window is decoded."""
+        for start, end in clip_frames(self.request.clip_seconds, self.recording.frames):
+            self.seek = start
+            while self.seek < end:
+                yield from self._window(samples, end)
+        self.language = self.language or self.detector.of_padded_audio(self.recording)
+
+    def _window(self, samples: Samples, end: int) -> Iterator[Segment]:
+        """Decode the window at `seek`, move on, and give out its segments."""
+        window = Window(self.recording, self.seek, min(WINDOW_FRAMES, end - self.seek))
+        heard = samples[window.seek * _HOP : (window.seek + window.frames) * _HOP]
+        result = self._decode(window) if self.policy.worth_decoding(heard) else None
+        if result is None or is_silence(result, self.request):
+            self.seek += window.frames
+            return
+        made = cut(result.tokens, self.tokenizer.timestamp_begin, window.seek, window.frames)
+        self.seek += made.advance
+        if self.request.word_timestamps and not self._place_words(window, made):
+            return
+        if self.seek <= window.seek:  # openai-whisper would read this window for ever
+            self.seek = window.seek + window.frames
+        if self.request.logprobs:
+            self._score(window, made.drafts, result)
+        for draft in made.drafts:
+            yield self._give_out(draft, window, result)
+        if not self.request.condition_on_previous_text or result.temperature > _TOO_HOT_TO_CONDITION:
+            self.previous.forget()
+
+    def _decode(self, window: Window) -> WindowResult:
+        self.language = self.language or self.detector.of(window)
+        options = self._options(self.language)
+        return decode_with_fallback(self.engine, window, options, self.request, self.patience)
+
+    def _options(self, language: str) -> WindowOptions:
+        request = self.request
+        return WindowOptions(
+            task=request.task,
+            language=language,
+            beam_size=request.beam_size,
+            best_of=request.best_of,
+            patience=request.patience,
+            length_penalty=request.length_penalty,
+            prompt=self.previous.prompt(),
+            suppress_tokens=request.suppress_tokens,
+            suppress_blank=request.suppress_blank,
+            seed=request.seed,
+        )
+
+    def _previous_text(self) -> PreviousText:
+        prompt = self.request.prompt
+        initial = self.tokenizer.encode(" " + prompt.strip()) if prompt is not None else []
+        room = self.engine.card.text_context // 2 - 1
+        return PreviousText(tuple(initial), room, self.request.carry_initial_prompt)
+
+    def _place_words(self, window: Window, made: Cut) -> bool:
+        """Time the words and move `seek` to what they say; False if the window is to be read anew."""
+        drafts, eot = made.drafts, self.tokenizer.eot
+        tokens = [token for draft in drafts for token in draft.tokens if token < eot]
+        aligned = self.engine.align(window, tokens, self.language, self.request.task)
+        timings = self.patience.wait(aligned)
+        place_words(drafts, timings, eot, window.seek, self.last_speech_seconds)
+        last = last_word_end(drafts)
+        if not made.ends_in_silence and last is not None and last > window.seek / FRAMES_PER_SECOND:
+            self.seek = round(last * FRAMES_PER_SECOND)
+        if self.request.hallucination_silence_threshold is not None:
+            around = self._surroundings(window, self.request.hallucination_silence_threshold)
+            if not self._sift(made, around, last):
+                return False
+        last = last_word_end(drafts)
+        self.last_speech_seconds = self.last_speech_seconds if last is None else last
+        return True
+
+    def _sift(self, made: Cut, around: Surroundings, last_word: float | None) -> bool:
+        """Drop what was made up in silence; False if the window is to be read anew after a silence."""
+        if not made.ends_in_silence and last_word is not None and last_word > around.start_seconds:
+            self.seek = hallucination.seek_after_last_word(last_word, around)
+        again = hallucination.leading_silence(made.drafts, around)
+        if again is not None:
+            self.seek = again
+            return False
+        resumed = hallucination.drop_hallucinations(made.drafts, around, self.last_speech_seconds)
+        self.seek = self.seek if resumed is None else resumed
+        return True
+
+    def _surroundings(self, window: Window, threshold: float) -> Surroundings:
+        return Surroundings(window.seek, window.frames, self.recording.frames, threshold)
+
+    def _score(self, window: Window, drafts: list[Draft], result: WindowResult) -> None:
+        """Tell each draft the log-probabilities of its tokens, which are the window's first ones."""
+        assert self.language is not None
+        options = at_temperature(self._options(self.language), result.temperature)
+        scores = self.patience.wait(self.engine.score(window, options, result.tokens))
+        rest = iter(scores)
+        for draft in drafts:
+            draft.scores = [next(rest) for _ in draft.tokens]
+
+    def _logprobs(self, draft: Draft) -> Iterator[TokenLogprob]:
+        for token, score in zip(draft.tokens, draft.scores, strict=True):
+            if token < self.tokenizer.eot:
+                text, raw = self.tokenizer.decode([token]), self.tokenizer.token_bytes(token)
+                yield TokenLogprob(text, raw, score)
+
+    def _give_out(self, draft: Draft, window: Window, result: WindowResult) -> Segment:
+        """A draft as a finished segment; one without text or duration keeps its place, emptied."""
+        text = self.tokenizer.decode([token for token in draft.tokens if token < self.tokenizer.eot])
+        if draft.start_seconds == draft.end_seconds or not text.strip():
+            draft, text = replace(draft, tokens=(), words=[], scores=[]), ""
+        self.read += 1
+        self.previous.extend(draft.tokens)
+        return Segment(
+            id=self.read - 1,
+            seek=window.seek,
+            start_seconds=draft.start_seconds,
+            end_seconds=draft.end_seconds,
+            text=text,
+            tokens=draft.tokens,
+            temperature=result.temperature,
+            avg_logprob=result.avg_logprob,
+            compression_ratio=result.compression_ratio,
+            no_speech_prob=result.no_speech_prob,
+            words=tuple(draft.words),
+            logprobs=tuple(self._logprobs(draft)) if draft.scores else (),
+        )

@@ -1,0 +1,60 @@
+"""A recording cut at its pauses, and the pieces read side by side."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+
+from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES, Window
+from app.transcript import Segment
+from app.transcription.listening import Listening
+from app.transcription.request import Chunking, Spans
+from app.transcription.side_by_side import SideBySide
+from app.waveform import Samples
+
+LONGEST_SECONDS = WINDOW_FRAMES / FRAMES_PER_SECOND
+_WIDTH = 64
+
+
+def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
+    """Neighbouring spans joined, with the pauses between them, as long as they fit into one window."""
+    joined: Spans = []
+    for start, end in spans:
+        if joined and end - joined[-1][0] <= longest_seconds:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+class PieceByPiece:
+    """Reads each piece on its own, without the text of the one before; a Reading."""
+
+    def __init__(self, listening: Listening, chunking: Chunking) -> None:
+        self.listening = listening
+        self.chunking = chunking
+        self.language = listening.language
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens the caller's prompt has."""
+        return self.listening.prompt_tokens
+
+    def segments(self, samples: Samples) -> Iterator[Segment]:
+        """The segments of all pieces, in order. The first piece tells the language of all."""
+        pieces = join_spans(self.listening.policy.find_speech(samples, self.chunking))
+        self.language = self.language or self._detect(pieces)
+        with SideBySide(max(1, min(_WIDTH, len(pieces)))) as pool:
+            ahead = [pool.ahead(self._piece(piece).segments(samples)) for piece in pieces]
+            yield from chain.from_iterable(ahead)
+
+    def _piece(self, piece: tuple[float, float]) -> Listening:
+        whole = self.listening
+        request = replace(whole.request, language=self.language, clip_seconds=piece)
+        return Listening(whole.engine, whole.recording, request, whole.policy, whole.patience)
+
+    def _detect(self, pieces: Spans) -> str:
+        whole = self.listening
+        if not pieces:
+            return whole.detector.of_padded_audio(whole.recording)
+        start, end = (round(seconds * FRAMES_PER_SECOND) for seconds in pieces[0])
+        return whole.detector.of(Window(whole.recording, start, min(WINDOW_FRAMES, end - start)))
