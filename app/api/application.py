@@ -38,6 +38,7 @@ class IncomingRequest(Request):
         environ["wsgi.input"] = self.counted_input
         environ["wsgi.input_terminated"] = True
         self._upload_streams: list[IO[bytes]] = []
+        self._given_up = False
         super().__init__(environ, *args, **kwargs)
 
     def make_form_data_parser(self) -> FormDataParser:
@@ -57,8 +58,17 @@ class IncomingRequest(Request):
             stream.close()
         super().close()
 
+    def give_up(self) -> None:
+        """Nobody waits for this request's answer any more."""
+        self._given_up = True
+
     def client_gone(self) -> bool:
-        """Whether the client has closed its connection. Gunicorn's plain sockets tell, others never do."""
+        """Whether nobody waits for the answer: it was given up, or the client has closed its connection.
+
+        Only Gunicorn's plain sockets tell of the latter.
+        """
+        if self._given_up:
+            return True
         connection = self.environ.get("gunicorn.socket")
         if connection is None:
             return False

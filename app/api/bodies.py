@@ -1,15 +1,13 @@
-"""A request's body -> one checked dict, and the file that came with it.
+"""A request's body -> one checked dict, and the recording that came with it.
 
-A multipart form becomes JSON first, steered by the schema's types: `name`, `name[]` and comma lists
-make arrays; an empty text is an absent field; `none` is null where null is allowed. A text that is
-not of its type stays a text, and the schema refuses it. Fields that the schema doesn't name are
-ignored, since real clients send extras. A field sent twice must say the same twice.
+A form becomes JSON first (`form_values`), so one schema checks both. Fields that the schema doesn't
+name are not checked, since real clients send extras; an empty text is an absent field.
 """
 
-from collections.abc import Callable
-from io import SEEK_END
-from math import isfinite
-from typing import Any, BinaryIO, cast
+import json
+from binascii import a2b_base64
+from io import SEEK_END, BytesIO
+from typing import Any, BinaryIO, NoReturn, cast
 
 from flask import Flask, Response, current_app
 from jsonschema import Draft202012Validator
@@ -17,10 +15,10 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from app.api.application import IncomingRequest, incoming
+from app.api.form_values import Fields, as_json
+from app.api.schemas import INPUT_AUDIO
 from app.api.violations import refusal, shown
 from app.errors import InvalidParameter, MissingParameter, UnparsableBody, UploadTooLarge
-
-Fields = dict[str, Any]
 
 
 def register(app: Flask) -> None:
@@ -33,21 +31,96 @@ def _drop_unread(response: Response) -> Response:
     return response
 
 
-def read_form(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
-    """The fields that `schema` names, checked, and the bytes of the part `file`: its name is no matter.
+def read_recording(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
+    """The fields that `schema` names, checked, and the recording's bytes.
 
+    They come as a form with the part `file`, whose name is no matter, or as JSON with
+    `input_audio: {"data": base64, "format"}`, whose format is no matter either.
     Raises UnparsableBody, UploadTooLarge, MissingParameter, InvalidParameter.
     """
+    if incoming().mimetype == "application/json":
+        return _read_json_recording(schema)
+    return read_form(schema)
+
+
+def read_form(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
+    """The fields and the file of a multipart form; raises as `read_recording` does."""
     form, files = _parsed_form()
-    fields = _as_json(form, cast(Fields, schema.schema)["properties"])
+    fields = as_json(form, _properties(schema))
     check(schema, fields)
     return fields, cast(BinaryIO, _file_part(form, files).stream)
+
+
+def read_json(schema: Draft202012Validator) -> Fields:
+    """All of a JSON object, checked as far as `schema` names its fields.
+
+    A null or an empty text that stands for a field not sent is left out. Raises as `read_recording`.
+    """
+    fields = _sent(_parsed_json(), _properties(schema))
+    check(schema, fields)
+    return fields
 
 
 def check(schema: Draft202012Validator, fields: Fields) -> None:
     """Raise MissingParameter or InvalidParameter for the first thing that the schema refuses."""
     for violation in schema.iter_errors(fields):
         raise refusal(violation)
+
+
+def _properties(schema: Draft202012Validator) -> dict[str, Fields]:
+    properties: dict[str, Fields] = cast(Fields, schema.schema)["properties"]
+    return properties
+
+
+def _sent(fields: Fields, properties: dict[str, Fields]) -> Fields:
+    return {name: value for name, value in fields.items() if not _is_absent(value, properties.get(name))}
+
+
+def _is_absent(value: Any, schema: Fields | None) -> bool:
+    return schema is not None and (value == "" or (value is None and "null" not in schema.get("type", "")))
+
+
+def _read_json_recording(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
+    fields = read_json(schema)
+    check(INPUT_AUDIO, fields)
+    return fields, _decoded(fields.pop("input_audio")["data"])
+
+
+def _decoded(data: str) -> BinaryIO:
+    """The bytes behind base64, wrapped lines or a data URL's head included."""
+    text = data.partition(",")[2] if data.startswith("data:") else data
+    try:
+        audio = a2b_base64("".join(text.split()), strict_mode=True)
+    except ValueError as error:
+        raise InvalidParameter(
+            f"Invalid 'input_audio.data': expected base64-encoded audio, but got {shown(data[:80])} instead.",
+            param="input_audio.data",
+        ) from error
+    _check_size(len(audio))
+    return BytesIO(audio)
+
+
+def _parsed_json() -> Fields:
+    request = incoming()
+    request.max_content_length = current_app.config["MAX_JSON_BYTES"]
+    try:
+        # Nothing else holds the bytes, so that json can drop them: bodies are mostly base64 and large.
+        body = json.loads(request.get_data(cache=False), parse_constant=_refuse_constant)
+    except RequestEntityTooLarge:
+        raise _too_large(request) from None
+    except (ValueError, RecursionError, ClientDisconnected) as error:
+        raise UnparsableBody(
+            "Could not parse the JSON body of your request: it is not valid JSON, or it was cut off."
+        ) from error
+    if not isinstance(body, dict):
+        raise UnparsableBody(
+            f"Could not parse the JSON body of your request: expected an object, but got {shown(body)}."
+        )
+    return body
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
 
 
 def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
@@ -91,7 +164,8 @@ def _file_part(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) ->
     if len(uploads) > 1:
         raise InvalidParameter(f"Invalid 'file': expected one file, but got {len(uploads)}.", param="file")
     if uploads:
-        return _within_limit(uploads[0])
+        _check_size(_size(uploads[0]))
+        return uploads[0]
     if form.get("file"):
         raise InvalidParameter(
             "Invalid 'file': Expected UploadFile, received: <class 'str'>. "
@@ -101,85 +175,12 @@ def _file_part(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) ->
     raise MissingParameter("Missing required parameter: 'file'.", param="file")
 
 
-def _within_limit(upload: FileStorage) -> FileStorage:
-    limit = current_app.config["MAX_UPLOAD_BYTES"]
-    if (size := _size(upload)) > limit:
+def _check_size(size: int) -> None:
+    if size > (limit := current_app.config["MAX_UPLOAD_BYTES"]):
         raise _over_limit(limit, size)
-    return upload
 
 
 def _size(upload: FileStorage) -> int:
     size = upload.stream.seek(0, SEEK_END)
     upload.stream.seek(0)
     return size
-
-
-def _as_json(form: MultiDict[str, str], properties: dict[str, Fields]) -> Fields:
-    sent = {name: [text for text in _texts(form, name) if text] for name in properties}
-    return {name: _value(name, texts, properties[name]) for name, texts in sent.items() if texts}
-
-
-def _texts(form: MultiDict[str, str], name: str) -> list[str]:
-    return form.getlist(name) + form.getlist(f"{name}[]")
-
-
-def _value(name: str, texts: list[str], schema: Fields) -> Any:
-    if "array" in _types(schema):
-        return _array(texts, schema)
-    if len(set(texts)) > 1:
-        values = " and ".join(shown(text) for text in texts[:2])
-        raise InvalidParameter(f"The parameter '{name}' was sent with two values: {values}.", param=name)
-    return _scalar(texts[0], schema)
-
-
-def _array(texts: list[str], schema: Fields) -> list[Any] | None:
-    items = schema["items"]
-    if len(texts) == 1 and _scalar(texts[0], schema) is None:
-        return None
-    if "enum" in items or items["type"] in _READERS:  # free text may have commas of its own
-        texts = [part.strip() for text in texts for part in text.split(",")]
-    return [_scalar(text, items) for text in texts]
-
-
-def _scalar(text: str, schema: Fields) -> Any:
-    types = _types(schema)
-    if "null" in types and text.lower() == "none":
-        return None
-    reader = next((_READERS[kind] for kind in types if kind in _READERS), str)
-    try:
-        return reader(text)
-    except ValueError:
-        return text
-
-
-def _types(schema: Fields) -> list[str]:
-    types = schema["type"]
-    return [types] if isinstance(types, str) else types
-
-
-def _number(text: str) -> float:
-    number = float(_plain(text))
-    if not isfinite(number):
-        raise ValueError(text)
-    return number
-
-
-def _integer(text: str) -> int:
-    return int(_plain(text))
-
-
-def _plain(text: str) -> str:
-    """Text without what Python reads in numbers and nobody else does: 1_000, other scripts' digits."""
-    if "_" in text or not text.isascii():
-        raise ValueError(text)
-    return text
-
-
-def _boolean(text: str) -> bool:
-    lowered = text.lower()
-    if lowered not in ("true", "false", "1", "0"):
-        raise ValueError(text)
-    return lowered in ("true", "1")
-
-
-_READERS: dict[str, Callable[[str], Any]] = {"number": _number, "integer": _integer, "boolean": _boolean}

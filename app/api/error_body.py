@@ -3,9 +3,10 @@
 import re
 
 from flask import Flask, Response, current_app, g, jsonify, request
+from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
-from app.errors import SpeechError
+from app.errors import SpeechError, Unauthorized
 
 
 def register(app: Flask) -> None:
@@ -21,11 +22,21 @@ def error_body(
     return {"error": {"message": message, "type": type, "param": param, "code": code}}
 
 
+def describe(error: Exception, request_id: str) -> dict[str, dict[str, str | None]]:
+    """OpenAI's error object for any exception; of an unforeseen one it tells the request id alone."""
+    if isinstance(error, SpeechError):
+        return error_body(error.message, error.type, error.param, error.code)
+    message = f"The server had an error while processing your request (request id {request_id})."
+    return error_body(message, type="server_error")
+
+
 def _from_speech_error(error: SpeechError) -> Response:
     if error.status == InternalServerError.code:
         current_app.logger.error("%s: %s", g.request_id, error.message, exc_info=error)
-    response = jsonify(error_body(error.message, error.type, error.param, error.code))
+    response = jsonify(describe(error, g.request_id))
     response.status_code = error.status
+    if isinstance(error, Unauthorized):
+        response.www_authenticate = WWWAuthenticate("bearer")
     if error.retry is not None:
         response.headers["x-should-retry"] = str(error.retry).lower()
     if error.retry_after_seconds is not None:
@@ -54,8 +65,7 @@ def _body_of(error: HTTPException) -> dict[str, dict[str, str | None]]:
         )
         return error_body(message, code="method_not_supported")
     if isinstance(error, InternalServerError):
-        message = f"The server had an error while processing your request (request id {g.request_id})."
-        return error_body(message, type="server_error")
+        return describe(error, g.request_id)
     return error_body(error.description or error.name)
 
 

@@ -8,6 +8,8 @@ from jsonschema import ValidationError
 
 from app.errors import InvalidParameter, InvalidRequest, MissingParameter, listed
 
+Path = tuple[str | int, ...]
+
 _LONGEST_ECHO = 80
 _KINDS = {
     "number": "a decimal number",
@@ -23,13 +25,22 @@ _KINDS = {
 def refusal(error: ValidationError) -> InvalidRequest:
     """The error that tells a caller what they sent and what is allowed."""
     violation = _Violation(
-        param=str(error.absolute_path[0]) if error.absolute_path else None,
-        place=error.json_path.removeprefix("$."),
+        path=tuple(error.absolute_path),
         sent=error.instance,
         limit=error.validator_value,
         schema=cast(dict[str, Any], error.schema),
     )
     return _REFUSALS.get(str(error.validator), _not_as_described)(violation)
+
+
+def _place(path: Path) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(steps).removeprefix(".")
+
+
+def _param(path: Path) -> str | None:
+    """The field, or the place within it if that is deeper than an entry of a list or object."""
+    return _place(path if len(path) > 2 else path[:1]) or None
 
 
 def shown(value: Any) -> str:
@@ -40,13 +51,22 @@ def shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class _Violation:
-    """`sent` at `place` (in the field `param`) is not within the `limit` that `schema` sets."""
+    """`sent` at `path` is not within the `limit` that `schema` sets."""
 
-    param: str | None
-    place: str
+    path: Path
     sent: Any
     limit: Any
     schema: dict[str, Any]
+
+    @property
+    def param(self) -> str | None:
+        """What the error body names."""
+        return _param(self.path)
+
+    @property
+    def place(self) -> str:
+        """What the message names: `messages[0].role`."""
+        return _place(self.path)
 
     @property
     def number(self) -> str:
@@ -62,9 +82,10 @@ class _Violation:
 
 def _required(violation: _Violation) -> InvalidRequest:
     name = next(name for name in violation.limit if name not in violation.sent)
-    if name == "model":
+    path = (*violation.path, name)
+    if path == ("model",):
         return MissingParameter("you must provide a model parameter")
-    return MissingParameter(f"Missing required parameter: '{name}'.", param=name)
+    return MissingParameter(f"Missing required parameter: '{_place(path)}'.", param=_param(path))
 
 
 def _dependent_required(violation: _Violation) -> InvalidRequest:
@@ -116,6 +137,10 @@ def _too_long(kind: str) -> Callable[[_Violation], InvalidRequest]:
     return refuse
 
 
+def _empty(violation: _Violation) -> InvalidRequest:
+    return violation.refused("empty array", f"an array with minimum length {violation.limit}", "empty_array")
+
+
 def _not_as_described(violation: _Violation) -> InvalidRequest:
     return violation.refused("value not allowed", violation.schema["description"])
 
@@ -130,4 +155,5 @@ _REFUSALS = {
     "maximum": _too_big,
     "maxLength": _too_long("string"),
     "maxItems": _too_long("array"),
+    "minItems": _empty,
 }

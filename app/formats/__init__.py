@@ -1,11 +1,12 @@
 """A Transcript as the body that `response_format` asks for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from app.formats import brief_json, plain_text, subrip, verbose_json, webvtt
+from app.formats import brief_json, diarized_json, plain_text, subrip, verbose_json, webvtt
+from app.formats.stream_events import Events, speaker_events, text_events
 from app.formats.wishes import Wishes
-from app.transcript import Transcript
+from app.transcript import Transcript, TranscriptDelta
 
 __all__ = ["FORMATS", "Format", "Wishes"]
 
@@ -18,11 +19,13 @@ def _never(_wishes: Wishes) -> bool:
 class Format:
     """One `response_format`: the full Content-Type, and how a transcript becomes the body.
 
-    `needs_words` tells from the wishes whether `render` has use for word times.
+    `events` is how it is streamed instead, None where it can't be. `needs_words` tells from the wishes
+    whether `render` has use for word times.
     """
 
     mimetype: str
     render: Callable[[Transcript, Wishes], str]
+    events: Callable[[Iterable[TranscriptDelta], Wishes], Events] | None = None
     needs_words: Callable[[Wishes], bool] = _never
 
 
@@ -30,10 +33,11 @@ _JSON = "application/json"
 _PLAIN = "text/plain; charset=utf-8"
 
 FORMATS: Mapping[str, Format] = {
-    "json": Format(_JSON, brief_json.render),
-    "text": Format(_PLAIN, plain_text.render),
+    "json": Format(_JSON, brief_json.render, text_events),
+    "text": Format(_PLAIN, plain_text.render, text_events),
     "srt": Format(_PLAIN, subrip.render, needs_words=Wishes.limits_subtitles),
     "verbose_json": Format(_JSON, verbose_json.render, needs_words=Wishes.asks_words),
     "vtt": Format(_PLAIN, webvtt.render, needs_words=Wishes.limits_subtitles),
+    "diarized_json": Format(_JSON, diarized_json.render, speaker_events),
 }
 """`response_format` -> Format, in the order OpenAI lists them."""

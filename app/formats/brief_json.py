@@ -1,17 +1,20 @@
-"""response_format=json: the text and what was billed for it."""
+"""response_format=json: the text, what was asked for beside it, and what was billed for it."""
 
-import math
+from typing import Any
 
-from app.formats.wire import dump_json, finite
+from app.formats.evidence import languages, logprobs
+from app.formats.usage import usage_of
+from app.formats.wire import dump_json
 from app.formats.wishes import Wishes
 from app.transcript import Transcript
 
 
-def render(transcript: Transcript, _wishes: Wishes) -> str:
+def render(transcript: Transcript, wishes: Wishes) -> str:
     """OpenAI's Transcription (or Translation) object."""
-    return dump_json({"text": transcript.text.strip(), "usage": duration_usage(transcript)})
-
-
-def duration_usage(transcript: Transcript) -> dict[str, str | int]:
-    """Usage counted by duration, as whisper-1 does: whole seconds, rounded up."""
-    return {"type": "duration", "seconds": math.ceil(finite(transcript.duration_seconds))}
+    text = transcript.text.strip()
+    body: dict[str, Any] = {"text": text}
+    if wishes.languages:
+        body["languages"] = languages(transcript.language, text)
+    if wishes.logprobs:
+        body["logprobs"] = logprobs(transcript.segments)
+    return dump_json(body | {"usage": usage_of(transcript, wishes)})

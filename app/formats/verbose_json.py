@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from app.formats.brief_json import duration_usage
+from app.formats.usage import duration_usage
 from app.formats.wire import dump_json, finite
 from app.formats.wishes import Wishes
 from app.languages import LANGUAGES

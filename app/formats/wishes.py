@@ -9,13 +9,17 @@ class Wishes:
 
     `granularities` are OpenAI's `timestamp_granularities`: "segment", "word". The limits are
     openai-whisper's subtitle options, 1 or more, None for no limit: characters in a line,
-    lines in a cue, words in a line.
+    lines in a cue, words in a line. `logprobs` asks for each token's, `languages` for those that were
+    heard, `token_usage` for usage in tokens where the format leaves the choice.
     """
 
     granularities: frozenset[str] = frozenset({"segment"})
     max_line_width: int | None = None
     max_line_count: int | None = None
     max_words_per_line: int | None = None
+    logprobs: bool = False
+    languages: bool = False
+    token_usage: bool = False
 
     def asks_words(self) -> bool:
         """Whether the words are to be listed."""

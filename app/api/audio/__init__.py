@@ -3,6 +3,8 @@
 from flask import Blueprint
 
 from app.api.audio.transcriptions import create_transcription
+from app.api.audio.translations import create_translation
 
 blueprint = Blueprint("audio", __name__)
 blueprint.post("/transcriptions")(create_transcription)
+blueprint.post("/translations")(create_translation)

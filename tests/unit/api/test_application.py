@@ -111,3 +111,9 @@ def test_json_keeps_its_order_and_has_no_nan(app):
     assert app.json.dumps({"b": 1, "a": 2}) == '{"b": 1, "a": 2}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         app.json.dumps({"a": float("nan")})
+
+
+def test_whoever_gave_up_is_gone(connection):
+    request, *_ = connection
+    request.give_up()
+    assert request.client_gone()

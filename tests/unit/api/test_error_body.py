@@ -96,6 +96,8 @@ def _failing(app, error):
         (errors.UndecodableAudio("m", param="file"), 400, ("invalid_request_error", "file", "invalid_value")),
         (errors.AudioTooShort("m", param="file"), 400, ("invalid_request_error", "file", "audio_too_short")),
         (errors.AudioTooLong("m"), 400, ("invalid_request_error", None, "invalid_value")),
+        (errors.Unauthorized("m"), 401, ("invalid_request_error", None, None)),
+        (errors.IncorrectKey("m"), 401, ("invalid_request_error", None, "invalid_api_key")),
         (errors.ModelNotFound("m"), 404, ("invalid_request_error", None, "model_not_found")),
         (errors.UploadTooLarge("m"), 413, ("server_error", None, None)),
         (errors.EngineFailure("m"), 500, ("server_error", None, None)),

@@ -1,38 +1,23 @@
 """One small transcript, and OpenAI's response schemas to hold the bodies against."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from jsonschema import Draft202012Validator
 
 from app.transcript import Segment, Transcript, Word
+from tests import openai_spec
 
 # A busy machine is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-SPEC = Path(__file__).parents[2] / "data" / "openai_spec"
-
-
-def _refuse_constant(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
-
 
 @pytest.fixture(scope="session")
 def read_as() -> Callable[[str, str], dict[str, Any]]:
     """Parse a body as strictly as a browser does and hold it against a schema of OpenAI's."""
-
-    def read(schema_name: str, body: str) -> dict[str, Any]:
-        schema = json.loads((SPEC / f"{schema_name}.json").read_text(encoding="utf-8"))
-        parsed = json.loads(body, parse_constant=_refuse_constant)
-        Draft202012Validator(schema).validate(parsed)
-        return parsed
-
-    return read
+    return openai_spec.read_as
 
 
 def _segment(number: int, words: tuple[Word, ...]) -> Segment:

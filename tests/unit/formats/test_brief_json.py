@@ -6,7 +6,7 @@ import pytest
 
 from app.formats.brief_json import render
 from app.formats.wishes import Wishes
-from app.transcript import Transcript
+from app.transcript import TokenLogprob, Transcript
 
 Read = Callable[[str, str], dict[str, Any]]
 
@@ -31,3 +31,19 @@ def test_usage_is_whole_seconds_rounded_up(
 def test_silence_is_an_answer(read_as: Read) -> None:
     silence = Transcript("transcribe", "en", 1.0, "")
     assert read_as("transcription_json", render(silence, Wishes()))["text"] == ""
+
+
+def test_tells_what_was_asked_beside_the_text(talk: Transcript, read_as: Read) -> None:
+    token = TokenLogprob("\ufffd", b"\xe4\xbc", float("-inf"))
+    segments = (replace(talk.segments[0], logprobs=(token,)), talk.segments[1])
+    wishes = Wishes(logprobs=True, languages=True, token_usage=True)
+    body = read_as("transcription_json", render(replace(talk, segments=segments), wishes))
+    assert list(body) == ["text", "languages", "logprobs", "usage"]
+    assert body["languages"] == [{"code": "en"}]
+    assert body["logprobs"] == [{"token": "\ufffd", "logprob": -1e9, "bytes": [0xE4, 0xBC]}]
+    assert body["usage"]["type"] == "tokens"
+
+
+def test_silence_has_no_language(read_as: Read) -> None:
+    silence = Transcript("transcribe", "en", 1.0, "")
+    assert read_as("transcription_json", render(silence, Wishes(languages=True)))["languages"] == []

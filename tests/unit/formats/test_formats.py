@@ -8,7 +8,7 @@ WORDS = Wishes(granularities=frozenset({"word", "segment"}))
 
 
 def test_offers_openais_formats_in_their_order() -> None:
-    assert list(FORMATS) == ["json", "text", "srt", "verbose_json", "vtt"]
+    assert list(FORMATS) == ["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ def test_offers_openais_formats_in_their_order() -> None:
     [
         ("json", "application/json"),
         ("verbose_json", "application/json"),
+        ("diarized_json", "application/json"),
         ("text", "text/plain; charset=utf-8"),
         ("srt", "text/plain; charset=utf-8"),
         ("vtt", "text/plain; charset=utf-8"),
@@ -33,6 +34,7 @@ def test_mimetypes_are_exact(name: str, mimetype: str) -> None:
         ("text", "Good"),
         ("srt", "1\n"),
         ("vtt", "WEBVTT\n\n"),
+        ("diarized_json", '{"task"'),
     ],
 )
 def test_each_name_renders_its_own_shape(talk: Transcript, name: str, start: str) -> None:
@@ -56,3 +58,7 @@ def test_subtitle_limits_need_words_in_subtitles(name: str, wishes: Wishes, need
 @pytest.mark.parametrize("name", FORMATS)
 def test_word_granularity_needs_words_in_verbose_json(name: str) -> None:
     assert FORMATS[name].needs_words(WORDS) is (name == "verbose_json")
+
+
+def test_what_can_be_streamed() -> None:
+    assert [name for name, form in FORMATS.items() if form.events] == ["json", "text", "diarized_json"]

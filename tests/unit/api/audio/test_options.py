@@ -4,17 +4,17 @@ from app.api.audio.options import rendering, transcription_request
 from app.api.schemas import TRANSCRIPTION
 from app.errors import InvalidLanguage, InvalidParameter
 from app.formats import FORMATS, Wishes
-from app.transcription.request import LADDER, TranscriptionRequest
+from app.transcription.request import LADDER, Chunking, TranscriptionRequest
 
 
 def test_no_fields_are_openai_whispers_defaults():
     assert transcription_request({}, "transcribe") == TranscriptionRequest()
     assert transcription_request({}, "translate") == TranscriptionRequest(task="translate")
-    assert rendering({}) == (FORMATS["json"], Wishes())
+    assert rendering({}, "transcribe") == (FORMATS["json"], Wishes())
 
 
 def test_the_schemas_formats_are_those_there_are():
-    assert set(TRANSCRIPTION.schema["properties"]["response_format"]["enum"]) <= set(FORMATS)
+    assert set(TRANSCRIPTION.schema["properties"]["response_format"]["enum"]) == set(FORMATS)
 
 
 @pytest.mark.parametrize(
@@ -101,20 +101,103 @@ def test_word_times_are_computed_where_something_needs_them(fields, words):
 
 
 @pytest.mark.parametrize(
-    ("fields", "param"),
+    ("fields", "language", "languages"),
     [
-        ({"timestamp_granularities": ["word"]}, "timestamp_granularities"),
-        ({"timestamp_granularities": ["segment"], "response_format": "vtt"}, "timestamp_granularities"),
-        ({"max_words_per_line": 3, "max_line_width": 40}, "max_words_per_line"),
-        ({"clip_timestamps": [5, 4]}, "clip_timestamps"),
-        ({"beam_size": 1, "patience": 0.5}, "patience"),
-        ({"beam_size": 4, "patience": 0.1}, "patience"),
+        ({"languages": ["de", "English"]}, None, ("de", "en")),
+        ({"languages": ["de"], "language": "auto"}, None, ("de",)),
+        ({"languages": ["de", "en"], "language": "German"}, "de", ("de", "en")),
+        ({"languages": []}, None, ()),
     ],
 )
-def test_fields_that_do_not_go_together(fields, param):
-    with pytest.raises(InvalidParameter) as caught:
-        transcription_request(fields, "transcribe")
-    assert caught.value.param == param
+def test_languages_to_choose_from(fields, language, languages):
+    request = transcription_request(fields, "transcribe")
+    assert (request.language, request.languages) == (language, languages)
+
+
+@pytest.mark.parametrize("sent", [["xx"], ["de", "auto"], ["de", ""]])
+def test_wrong_languages_to_choose_from(sent):
+    with pytest.raises(InvalidLanguage) as caught:
+        transcription_request({"languages": sent}, "transcribe")
+    assert caught.value.param == "languages"
+
+
+def test_a_language_that_is_not_among_them():
+    with pytest.raises(InvalidParameter, match="contradict") as caught:
+        transcription_request({"languages": ["de"], "language": "en"}, "transcribe")
+    assert caught.value.param == "languages"
+
+
+@pytest.mark.parametrize(
+    ("fields", "prompt"),
+    [
+        ({}, None),
+        ({"prompt": " As sent. "}, " As sent. "),
+        ({"keywords": ["Ada", " Babbage ", " "]}, "Ada, Babbage"),
+        ({"keywords": ["Ada"], "prompt": "A talk."}, "A talk. Ada"),
+        ({"keywords": [], "prompt": "A talk."}, "A talk."),
+        ({"keywords": [" "]}, None),
+    ],
+)
+def test_keywords_are_added_to_the_prompt(fields, prompt):
+    assert transcription_request(fields, "transcribe").prompt == prompt
+
+
+@pytest.mark.parametrize(
+    ("sent", "chunking"),
+    [
+        ("auto", Chunking()),
+        ("server_vad", Chunking()),
+        ({"type": "server_vad"}, Chunking()),
+        (
+            {"type": "server_vad", "threshold": 0, "silence_duration_ms": 500, "prefix_padding_ms": 100},
+            Chunking(threshold=0.0, silence_seconds=0.5, padding_seconds=0.1),
+        ),
+    ],
+)
+def test_chunking(sent, chunking):
+    assert transcription_request({"chunking_strategy": sent}, "transcribe").chunking == chunking
+
+
+@pytest.mark.parametrize(
+    ("fields", "by_channel"),
+    [
+        ({"model": "whisper-1"}, False),
+        ({"model": "whisper-1", "response_format": "diarized_json"}, True),
+        ({"model": "gpt-4o-transcribe-diarize"}, True),
+        ({"model": "gpt-4o-transcribe-diarize", "response_format": "text"}, True),
+    ],
+)
+def test_who_tells_speakers_apart(fields, by_channel):
+    request = transcription_request({**fields, "known_speaker_names": ["Ann"]}, "transcribe")
+    assert (request.by_channel, request.speaker_names) == (by_channel, ("Ann",))
+    assert request.word_timestamps is by_channel
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "tokens", "languages"),
+    [
+        ("whisper-1", "transcribe", False, False),
+        ("turbo", "transcribe", False, False),
+        ("gpt-4o-transcribe", "transcribe", True, False),
+        ("gpt-4o-transcribe-diarize", "transcribe", True, False),
+        ("gpt-transcribe", "transcribe", True, True),
+        ("gpt-4o-transcribe", "translate", False, False),
+    ],
+)
+def test_what_a_model_name_adds_to_the_answer(model, task, tokens, languages):
+    wishes = rendering({"model": model}, task)[1]
+    assert (wishes.token_usage, wishes.languages) == (tokens, languages)
+
+
+def test_logprobs_are_asked_for_and_shown():
+    fields = {"include": ["logprobs"]}
+    assert transcription_request(fields, "transcribe").logprobs is True
+    assert rendering(fields, "transcribe")[1].logprobs is True
+
+
+def test_fields_that_contradict_each_other_are_refused():
+    with pytest.raises(InvalidParameter):
+        transcription_request({"timestamp_granularities": ["word"]}, "transcribe")
 
 
 def test_patience_goes_with_a_beam():

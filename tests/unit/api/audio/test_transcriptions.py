@@ -70,14 +70,13 @@ def test_the_demo_model_says_what_it_is(client, runtime):
     assert _post(client).headers["x-model-notice"] == "demo model, not for human speech"
 
 
-NAMES = "'json', 'text', 'srt', 'verbose_json', and 'vtt'"
+NAMES = "'json', 'text', 'srt', 'verbose_json', 'vtt', and 'diarized_json'"
 
 
 @pytest.mark.parametrize(
     ("field", "text", "code"),
     [
         ("response_format", "xml", "invalid_value"),
-        ("response_format", "diarized_json", "invalid_value"),
         ("response_format", "JSON", "invalid_value"),
         ("temperature", "1.01", "decimal_above_max_value"),
         ("temperature", "-0.1", "decimal_below_min_value"),
@@ -144,7 +143,7 @@ def test_wrong_values_are_400_and_name_the_field(client, runtime, field, text, c
             "Invalid 'temperature': decimal above maximum value. Expected a value <= 1, but got 2.0 instead.",
         ),
         (
-            {"timestamp_granularities": "segment", "response_format": "srt"},
+            {"timestamp_granularities": "word", "response_format": "srt"},
             "The parameter 'timestamp_granularities' requires 'response_format' to be 'verbose_json', "
             "but got 'srt'.",
         ),
@@ -184,7 +183,7 @@ def test_an_unknown_model(client):
 
 
 def test_fields_of_later_and_foreign_apis_are_ignored(client):
-    more = [("include[]", "logprobs"), ("hotwords[]", "x"), ("chunking_strategy[type]", "server_vad")]
+    more = [("known_speaker_references[]", "data:audio/wav;base64,UklGRg=="), ("hotwords[]", "x")]
     assert _post(client, *more, stream="false", user="u", vad_filter="yes").status_code == 200
 
 

@@ -1,0 +1,38 @@
+"""A recording -> the answer to the request it came with: whole, or while it is being heard."""
+
+from contextlib import ExitStack
+from typing import BinaryIO
+
+from flask import Response
+
+from app.api import current_runtime
+from app.api.application import incoming
+from app.api.event_stream import event_stream
+from app.formats import Format, Wishes
+from app.transcription.request import TranscriptionRequest
+
+
+def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: Wishes) -> Response:
+    """All of it at once. Raises SpeechError."""
+    runtime = current_runtime()
+    with runtime.admit():
+        transcript = runtime.transcribe(file, wanted, incoming().client_gone)
+    return _noticed(Response(form.render(transcript, wishes), content_type=form.mimetype))
+
+
+def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: Wishes) -> Response:
+    """Event by event. Raises SpeechError for whatever goes wrong before the first."""
+    assert form.events is not None
+    runtime = current_runtime()
+    with ExitStack() as held:
+        held.enter_context(runtime.admit())
+        patience = runtime.patience(incoming().client_gone)
+        samples = runtime.decode(file, by_channel=wanted.by_channel)
+        deltas = runtime.stream(samples, wanted, patience)
+        return _noticed(event_stream(form.events(deltas, wishes), on_close=held.pop_all().close))
+
+
+def _noticed(response: Response) -> Response:
+    if notice := current_runtime().notice:
+        response.headers["x-model-notice"] = notice
+    return response

@@ -1,0 +1,21 @@
+"""What an answer tells of how it was found: the languages heard, the likelihood of each token."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.formats.wire import finite
+from app.transcript import Segment
+
+
+def languages(code: str, text: str) -> list[dict[str, str]]:
+    """The language of a text; none where nothing was said."""
+    return [{"code": code}] if text else []
+
+
+def logprobs(segments: Iterable[Segment]) -> list[dict[str, Any]]:
+    """The text tokens of segments, in order. A token may be half a character; `bytes` has it whole."""
+    return [
+        {"token": token.text, "logprob": finite(token.logprob), "bytes": list(token.raw)}
+        for segment in segments
+        for token in segment.logprobs
+    ]

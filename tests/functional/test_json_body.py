@@ -1,0 +1,83 @@
+"""Transcriptions asked for in JSON: what they take, what they cost, where they end."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.functional.checked_clients import requests_session
+from tests.functional.conftest import StartServer
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.functional.test_limits import flagship_of
+from tests.functional.test_memory import high_water_mb
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    with requests_session() as session:
+        yield session
+
+
+def body_of(audio: bytes, **fields: Any) -> bytes:
+    spoken = {"data": b64encode(audio).decode(), "format": "wav"}
+    return json.dumps({"model": "whisper-1", "input_audio": spoken, **fields}).encode()
+
+
+def post(session: requests.Session, server: GunicornServer, body: bytes) -> requests.Response:
+    return session.post(
+        f"{server.url}/v1/audio/transcriptions",
+        data=body,
+        headers={"Content-Type": "application/json", "Connection": "close"},
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+def test_fields_in_their_json_types(session: requests.Session, server: GunicornServer) -> None:
+    fields = {
+        "language": "en",
+        "prompt": "A \ud800 proverb.",
+        "temperature": 0,
+        "response_format": "verbose_json",
+        "timestamp_granularities": ["word"],
+        "chunking_strategy": {"type": "server_vad", "silence_duration_ms": 300},
+        "stream": None,
+    }
+    answer = post(session, server, body_of(FLAGSHIP.read_bytes(), **fields)).json()
+    assert (answer["text"], answer["language"]) == (FLAGSHIP_TEXT, "english")
+    assert [word["word"] for word in answer["words"]] == FLAGSHIP_TEXT.removesuffix(".").split()
+
+
+def test_logprobs(session: requests.Session, server: GunicornServer) -> None:
+    fields = {"model": "gpt-transcribe", "include": ["logprobs"], "languages": ["de", "en"]}
+    answer = post(session, server, body_of(FLAGSHIP.read_bytes(), **fields)).json()
+    assert answer["languages"] == [{"code": "en"}]
+    spelled = bytes(byte for token in answer["logprobs"] for byte in token["bytes"]).decode()
+    assert spelled.strip() == answer["text"] == FLAGSHIP_TEXT
+    assert all(token["logprob"] <= 0 for token in answer["logprobs"])
+
+
+def test_a_large_body_costs_at_most_four_times_its_size(
+    session: requests.Session, start_server: StartServer
+) -> None:
+    server = start_server().wait_until_ready()
+    assert post(session, server, body_of(FLAGSHIP.read_bytes())).json()["text"] == FLAGSHIP_TEXT
+    idle = high_water_mb(server)
+    large = body_of(flagship_of(22 * MEGABYTE))
+    assert post(session, server, large).json()["text"] == FLAGSHIP_TEXT
+    assert high_water_mb(server) - idle < 4 * len(large) / MEGABYTE
+
+
+def test_its_limit(session: requests.Session, start_server: StartServer) -> None:
+    server = start_server(WHISPER_MAX_JSON_MB="1").wait_until_ready()
+    answer = post(session, server, body_of(flagship_of(MEGABYTE)))
+    assert answer.status_code == 413
+    error = answer.json()["error"]
+    assert error["message"].startswith(f"Maximum content size limit ({MEGABYTE}) exceeded (")
+    assert (error["type"], error["param"], error["code"]) == ("server_error", None, None)
+    assert post(session, server, body_of(FLAGSHIP.read_bytes())).json()["text"] == FLAGSHIP_TEXT
