@@ -21,7 +21,10 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_UPLOAD_BYTES=settings.max_upload_bytes,
+        MAX_JSON_BYTES=settings.max_json_bytes,
         MAX_FORM_MEMORY_SIZE=_LARGEST_FIELD_BYTES,
+        API_KEYS=settings.api_keys,
+        CORS_ORIGINS=settings.cors_origins,
     )
     app.extensions["runtime"] = runtime or Runtime(settings)
     api.register(app)

@@ -89,6 +89,13 @@ class Checkpoint:
         return self.sha256 == DEMO_SHA256
 
     @property
+    def owner(self) -> str:
+        """Who made these weights: OpenAI, this project or whoever runs the server."""
+        if self.is_demo:
+            return "tiny-openai-whisper-api"
+        return "openai" if _names_of(self.sha256) else "local"
+
+    @property
     def notice(self) -> str | None:
         """What everybody who gets an answer of this model must be told."""
         return DEMO_NOTICE if self.is_demo else None

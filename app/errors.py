@@ -12,9 +12,12 @@ An error says what went wrong; `app.api.error_body` alone turns it into HTTP.
     │   ├── UndecodableAudio             invalid_value
     │   ├── AudioTooShort                audio_too_short
     │   └── AudioTooLong                 invalid_value
+    ├── Unauthorized                401  invalid_request_error
+    │   └── IncorrectKey                 invalid_api_key
     ├── ModelNotFound               404  model_not_found
     ├── UploadTooLarge              413  server_error
     ├── EngineFailure               500  server_error
+    ├── UpstreamFailure             502  server_error
     ├── ServerBusy                  503  server_error
     ├── RequestTimeout              504  request_timeout
     └── ClientGone                  499  nobody reads the answer
@@ -99,6 +102,19 @@ class AudioTooLong(InvalidRequest):
     code = "invalid_value"
 
 
+class Unauthorized(SpeechError):
+    """The request brings no API key, and this server asks for one."""
+
+    status = 401
+    type = "invalid_request_error"
+
+
+class IncorrectKey(Unauthorized):
+    """The request's API key is none of this server's."""
+
+    code = "invalid_api_key"
+
+
 class ModelNotFound(SpeechError):
     """The request names a model that is not served here."""
 
@@ -117,6 +133,21 @@ class EngineFailure(SpeechError):
     """The model failed on this request's windows."""
 
     retry = False
+
+
+class UpstreamFailure(SpeechError):
+    """The server that answers chats is out of reach, or refused; then the error is its own."""
+
+    status = 502
+
+    @classmethod
+    def refused(cls, status: int, message: str, **fields: str | None) -> "UpstreamFailure":
+        """What the upstream itself said: its HTTP status, and `type`, `param`, `code` of its error body."""
+        error = cls(message, param=fields.get("param"))
+        error.status = status
+        error.type = fields.get("type") or cls.type
+        error.code = fields.get("code")
+        return error
 
 
 class ServerBusy(SpeechError):

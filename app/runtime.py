@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
 from threading import BoundedSemaphore
 from typing import BinaryIO
 
 from app import engines
 from app.checkpoints import Checkpoint, resolve
-from app.engines.interface import Engine, ModelCard
-from app.errors import ModelNotFound, ServerBusy
+from app.engines.interface import Engine, EngineOptions, ModelCard
+from app.errors import InvalidParameter, ModelNotFound, ServerBusy
 from app.settings import Settings
 from app.transcript import Transcript, TranscriptDelta
 from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import stream, transcribe
 from app.waveform import Samples
-from app.waveform.decode import DecodeLimits, decode
+from app.waveform.decode import DecodeLimits, decode, decode_channels
 from app.waveform.voice_activity import VoiceActivity
 
 ADMITTED = 24
@@ -41,10 +41,22 @@ def _never() -> bool:
     return False
 
 
+def _speakers(channels: Samples) -> Samples:
+    """The same `[channels, n]`. Raises InvalidParameter for mono, also where it fills several channels."""
+    if (channels[1:] == channels[0]).all():
+        raise InvalidParameter(
+            "Speakers are told apart by channel, so the recording must have a channel for each speaker. "
+            "This one is mono, or the same on all of its channels.",
+            param="file",
+        )
+    return channels
+
+
 class Runtime:
     """One worker's share of the server. Made before the fork, started after it.
 
     `engine` is for tests: with it the runtime is ready without `start()`.
+    `created` is when the checkpoint's file was last written, in Unix seconds; 0 before the start.
     """
 
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
@@ -54,6 +66,7 @@ class Runtime:
         self._permits = BoundedSemaphore(ADMITTED)
         self._engine = engine
         self._checkpoint: Checkpoint | None = None
+        self.created = 0
         self._draining = False
 
     def start(self, device: str, checkpoint: Checkpoint | None = None) -> None:
@@ -62,11 +75,17 @@ class Runtime:
         Without a `checkpoint` WHISPER_MODEL is resolved anew. Raises StartError, or whatever torch raises.
         """
         checkpoint = checkpoint or resolve(self.settings)
-        if self.policy.gated:
-            # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
-            self.policy = replace(self.policy, has_speech=VoiceActivity().has_speech)
-        self._engine = engines.start(self.settings.engine, checkpoint, device, self.settings.threads)
+        # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
+        voices = VoiceActivity()
+        self.policy = replace(
+            self.policy,
+            has_speech=voices.has_speech,
+            find_speech=lambda samples, chunking: voices.find_speech(samples, *astuple(chunking)),
+        )
+        options = EngineOptions(self.settings.threads, self.settings.batch, self.settings.precision)
+        self._engine = engines.start(self.settings.engine, checkpoint, device, options)
         self._checkpoint = checkpoint
+        self.created = int(checkpoint.path.stat().st_mtime)
 
     @property
     def engine(self) -> Engine:
@@ -86,6 +105,11 @@ class Runtime:
     def notice(self) -> str | None:
         """What every answer of this model must carry as `x-model-notice`."""
         return self._checkpoint.notice if self._checkpoint else None
+
+    @property
+    def owner(self) -> str:
+        """Who made the weights that answer for every name."""
+        return self._checkpoint.owner if self._checkpoint else ""
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -116,22 +140,25 @@ class Runtime:
         """The time one request has from now on."""
         return Patience.of(self.settings.request_seconds, client_gone)
 
-    def decode(self, file: BinaryIO) -> Samples:
-        """An audio file as 16 kHz mono samples `[n]`, within this server's limits. Raises InvalidRequest."""
-        return decode(file, self._limits)
+    def decode(self, file: BinaryIO, *, by_channel: bool = False) -> Samples:
+        """An audio file as 16 kHz samples: mono `[n]`, or `[channels, n]` with one speaker on each.
+
+        Raises InvalidRequest: what is no audio, over this server's limits, or by channel without channels.
+        """
+        return _speakers(decode_channels(file, self._limits)) if by_channel else decode(file, self._limits)
 
     def transcribe(
         self, file: BinaryIO, request: TranscriptionRequest, client_gone: Callable[[], bool] = _never
     ) -> Transcript:
         """All of one audio file. Raises what `decode` and `stream` raise."""
         patience = self.patience(client_gone)
-        samples = self.decode(file)
+        samples = self.decode(file, by_channel=request.by_channel)
         return transcribe(self.engine, samples, request, self.policy, patience)
 
     def stream(
         self, samples: Samples, request: TranscriptionRequest, patience: Patience
     ) -> Iterator[TranscriptDelta]:
-        """Decoded samples `[n]`, segment by segment. Raises RequestTimeout, ClientGone, EngineFailure."""
+        """What `decode` gave, segment by segment. Raises RequestTimeout, ClientGone, EngineFailure."""
         return stream(self.engine, samples, request, self.policy, patience)
 
     def model_names(self) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 """The server's settings. Nothing else in the package reads os.environ."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from app.errors import StartError
@@ -10,8 +12,20 @@ from app.errors import StartError
 _MEGABYTE = 1024 * 1024
 
 
-def _setting(variable: str, default: Any, meaning: str) -> Any:
-    return field(default=default, metadata={"variable": variable, "meaning": meaning})
+_KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""What can be sent after `Bearer` (RFC 6750)."""
+
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/*A-Z\s]+")
+"""What browsers send as `Origin`, or any."""
+
+
+_PRECISIONS = ("exact", "int8", "bfloat16")
+
+_BASE_URL = re.compile(r"https?://[^/\s]\S*")
+
+
+def _setting(variable: str, default: Any, meaning: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"variable": variable, "meaning": meaning})
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,14 @@ class Settings:
         "auto",
         "Comma-separated torch devices, one worker each; `auto`: every CUDA device, else the CPU.",
     )
+    batch: int = _setting(
+        "WHISPER_BATCH", 0, "Most windows decoded together; 0: 8 on the CPU, 64 on a CUDA device."
+    )
+    precision: str = _setting(
+        "WHISPER_PRECISION",
+        "exact",
+        "`exact`; `int8` (CPU) and `bfloat16` (CUDA) are faster or smaller and not exact.",
+    )
     threads: int = _setting("WHISPER_THREADS", 0, "Torch threads of each worker; 0: one per core.")
     strict: bool = _setting(
         "WHISPER_STRICT",
@@ -56,6 +78,7 @@ class Settings:
         "A window whose speech probability stays under this is taken as silence; 0 decodes every window.",
     )
     max_upload_mb: int = _setting("WHISPER_MAX_UPLOAD_MB", 100, "Largest audio file, in MiB.")
+    max_json_mb: int = _setting("WHISPER_MAX_JSON_MB", 40, "Largest JSON body, in MiB.")
     max_audio_seconds: int = _setting("WHISPER_MAX_AUDIO_SECONDS", 14_400, "Longest recording, in seconds.")
     decode_seconds: int = _setting(
         "WHISPER_DECODE_SECONDS", 60, "Most seconds that reading one audio file may take."
@@ -63,13 +86,60 @@ class Settings:
     request_seconds: int = _setting(
         "WHISPER_REQUEST_SECONDS", 3_600, "Most seconds that one request may take."
     )
+    api_keys: tuple[str, ...] = _setting(
+        "WHISPER_API_KEYS",
+        (),
+        "Keys of which requests must bring one, comma-separated, or `@` and a file with one on each line; "
+        "empty: no key is asked for.",
+        secret=True,
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "WHISPER_CORS_ORIGINS",
+        (),
+        "Origins of web pages and apps that may call, comma-separated, like `app://obsidian.md`; `*`: any.",
+    )
+    chat_upstream_url: str = _setting(
+        "CHAT_UPSTREAM_URL",
+        "",
+        "Base URL of an OpenAI-compatible server that answers chats, audio turned into text; "
+        "empty: the transcript is the answer.",
+    )
+    chat_upstream_model: str = _setting(
+        "CHAT_UPSTREAM_MODEL", "", "The model to ask there; empty: the one that the request names."
+    )
+    chat_upstream_key: str = _setting("CHAT_UPSTREAM_KEY", "", "The API key to send there.", secret=True)
 
     def __post_init__(self) -> None:
         self._check(0 < self.port < 65_536, "port", "a port number from 1 to 65535")
         self._check(self.threads >= 0, "threads", "0 or more")
+        self._check(self.batch >= 0, "batch", "0 or more")
+        self._check(self.precision in _PRECISIONS, "precision", f"one of {', '.join(_PRECISIONS)}")
         self._check(0.0 <= self.speech_floor <= 1.0, "speech_floor", "a probability from 0 to 1")
-        for name in ("max_upload_mb", "max_audio_seconds", "decode_seconds", "request_seconds"):
+        for name in (
+            "max_upload_mb",
+            "max_json_mb",
+            "max_audio_seconds",
+            "decode_seconds",
+            "request_seconds",
+        ):
             self._check(getattr(self, name) > 0, name, "more than 0")
+        origins = "origins such as app://obsidian.md or https://example.com:8443, in lower case, null, or *"
+        self._check(all(map(_ORIGIN.fullmatch, self.cors_origins)), "cors_origins", origins)
+        upstream = self.chat_upstream_url
+        self._check(
+            not upstream or _BASE_URL.fullmatch(upstream) is not None,
+            "chat_upstream_url",
+            "a URL with http:// or https://",
+        )
+        self._check_keys()
+
+    def _check_keys(self) -> None:
+        for number, key in enumerate(self.api_keys, start=1):
+            if not _KEY.fullmatch(key):
+                raise StartError(
+                    f"Key {number} of {variable('api_keys')} has a character that can't be sent; "
+                    "keys are made of letters, digits and -._~+/ with any = at the end."
+                )
 
     def _check(self, good: bool, name: str, wanted: str) -> None:
         if not good:
@@ -79,6 +149,11 @@ class Settings:
     def max_upload_bytes(self) -> int:
         """The largest file part."""
         return self.max_upload_mb * _MEGABYTE
+
+    @property
+    def max_json_bytes(self) -> int:
+        """The largest JSON body."""
+        return self.max_json_mb * _MEGABYTE
 
     @property
     def max_body_bytes(self) -> int:
@@ -92,11 +167,15 @@ class Settings:
         Raises StartError naming the variable whose value can't be read.
         """
         given = os.environ if environ is None else environ
-        values = {}
+        values: dict[str, Any] = {}
         for entry in fields(cls):
-            text = given.get(entry.metadata["variable"], "").strip()
+            name = entry.metadata["variable"]
+            text = given.get(name, "").strip()
             if text:
-                values[entry.name] = _parse(entry.metadata["variable"], text, type(entry.default))
+                kind = type(entry.default)
+                values[entry.name] = (
+                    _keys(name, text) if entry.name == "api_keys" else _parse(name, text, kind)
+                )
         return cls(**values)
 
 
@@ -128,3 +207,22 @@ def _parse(name: str, text: str, kind: type) -> Any:
     except (KeyError, ValueError):
         wanted = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
         raise StartError(f"{name} is {text!r}; it must be {wanted}.") from None
+
+
+def _keys(name: str, text: str) -> tuple[str, ...]:
+    """Keys from a list or a file. None at all would leave the server open, which nobody means by that."""
+    keys = _lines(name, Path(text[1:]).expanduser()) if text.startswith("@") else _parse(name, text, tuple)
+    if not keys:
+        raise StartError(f"{name} is {text!r}, and there is no key in it.")
+    return tuple(keys)
+
+
+def _lines(name: str, path: Path) -> tuple[str, ...]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows write a BOM
+    except OSError as error:
+        raise StartError(f"{name} is '@{path}', and that file can't be read ({error.strerror}).") from error
+    except UnicodeDecodeError:
+        raise StartError(f"{name} is '@{path}', and that file is not text in UTF-8.") from None
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))

@@ -1,17 +1,26 @@
-"""Who asks: the request id, and the headers that every answer carries."""
+"""Who asks: the API key, the request id, and the headers that every answer carries."""
 
 import re
+from hmac import compare_digest
 from time import perf_counter
 from uuid import uuid4
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
+
+from app.errors import IncorrectKey, Unauthorized
+
+FREE = frozenset({"health"})
+"""Blueprints that ask for no key; everything else does, URLs that don't exist included."""
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_LONG_KEY = 20
+"""Below this many characters a key is never shown, not even in part."""
 
 
 def register(app: Flask) -> None:
-    """Name every request, and every answer after it."""
+    """Name every request and ask it for its key; sign every answer."""
     app.before_request(_name_request)
+    app.before_request(_require_key)
     app.after_request(_sign_answer)
 
 
@@ -19,6 +28,42 @@ def _name_request() -> None:
     sent = request.headers.get("X-Request-ID", "")
     g.request_id = sent if _WELL_FORMED_ID.fullmatch(sent) else f"req_{uuid4().hex}"
     g.started = perf_counter()
+
+
+def _require_key() -> None:
+    """Raise Unauthorized before anything is said about the URL. Browsers send OPTIONS without a key."""
+    keys: tuple[str, ...] = current_app.config["API_KEYS"]
+    if not keys or request.blueprint in FREE or request.method == "OPTIONS":
+        return
+    sent = _sent_key()
+    if not sent:
+        raise Unauthorized(
+            "You didn't provide an API key. You need to provide your API key in an Authorization header "
+            "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY). "
+            "You can obtain an API key from whoever runs this server."
+        )
+    if not _is_one_of(keys, sent):
+        raise IncorrectKey(
+            f"Incorrect API key provided: {_masked(sent)}. "
+            "You can obtain an API key from whoever runs this server."
+        )
+
+
+def _sent_key() -> str:
+    """OpenAI's header or else Azure's; empty where neither has a key."""
+    sent = request.authorization
+    if sent and sent.type == "bearer" and sent.token:
+        return sent.token
+    return request.headers.get("api-key", "").strip()
+
+
+def _is_one_of(keys: tuple[str, ...], sent: str) -> bool:
+    """Compare with every key, each in constant time, so that timing tells nothing about any."""
+    return any([compare_digest(sent.encode(), key.encode()) for key in keys])  # noqa: C419, no early end
+
+
+def _masked(key: str) -> str:
+    return f"{key[:3]}...{key[-4:]}" if len(key) >= _LONG_KEY else "***"
 
 
 def _sign_answer(response: Response) -> Response:

@@ -7,8 +7,11 @@ from typing import BinaryIO
 from werkzeug.test import TestResponse
 
 from app.errors import ModelNotFound, SpeechError
-from app.transcript import Segment, Transcript, Word
+from app.transcript import Segment, Transcript, TranscriptDelta, Word
+from app.transcription.patience import Patience
 from app.transcription.request import TranscriptionRequest
+from app.waveform import Samples
+from tests.scripted_engine import silence
 
 TRANSCRIPT = Transcript(
     task="transcribe",
@@ -70,6 +73,24 @@ class ScriptedRuntime:
         if self.failure:
             raise self.failure
         return TRANSCRIPT
+
+    def patience(self, client_gone: Callable[[], bool]) -> Patience:
+        return Patience.of(60, client_gone)
+
+    def decode(self, file: BinaryIO, *, by_channel: bool = False) -> Samples:
+        assert self.permits_held == 1
+        self.files.append(file.read())
+        return silence(2.5)
+
+    def stream(
+        self, samples: Samples, request: TranscriptionRequest, patience: Patience
+    ) -> Iterator[TranscriptDelta]:
+        self.requests.append(request)
+        if self.failure:
+            raise self.failure
+        for segment in TRANSCRIPT.segments:
+            yield TranscriptDelta(TRANSCRIPT.language, segment.text.strip(), segment)
+        yield TranscriptDelta(TRANSCRIPT.language, usage=TRANSCRIPT.usage)
 
 
 def upload(stream: object, length: int | None, content_type: str | None = None) -> dict[str, object]:

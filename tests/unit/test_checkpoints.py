@@ -40,6 +40,7 @@ def test_demo_is_known_by_name() -> None:
     assert checkpoint == Checkpoint("demo", DEMO_PATH, DEMO_SHA256)
     assert checkpoint.is_demo
     assert checkpoint.notice == DEMO_NOTICE
+    assert checkpoint.owner == "tiny-openai-whisper-api"
     assert checkpoint.alignment_heads is None
 
 
@@ -57,6 +58,11 @@ def test_unknown_contents_are_named_after_the_file(tmp_path: Path) -> None:
     assert checkpoint == Checkpoint("base", path, SHA256)
     assert checkpoint.names == ("base",)
     assert checkpoint.notice is None
+    assert checkpoint.owner == "local"
+
+
+def test_published_contents_are_openais_wherever_they_lie() -> None:
+    assert Checkpoint("tiny", Path("mine.pt"), RELEASES["tiny"].sha256).owner == "openai"
 
 
 def test_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

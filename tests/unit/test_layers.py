@@ -44,6 +44,7 @@ CONFINED = {
     "werkzeug": ["app.api"],
     "jsonschema": ["app.api"],
     "referencing": ["app.api"],
+    "requests": ["app.dialogue"],
     "gunicorn": [],
 }
 """A third-party package -> the only layers that may import it."""
@@ -57,6 +58,7 @@ BASE_MAY_IMPORT = BASE | {
     "math",
     "enum",
     "re",
+    "pathlib",
     "__future__",
 }
 

@@ -1,13 +1,16 @@
 """Permits, readiness and model names of one worker."""
 
+import io
+import wave
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from app.checkpoints import DEMO_NOTICE
-from app.errors import ModelNotFound, RequestTimeout, ServerBusy, UndecodableAudio
+from app.checkpoints import DEMO_NOTICE, DEMO_PATH
+from app.errors import InvalidParameter, ModelNotFound, RequestTimeout, ServerBusy, UndecodableAudio
 from app.runtime import ADMITTED, TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
 from app.transcription.request import TranscriptionRequest
@@ -30,6 +33,7 @@ def test_not_ready_before_the_start() -> None:
     runtime = Runtime(Settings())
     assert not runtime.ready
     assert runtime.notice is None
+    assert (runtime.owner, runtime.created) == ("", 0)
     assert runtime.accepts_model("whisper-1")
     with pytest.raises(ServerBusy, match="still being loaded"):
         _ = runtime.card
@@ -84,6 +88,35 @@ def test_stream_gives_the_same_text(runtime: Runtime) -> None:
         samples = runtime.decode(file)
     deltas = list(runtime.stream(samples, TranscriptionRequest(), runtime.patience()))
     assert "".join(delta.text for delta in deltas) == "Hello."
+
+
+def wav(*channels: list[int]) -> io.BytesIO:
+    """Channels of 16-bit samples, 0.2 s at 16 kHz."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as audio:
+        audio.setnchannels(len(channels))
+        audio.setsampwidth(2)
+        audio.setframerate(16_000)
+        audio.writeframes(np.array(channels, "<i2").T.repeat(3_200, axis=0).tobytes())
+    return file
+
+
+def test_each_channel_has_a_speaker(runtime: Runtime) -> None:
+    samples = runtime.decode(wav([1], [2], [3]), by_channel=True)
+    assert samples.shape == (3, 3_200)
+    request = TranscriptionRequest(by_channel=True, speaker_names=("Ann",))
+    transcript = runtime.transcribe(wav([1], [2]), request)
+    assert [segment.speaker for segment in transcript.segments] == ["Ann", "A"]
+
+
+@pytest.mark.parametrize("channels", [[[1]], [[1], [1]], [[0], [0], [0]]], ids=["mono", "stereo", "three"])
+def test_a_mono_recording_has_no_channel_for_each_speaker(
+    runtime: Runtime, channels: list[list[int]]
+) -> None:
+    with pytest.raises(InvalidParameter, match="told apart by channel") as caught:
+        runtime.decode(wav(*channels), by_channel=True)
+    assert caught.value.param == "file"
+    assert runtime.decode(wav(*channels)).shape == (3_200,)
 
 
 def test_request_ends_at_its_deadline(runtime: Runtime) -> None:
@@ -158,6 +191,8 @@ def test_started_with_the_demo_model() -> None:
         assert runtime.ready
         assert runtime.notice == DEMO_NOTICE
         assert runtime.card.name == "demo"
+        assert runtime.owner == "tiny-openai-whisper-api"
+        assert runtime.created == int(DEMO_PATH.stat().st_mtime)
         assert runtime.accepts_model("demo")
         with (DATA / "flagship.wav").open("rb") as file:
             transcript = runtime.transcribe(file, TranscriptionRequest())

@@ -1,4 +1,5 @@
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,11 @@ def test_reads_the_process_environment_when_given_none(monkeypatch: pytest.Monke
         ("WHISPER_MODEL", "/models/my model.pt", "/models/my model.pt"),
         ("WHISPER_MODEL_ALIASES", " a, b/c ,,d,", ("a", "b/c", "d")),
         ("WHISPER_MODEL_ALIASES", "*", ("*",)),
+        ("WHISPER_API_KEYS", "sk-1, sk-2,,", ("sk-1", "sk-2")),
+        ("WHISPER_API_KEYS", "aZ09-._~+/==", ("aZ09-._~+/==",)),
+        ("WHISPER_CORS_ORIGINS", "*", ("*",)),
+        ("WHISPER_CORS_ORIGINS", "app://obsidian.md,null", ("app://obsidian.md", "null")),
+        ("WHISPER_CORS_ORIGINS", "http://[::1]:3000", ("http://[::1]:3000",)),
         ("WHISPER_STRICT", "1", True),
         ("WHISPER_STRICT", "Yes", True),
         ("WHISPER_STRICT", "ON", True),
@@ -37,6 +43,8 @@ def test_reads_the_process_environment_when_given_none(monkeypatch: pytest.Monke
         ("WHISPER_SPEECH_FLOOR", "1", 1.0),
         ("WHISPER_THREADS", "4", 4),
         ("WHISPER_MAX_UPLOAD_MB", "25", 25),
+        ("WHISPER_MAX_JSON_MB", "1", 1),
+        ("CHAT_UPSTREAM_URL", "http://llm:8080/v1", "http://llm:8080/v1"),
     ],
 )
 def test_reads_each_kind_of_value(name: str, text: str, value: Any) -> None:
@@ -56,6 +64,9 @@ def test_blank_is_unset(name: str, blank: str) -> None:
     ("name", "text", "wanted"),
     [
         ("PORT", "http", "a whole number"),
+        ("WHISPER_MAX_JSON_MB", "0", "more than 0"),
+        ("CHAT_UPSTREAM_URL", "llm:8080/v1", "a URL with http:// or https://"),
+        ("CHAT_UPSTREAM_URL", "http://", "a URL with http:// or https://"),
         ("PORT", "80.5", "a whole number"),
         ("PORT", "0", "a port number from 1 to 65535"),
         ("PORT", "65536", "a port number from 1 to 65535"),
@@ -80,6 +91,90 @@ def test_a_bad_value_names_variable_value_and_remedy(name: str, text: str, wante
     assert message.startswith(f"{name} is ")
     assert text in message
     assert message.endswith(f"it must be {wanted}.")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "obsidian.md",
+        "https://example.com/",
+        "https://example.com/app",
+        "https://Example.com",
+        "https://*.example.com",
+        "https://a b",
+        "https://",
+        "NULL",
+        "**",
+    ],
+)
+def test_origins_that_no_browser_sends_are_refused(origin: str) -> None:
+    with pytest.raises(
+        StartError, match=r"^WHISPER_CORS_ORIGINS is .*; it must be origins such as"
+    ) as refusal:
+        Settings.from_environ({"WHISPER_CORS_ORIGINS": f"app://obsidian.md,{origin}"})
+    assert repr(origin) in str(refusal.value)
+
+
+def keys_in(path: Path) -> tuple[str, ...]:
+    return Settings.from_environ({"WHISPER_API_KEYS": f"@{path}"}).api_keys
+
+
+@pytest.mark.parametrize(
+    ("contents", "keys"),
+    [
+        ("sk-one", ("sk-one",)),
+        ("sk-one\nsk-two\n", ("sk-one", "sk-two")),
+        ("\ufeff# ours\r\n\r\n  sk-one  \r\n#sk-old\r\nsk-two", ("sk-one", "sk-two")),
+    ],
+)
+def test_keys_from_a_file(tmp_path: Path, contents: str, keys: tuple[str, ...]) -> None:
+    path = tmp_path / "my keys, all.txt"
+    path.write_bytes(contents.encode())
+    assert keys_in(path) == keys
+
+
+def test_a_key_file_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "keys").write_text("sk-home")
+    assert keys_in(Path("~/keys")) == ("sk-home",)
+
+
+@pytest.mark.parametrize("contents", [b"", b"\n \n", b"# only a comment\n"])
+def test_a_key_file_without_keys_stops_the_start(tmp_path: Path, contents: bytes) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(contents)
+    with pytest.raises(StartError, match=rf"^WHISPER_API_KEYS is '@{path}', and there is no key in it\.$"):
+        keys_in(path)
+
+
+def test_a_key_file_that_can_not_be_read_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=rf"^WHISPER_API_KEYS is '@{tmp_path}/none', .*\(No such file"):
+        keys_in(tmp_path / "none")
+    with pytest.raises(StartError, match=r"can't be read \(Is a directory\)"):
+        keys_in(tmp_path)
+    (tmp_path / "utf16").write_bytes("sk-one".encode("utf-16"))
+    with pytest.raises(StartError, match="not text in UTF-8"):
+        keys_in(tmp_path / "utf16")
+
+
+@pytest.mark.parametrize("text", [",", " , ,"])
+def test_a_list_without_keys_does_not_open_the_server(text: str) -> None:
+    with pytest.raises(StartError, match=r"^WHISPER_API_KEYS is .* there is no key in it\.$"):
+        Settings.from_environ({"WHISPER_API_KEYS": text})
+
+
+@pytest.mark.parametrize("key", ["hush hush", "hush=hush", "hüsh", "hush#1", "hush\x00"])
+def test_a_key_that_can_not_be_sent_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(StartError, match=r"^Key 2 of WHISPER_API_KEYS has a character") as refusal:
+        Settings.from_environ({"WHISPER_API_KEYS": f"sk-good,{key}"})
+    assert "hush" not in str(refusal.value)
+    assert "sk-good" not in str(refusal.value)
+
+
+def test_keys_are_not_in_the_repr() -> None:
+    settings = Settings(api_keys=("sk-secret",), cors_origins=("null",))
+    assert "secret" not in repr(settings)
+    assert "cors_origins=('null',)" in repr(settings)
 
 
 def test_values_given_in_code_are_checked_too() -> None:

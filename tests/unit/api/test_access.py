@@ -1,4 +1,14 @@
+import base64
+import io
+
 import pytest
+
+from app import create_app
+from app.api.access import _is_one_of, _masked
+from app.settings import Settings
+from tests.unit.scripted import error_of, upload
+
+KEYS = ("sk-first-0123456789abcdef", "sk-second", "c2Vjb25k==")
 
 
 @pytest.mark.parametrize("sent", ["a", "req_0123", "A.b-c_9", "x" * 128])
@@ -28,3 +38,147 @@ def test_every_answer_carries_openais_headers(client, method, path, status):
     assert response.headers["openai-version"] == "2020-10-01"
     assert int(response.headers["openai-processing-ms"]) >= 0
     assert response.headers["x-request-id"]
+
+
+@pytest.fixture
+def locked(runtime):
+    return create_app(Settings(max_upload_mb=1, api_keys=KEYS), runtime).test_client()
+
+
+@pytest.mark.parametrize("sent", ["Bearer anything", "Bearer ", "Basic !!!", "nonsense", "Bearer a=b=c"])
+def test_without_keys_authorization_is_ignored(client, sent):
+    response = client.get("/v1/nowhere", headers={"Authorization": sent, "api-key": "x"})
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(("header", "form"), [("Authorization", "Bearer {}"), ("api-key", "{}")])
+def test_every_key_opens(locked, key, header, form):
+    assert locked.get("/v1/nowhere", headers={header: form.format(key)}).status_code == 404
+
+
+@pytest.mark.parametrize("sent", ["bearer {}", "BEARER {}", "Bearer   {}  "])
+def test_the_scheme_is_read_generously(locked, sent):
+    assert locked.get("/v1/nowhere", headers={"Authorization": sent.format(KEYS[0])}).status_code == 404
+
+
+def test_a_proxys_own_authorization_leaves_room_for_azures_header(locked):
+    basic = "Basic " + base64.b64encode(b"proxy:password").decode()
+    assert locked.get("/v1/x", headers={"Authorization": basic, "api-key": KEYS[1]}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": KEYS[0]},
+        {"Authorization": f"Basic {KEYS[0]}"},
+        {"Authorization": f"Token {KEYS[0]}"},
+        {"api-key": " "},
+        {"x-api-key": KEYS[0]},
+    ],
+)
+def test_no_key(locked, headers):
+    response = locked.get("/v1/nowhere", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    error = error_of(response)
+    assert error["message"].startswith(
+        "You didn't provide an API key. You need to provide your API key in an"
+    )
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("sk-proj-0123456789abcdefWXYZ", "sk-...WXYZ"),
+        ("sk-first-0123456789abcdeF", "sk-...cdeF"),
+        ("sk-secon", "***"),
+        ("sk-secondd", "***"),
+        ("SK-SECOND", "***"),
+        ("sk-first sk-second", "***"),
+        ("schl\xfcssel", "***"),
+        ("c2Vjb25k", "***"),
+    ],
+)
+@pytest.mark.parametrize(("header", "form"), [("Authorization", "Bearer {}"), ("api-key", "{}")])
+def test_a_wrong_key(locked, sent, shown, header, form):
+    response = locked.get("/v1/nowhere", headers={header: form.format(sent)})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    error = error_of(response)
+    assert error["message"].startswith(f"Incorrect API key provided: {shown}. ")
+    assert (error["type"], error["param"], error["code"]) == (
+        "invalid_request_error",
+        None,
+        "invalid_api_key",
+    )
+
+
+@pytest.mark.parametrize("length", [1, 7, 19, 20, 200])
+def test_a_mask_hides_all_but_seven_characters_of_a_long_key(length):
+    key = "".join(chr(0x100 + position) for position in range(length))
+    shown = set(key) & set(_masked(key))
+    assert len(shown) == (7 if length >= 20 else 0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [("b", True), ("a", True), ("ab", False), ("", False), ("\xe9", False), ("\u20ac", False)],
+)
+def test_comparing_takes_any_text(sent, found):
+    assert _is_one_of(("a", "b"), sent) is found
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/whisper-1"),
+        ("POST", "/v1/audio/transcriptions"),
+        ("GET", "/v1/audio/transcriptions"),
+        ("POST", "/v1/nowhere"),
+        ("POST", "//v1/audio/transcriptions"),
+        ("POST", "/V1/audio/transcriptions"),
+        ("POST", "/v1"),
+        ("GET", "/"),
+        ("POST", "/health"),
+        ("GET", "/health/"),
+    ],
+)
+def test_all_but_the_probes_is_locked(locked, method, path):
+    assert locked.open("/", method=method, environ_overrides={"PATH_INFO": path}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+def test_probes_are_free(locked, path):
+    assert locked.get(path).status_code == 200
+
+
+def test_every_url_but_the_probes_is_locked_by_default(app):
+    free = {rule.rule for rule in app.url_map.iter_rules() if rule.endpoint.split(".")[0] == "health"}
+    assert free == {"/health", "/ready"}
+
+
+def test_options_needs_no_key(locked):
+    response = locked.options("/v1/audio/transcriptions")
+    assert response.status_code == 200
+    assert "POST" in response.headers["Allow"]
+    assert response.headers["x-request-id"]
+
+
+def test_a_refused_upload_is_read_to_its_end(locked):
+    body = io.BytesIO(b"x" * 300_000)
+    assert locked.post("/v1/x", environ_overrides=upload(body, None)).status_code == 401
+    assert body.tell() == 300_000
+
+
+def test_no_key_is_logged(locked, caplog):
+    caplog.set_level("DEBUG")
+    for key in ("sk-wrong-0123456789abcdef", KEYS[0]):
+        locked.get("/v1/x", headers={"Authorization": f"Bearer {key}"})
+    assert "sk-" not in caplog.text

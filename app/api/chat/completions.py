@@ -1,0 +1,47 @@
+"""POST /v1/chat/completions."""
+
+from contextlib import ExitStack, closing
+
+from flask import Response
+
+from app.api import current_runtime
+from app.api.application import incoming
+from app.api.bodies import read_json
+from app.api.chat.listener import RuntimeListener
+from app.api.chat.replies import OwnReply, Reply, UpstreamReply
+from app.api.event_stream import event_stream
+from app.api.form_values import Fields
+from app.api.schemas import CHAT_COMPLETION
+from app.dialogue.request import chat_request
+from app.dialogue.upstream import Upstream
+from app.formats.wire import dump_json
+from app.runtime import Runtime
+
+
+def create_chat_completion() -> Response:
+    """What was said in the conversation's audio, or what an upstream server answers to that."""
+    fields = read_json(CHAT_COMPLETION)
+    runtime = current_runtime()
+    with ExitStack() as held:
+        listener = held.enter_context(closing(RuntimeListener(runtime, incoming().client_gone)))
+        reply = _reply(fields, runtime, listener)
+        held.enter_context(runtime.admit())
+        if fields.get("stream"):
+            response = event_stream(reply.chunks(), closing="[DONE]", on_close=held.pop_all().close)
+        else:
+            response = Response(dump_json(reply.whole()), content_type="application/json")
+    if runtime.notice:
+        response.headers["x-model-notice"] = runtime.notice
+    return response
+
+
+def _reply(fields: Fields, runtime: Runtime, listener: RuntimeListener) -> Reply:
+    """Who answers. The upstream knows best which models it has."""
+    settings = runtime.settings
+    if settings.chat_upstream_url:
+        upstream = Upstream(
+            settings.chat_upstream_url, settings.chat_upstream_model, settings.chat_upstream_key
+        )
+        return UpstreamReply(fields, chat_request(fields), listener, upstream)
+    runtime.require_model(fields["model"])
+    return OwnReply(fields, chat_request(fields), listener)

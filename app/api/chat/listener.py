@@ -1,0 +1,48 @@
+"""A conversation's ears: this worker's runtime."""
+
+from collections.abc import Callable, Iterator
+from threading import Event
+from typing import BinaryIO
+
+from app.errors import AudioTooLong
+from app.runtime import Runtime
+from app.transcript import TranscriptDelta
+from app.transcription.request import TranscriptionRequest
+from app.waveform import SAMPLE_RATE
+
+
+class RuntimeListener:
+    """Hears the recordings of one request, which together may be as long as one recording may be.
+
+    Closing it ends the work on all of them. `patience` is that of the whole request.
+    """
+
+    def __init__(self, runtime: Runtime, client_gone: Callable[[], bool]) -> None:
+        self._runtime = runtime
+        self._closed = Event()
+        self._seconds_heard = 0.0
+        self.patience = runtime.patience(lambda: self._closed.is_set() or client_gone())
+
+    def hear(self, file: BinaryIO) -> Iterator[TranscriptDelta]:
+        """Decode an audio file now; the iterator transcribes it. Raises InvalidRequest."""
+        self.patience.check()
+        samples = self._runtime.decode(file)
+        self._count(len(samples) / SAMPLE_RATE)
+        return self._runtime.stream(samples, TranscriptionRequest(), self.patience)
+
+    def count_tokens(self, text: str) -> int:
+        """How many of Whisper's tokens a text has."""
+        return len(self._runtime.engine.tokenizer(None, "transcribe").encode(text))
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        self._closed.set()
+
+    def _count(self, seconds: float) -> None:
+        self._seconds_heard += seconds
+        most = self._runtime.settings.max_audio_seconds
+        if self._seconds_heard > most:
+            raise AudioTooLong(
+                f"The recordings of this request are together longer than {most} seconds, "
+                "which is the maximum for this server (WHISPER_MAX_AUDIO_SECONDS)."
+            )

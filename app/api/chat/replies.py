@@ -1,0 +1,117 @@
+"""A reply as OpenAI's `chat.completion`, or as its `chat.completion.chunk`s."""
+
+from collections.abc import Generator, Iterator
+from typing import Any, Protocol
+
+from app.api.chat.listener import RuntimeListener
+from app.api.chat.wire import Completion, Json, Voice, usage_object
+from app.api.form_values import Fields
+from app.dialogue.converse import Usage, converse, text_tokens
+from app.dialogue.heard import transcripts
+from app.dialogue.request import ChatRequest
+from app.dialogue.upstream import Upstream, written
+
+
+class Reply(Protocol):
+    """Whoever answers."""
+
+    def whole(self) -> Json:
+        """The `chat.completion`."""
+
+    def chunks(self) -> Generator[Json, None, None]:
+        """The `chat.completion.chunk`s, each as soon as there is something to say."""
+
+
+class OwnReply:
+    """This server's: the transcript."""
+
+    def __init__(self, fields: Fields, request: ChatRequest, listener: RuntimeListener) -> None:
+        self._request = request
+        self._listener = listener
+        self._include_usage = _include_usage(fields)
+        self._completion = Completion.of(request, self._include_usage)
+
+    def whole(self) -> Json:
+        """All of it, once everything was heard."""
+        *deltas, last = converse(self._request, self._listener)
+        assert last.usage is not None
+        return self._completion.whole("".join(delta.text for delta in deltas), last.usage)
+
+    def chunks(self) -> Generator[Json, None, None]:
+        """Segment by segment. Nothing is said before the first is heard, so that errors keep their status."""
+        begun = False
+        for delta in converse(self._request, self._listener):
+            if not begun:
+                yield from self._completion.opening()
+                begun = True
+            if delta.text:
+                yield from self._completion.more(delta.text)
+            if delta.usage:
+                yield from self._completion.closing(delta.usage)
+
+
+class UpstreamReply:
+    """Another server's, to the conversation with every recording written down."""
+
+    def __init__(
+        self, fields: Fields, request: ChatRequest, listener: RuntimeListener, upstream: Upstream
+    ) -> None:
+        self._fields = fields
+        self._request = request
+        self._listener = listener
+        self._upstream = upstream
+        self._voice = Voice.new() if request.spoken else None
+
+    def whole(self) -> Json:
+        """The upstream's answer; a `usage` that it leaves out is counted here."""
+        body, audio_tokens = self._written()
+        answer = self._upstream.ask(body, self._listener.patience)
+        messages = [_dict(choice, "message") for choice in answer["choices"]]
+        if self._voice:
+            for message in messages:
+                message["audio"] = self._voice.whole(message.get("content") or "")
+        if not answer.get("usage"):
+            answer["usage"] = self._usage(
+                audio_tokens, [message.get("content") or "" for message in messages]
+            )
+        return answer
+
+    def chunks(self) -> Generator[Json, None, None]:
+        """The upstream's chunks as they come."""
+        body, audio_tokens = self._written()
+        counted, said, chunk = False, [], dict[str, Any]()
+        for chunk in self._upstream.stream(body, self._listener.patience):
+            counted = counted or bool(chunk.get("usage"))
+            said += list(self._speak(chunk))
+            yield chunk
+        if _include_usage(self._fields) and not counted:
+            yield {**chunk, "choices": [], "usage": self._usage(audio_tokens, said)}
+
+    def _written(self) -> tuple[Json, int]:
+        recordings = self._request.recordings
+        texts, audio_tokens = transcripts(recordings, self._listener)
+        return written(self._fields, recordings, texts), audio_tokens
+
+    def _speak(self, chunk: Json) -> Iterator[str]:
+        """The text that a chunk brings, which is also put where spoken replies have theirs."""
+        for choice in chunk.get("choices") or []:
+            delta = _dict(choice, "delta")
+            if text := delta.get("content"):
+                if self._voice:
+                    delta["audio"] = self._voice.piece(text)
+                yield text
+
+    def _usage(self, audio_tokens: int, said: list[str]) -> Json:
+        reply_tokens = sum(map(self._listener.count_tokens, said))
+        written_tokens = text_tokens(self._request, self._listener)
+        return usage_object(Usage(audio_tokens, written_tokens, reply_tokens), 1)
+
+
+def _include_usage(fields: Fields) -> bool:
+    return bool((fields.get("stream_options") or {}).get("include_usage"))
+
+
+def _dict(holder: Any, name: str) -> Json:
+    """What an upstream's choice holds under a name, if it is an object."""
+    found = holder.get(name) if isinstance(holder, dict) else None
+    return found if isinstance(found, dict) else {}

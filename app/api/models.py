@@ -1,0 +1,38 @@
+"""GET /v1/models and /v1/models/{model}: the names that requests may use, all answered by one checkpoint."""
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, jsonify
+
+from app.api import current_runtime
+from app.errors import ModelNotFound
+
+blueprint = Blueprint("models", __name__)
+
+
+@blueprint.get("")
+def list_models() -> Response:
+    """Every name there is to choose from; more are accepted by pattern."""
+    names = current_runtime().model_names()
+    return _answer({"object": "list", "data": [_model(name) for name in names]})
+
+
+@blueprint.get("/<path:name>")
+def retrieve_model(name: str) -> Response:
+    """One model, if requests may name it. SDKs send a slash in its name as `%2F`."""
+    if not current_runtime().accepts_model(name):
+        raise ModelNotFound(f"The model '{name}' does not exist", param="model")
+    return _answer(_model(name))
+
+
+def _model(name: str) -> dict[str, str | int]:
+    """`created` and `owned_by` tell about the weights that answer, whatever the name."""
+    runtime = current_runtime()
+    return {"id": name, "object": "model", "created": runtime.created, "owned_by": runtime.owner}
+
+
+def _answer(body: Mapping[str, object]) -> Response:
+    response = jsonify(body)
+    if notice := current_runtime().notice:
+        response.headers["x-model-notice"] = notice
+    return response

@@ -1,0 +1,167 @@
+"""A checked chat request -> what there is to hear, and what there is to read."""
+
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from app.errors import InvalidParameter
+
+Message = Mapping[str, Any]
+
+MOST_RECORDINGS = 64
+"""In one request; tiny files would otherwise make one request the work of thousands."""
+
+_SOURCES = {
+    "input_audio": "data",
+    "image_url": "url",
+    "audio_url": "url",
+    "video_url": "url",
+    "file": "file_data",
+}
+"""A part's type, which is also its key -> where the recording is in there."""
+_SEEN_OR_READ = ("image/", "text/", "application/pdf", "application/json")
+_NEVER_FETCHED = ("http:", "https:", "ftp:", "file:")
+
+
+@dataclass(frozen=True)
+class AudioPart:
+    """A recording in a message. `sent` is base64 or a data URL of it, whose stated type is no matter.
+
+    `place` is how error messages name it: `messages[1].content[0].input_audio`.
+    """
+
+    message: int
+    part: int
+    kind: str
+    sent: str
+
+    @property
+    def place(self) -> str:
+        """The part as a path into the request."""
+        return _place(self.message, self.part, self.kind)
+
+    def file(self) -> BinaryIO:
+        """The recording's bytes. Raises InvalidParameter if they are not base64."""
+        comma = self.sent.find(",")
+        if comma >= 0 and not self.sent[:comma].endswith(";base64"):
+            raise self._refused("the data URL must end its header with ';base64'")
+        try:
+            # Each step lets go of the one before: recordings are what makes bodies large.
+            data = self.sent[comma + 1 :].encode("ascii")
+            data = data.translate(None, b" \t\r\n")
+            return BytesIO(b64decode(data, validate=True))
+        except ValueError:
+            raise self._refused("what was sent is not base64") from None
+
+    def _refused(self, why: str) -> InvalidParameter:
+        return InvalidParameter(f"Invalid '{self.place}': {why}.", param=self.place)
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A conversation, and how it is to be answered.
+
+    `recordings` are those of all user messages, in order. `choices` is how often the reply is
+    repeated; `spoken` whether it is wanted as audio, too.
+    """
+
+    model: str
+    messages: Sequence[Message]
+    recordings: tuple[AudioPart, ...]
+    choices: int = 1
+    spoken: bool = False
+
+    @property
+    def last_recordings(self) -> tuple[AudioPart, ...]:
+        """The recordings of the last user message that has any."""
+        last = self.recordings[-1].message if self.recordings else None
+        return tuple(part for part in self.recordings if part.message == last)
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """All that is written in the conversation."""
+        return (text for message in self.messages for text in _texts(message))
+
+    @property
+    def question(self) -> str:
+        """What the last user message says in writing."""
+        asked = [message for message in self.messages if message["role"] == "user"]
+        return " ".join(_texts(asked[-1])) if asked else ""
+
+
+def chat_request(fields: Mapping[str, Any]) -> ChatRequest:
+    """The request behind a body that the schema has checked. Raises InvalidParameter."""
+    messages = fields["messages"]
+    recordings = tuple(_recordings(messages))
+    if len(recordings) > MOST_RECORDINGS:
+        raise InvalidParameter(
+            f"Invalid 'messages': expected at most {MOST_RECORDINGS} recordings, but got {len(recordings)}.",
+            param="messages",
+        )
+    return ChatRequest(
+        model=fields["model"],
+        messages=messages,
+        recordings=recordings,
+        choices=int(fields.get("n") or 1),
+        spoken="audio" in (fields.get("modalities") or ()),
+    )
+
+
+def check_all_heard(request: ChatRequest) -> None:
+    """Raise InvalidParameter for what only a server with eyes, or one that fetches, could answer.
+
+    Pictures and documents beside a recording are passed over: the reply is what was said.
+    """
+    for place, kind, sent in _others(request.messages):
+        if sent.lower().startswith(_NEVER_FETCHED):
+            raise InvalidParameter(
+                f"Invalid '{place}': this server fetches nothing. Send the audio itself, as a data URL "
+                "or as 'input_audio'.",
+                param=place,
+            )
+        if not request.recordings:
+            raise InvalidParameter(f"Invalid '{place}': expected audio, but got other {kind}.", param=place)
+
+
+def _parts(messages: Sequence[Message]) -> Iterator[tuple[int, int, str, str]]:
+    """What is attached to user messages: message and part by number, its kind, and what was sent there."""
+    for number, message in enumerate(messages):
+        if message["role"] != "user" or isinstance(message["content"], str):
+            continue
+        for place, part in enumerate(message["content"]):
+            kind = part["type"]
+            if kind in _SOURCES:
+                yield number, place, kind, part[kind].get(_SOURCES[kind]) or ""
+
+
+def _recordings(messages: Sequence[Message]) -> Iterator[AudioPart]:
+    for message, part, kind, sent in _parts(messages):
+        if _may_be_audio(kind, sent):
+            yield AudioPart(message, part, kind, sent)
+
+
+def _others(messages: Sequence[Message]) -> Iterator[tuple[str, str, str]]:
+    for message, part, kind, sent in _parts(messages):
+        if not _may_be_audio(kind, sent):
+            yield _place(message, part, kind), kind, sent
+
+
+def _may_be_audio(kind: str, sent: str) -> bool:
+    """Whether a part is to be heard: its bytes decide, unless it says that it is for the eyes."""
+    if sent[:5].lower() == "data:":
+        return not sent[5:].lower().startswith(_SEEN_OR_READ)
+    return kind == "input_audio" or (kind == "file" and sent != "" and ":" not in sent[:8])
+
+
+def _texts(message: Message) -> Iterator[str]:
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        yield content
+        return
+    yield from (part["text"] for part in content if part["type"] == "text")
+
+
+def _place(message: int, part: int, kind: str) -> str:
+    return f"messages[{message}].content[{part}].{kind}"

@@ -1,0 +1,194 @@
+"""A conversation whose recordings were written down -> the reply of another OpenAI-compatible server."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from threading import Thread
+from time import monotonic
+from typing import Any, TypeVar
+
+import requests
+
+from app.dialogue.request import AudioPart, Message
+from app.errors import UpstreamFailure
+from app.transcription.patience import Patience
+
+T = TypeVar("T")
+Body = dict[str, Any]
+
+_CONNECT_SECONDS = 10.0
+_LONGEST_QUOTE = 200
+_OWN_KEYS = ("modalities", "audio")  # the upstream writes; speaking is this server's part
+
+
+def written(fields: Mapping[str, Any], parts: Sequence[AudioPart], texts: Sequence[str]) -> Body:
+    """The request with text in place of each recording, and without what asks for a spoken reply."""
+    said = {(part.message, part.part): text for part, text in zip(parts, texts, strict=True)}
+    messages = [_written(number, message, said) for number, message in enumerate(fields["messages"])]
+    kept = {name: value for name, value in fields.items() if name not in _OWN_KEYS}
+    return {**kept, "messages": messages}
+
+
+def _written(number: int, message: Message, said: Mapping[tuple[int, int], str]) -> Body:
+    kept = {name: value for name, value in message.items() if name != "audio"}
+    content = message.get("content")
+    if "audio" in message:  # an earlier spoken reply, known only by an id of this server's
+        return {**kept, "content": content or ""}
+    if not isinstance(content, list):
+        return kept
+    parts = (_text(said.get((number, place)), part) for place, part in enumerate(content))
+    return {**kept, "content": list(parts)}
+
+
+def _text(said: str | None, part: Body) -> Body:
+    return part if said is None else {"type": "text", "text": said}
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The server behind a base URL such as `http://host/v1`. Without a `model` the request's own is asked."""
+
+    url: str
+    model: str = ""
+    key: str = field(default="", repr=False)
+
+    def ask(self, body: Body, patience: Patience) -> Body:
+        """The whole answer. Raises UpstreamFailure, RequestTimeout, ClientGone."""
+        with self._call(body, patience) as call:
+            return _checked(call.wait_for(call.response.json))
+
+    def stream(self, body: Body, patience: Patience) -> Iterator[Body]:
+        """The answer's events as they arrive. Raises what `ask` raises."""
+        with self._call(body, patience) as call:
+            call.require_events()
+            # A line is over when its last byte is here: larger reads would wait for the next ones.
+            lines = call.response.iter_lines(chunk_size=1)
+            while (line := call.wait_for(lambda: next(lines, None))) is not None:
+                name, _, data = line.partition(b":")
+                if name == b"data" and data.strip() == b"[DONE]":
+                    return
+                if name == b"data":
+                    yield _event(data)
+
+    @contextmanager
+    def _call(self, body: Body, patience: Patience) -> Iterator["_Call"]:
+        address = f"{self.url.rstrip('/')}/chat/completions"
+        with requests.Session() as session:
+            call = _Call(session, patience)
+            try:
+                call.open(address, body | ({"model": self.model} if self.model else {}), self._authorize)
+                yield call
+            finally:
+                call.hang_up()
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """The operator's key or none: without this, requests would look for one in ~/.netrc."""
+        if self.key:
+            request.headers["Authorization"] = f"Bearer {self.key}"
+        return request
+
+
+class _Call:
+    """One request, made beside the waiting thread so that a deadline or a leaving client ends the wait."""
+
+    response: requests.Response
+
+    def __init__(self, session: requests.Session, patience: Patience) -> None:
+        self._session = session
+        self._patience = patience
+
+    def open(self, address: str, body: Body, authorize: Callable[..., requests.PreparedRequest]) -> None:
+        """Send the request and wait for the answer's head. Raises UpstreamFailure unless it is a 200."""
+
+        def send() -> None:
+            self.response = self._session.post(
+                address,
+                json=body,
+                auth=authorize,
+                headers={"Accept-Encoding": "identity"},  # compressed events would wait for each other
+                timeout=(_CONNECT_SECONDS, max(1.0, self._patience.deadline - monotonic())),
+                allow_redirects=False,
+                stream=True,
+            )
+
+        self.wait_for(send)
+        if self.response.status_code != requests.codes.ok:
+            raise _refusal(self.response, self.wait_for(lambda: self.response.text))
+
+    def wait_for(self, work: Callable[[], T]) -> T:
+        """The result of reading from or writing to the upstream. Raises UpstreamFailure."""
+        try:
+            return self._patience.wait(_beside(work))
+        except requests.JSONDecodeError as error:
+            raise UpstreamFailure("The upstream server's answer is not JSON.") from error
+        except requests.RequestException as error:
+            # The address stays out of the message: it is the operator's own.
+            why = "timed out" if isinstance(error, requests.Timeout) else "can't be reached or broke off"
+            raise UpstreamFailure(f"The upstream server {why}.") from error
+
+    def require_events(self) -> None:
+        """Raise UpstreamFailure if the answer is not a stream."""
+        kind = self.response.headers.get("Content-Type", "none")
+        if not kind.startswith("text/event-stream"):
+            raise UpstreamFailure(f"The upstream server was asked to stream, but answered with {kind}.")
+
+    def hang_up(self) -> None:
+        """End what still reads from the connection."""
+        response = getattr(self, "response", None)
+        if response is not None:
+            with suppress(OSError, ValueError, RuntimeError):  # there is no connection any more
+                response.raw.shutdown()
+            response.close()
+
+
+def _beside(work: Callable[[], T]) -> Future[T]:
+    """Run in a thread that, should the upstream never answer, doesn't keep the process from ending."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    Thread(target=run, name="upstream", daemon=True).start()
+    return future
+
+
+def _refusal(response: requests.Response, text: str) -> UpstreamFailure:
+    """The upstream's own error, if it is one; anything that is neither answer nor error is a 502."""
+    if response.status_code < requests.codes.bad_request:
+        return UpstreamFailure(f"The upstream server answered with status {response.status_code}.")
+    error = _error_object(text)
+    message = error.get("message") or f"The upstream server answered: {text[:_LONGEST_QUOTE]}"
+    fields = {name: str(error[name]) for name in ("type", "param", "code") if error.get(name) is not None}
+    failure = UpstreamFailure.refused(response.status_code, str(message), **fields)
+    if (wait := response.headers.get("Retry-After", "")).isdecimal():
+        failure.retry_after_seconds = max(1, min(120, int(wait)))
+    return failure
+
+
+def _error_object(text: str) -> Body:
+    try:
+        error = json.loads(text)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return error if isinstance(error, dict) else {"message": error}
+
+
+def _event(data: bytes) -> Body:
+    try:
+        event = json.loads(data)
+    except ValueError as error:
+        raise UpstreamFailure("The upstream server's stream is not JSON.") from error
+    if not isinstance(event, dict):
+        raise UpstreamFailure("The upstream server's stream has an event that is not an object.")
+    return event
+
+
+def _checked(answer: Any) -> Body:
+    if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
+        raise UpstreamFailure("The upstream server's answer is no chat completion: it has no choices.")
+    return answer
