@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := tests/functional/node
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -18,10 +19,10 @@ serve: $(VENV)/.installed ## serve WHISPER_MODEL (turbo) on HOST (127.0.0.1) and
 demo: export WHISPER_MODEL := demo
 demo: serve ## serve the demo model: a toy, nothing to download, not for human speech
 
-test: $(VENV)/.installed-dev ## run the tests
+test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## run the tests
 	$(BIN)/python -m pytest -m "not long"
 
-test-long: $(VENV)/.installed-dev ## run the tests that take minutes
+test-long: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long
 
 check: $(VENV)/.installed-dev ## style, types, layers and sizes
@@ -44,4 +45,10 @@ $(VENV)/.installed: requirements.txt constraints-cuda.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+$(NODE)/node_modules/.installed: $(NODE)/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null \
+	  || { echo "The tests of Node clients need Node.js 18 or newer and npm: apt-get install nodejs npm" >&2; exit 1; }
+	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

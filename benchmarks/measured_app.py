@@ -90,10 +90,10 @@ class MeasuredRuntime(Runtime):
         plain = super().patience(client_gone)
         return MeasuredPatience(plain.limit_seconds, plain.deadline, client_gone)
 
-    def decode(self, file: BinaryIO) -> Samples:
+    def decode(self, file: BinaryIO, *, by_channel: bool = False) -> Samples:
         """An audio file as samples, measured."""
         with timed("decode"):
-            return super().decode(file)
+            return super().decode(file, by_channel=by_channel)
 
     def transcribe(
         self, file: BinaryIO, request: TranscriptionRequest, client_gone: Callable[[], bool] = lambda: False

@@ -11,6 +11,8 @@ from types import TracebackType
 
 import requests
 
+from tests.openai_spec import check_response
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 120
 """Far more than anything here takes; a test that waits this long has failed."""
@@ -87,6 +89,7 @@ class GunicornServer:
                 f"{self.url}/v1/audio/transcriptions",
                 data={"model": "whisper-1", **fields},
                 files={"file": file},
+                hooks={"response": check_response},
                 timeout=PATIENCE_SECONDS,
             )
 

@@ -4,6 +4,7 @@
 //   node node_clients.mjs buffer|stream URL FILE SIZE COUNT
 import { readFileSync, createReadStream, writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
+import { File } from "node:buffer";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 

@@ -16,6 +16,7 @@ import whisper
 from app.checkpoints import DEMO_PATH
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT, convert, convert_to_pipe
+from tests.openai_spec import check_response
 
 WITH_VIDEO = ("-f", "lavfi", "-i", "testsrc=size=64x64:rate=5", "-shortest", "-pix_fmt", "yuv420p")
 TWO_TRACKS = ("-f", "lavfi", "-i", "sine=frequency=440", "-map", "0:a", "-map", "1:a", "-shortest")
@@ -82,6 +83,7 @@ def transcribe(server: GunicornServer, path: Path) -> str:
             headers={"Connection": "close"},
             data={"model": "whisper-1"},
             files={"file": file},
+            hooks={"response": check_response},
             timeout=PATIENCE_SECONDS,
         )
     assert answer.status_code == 200, answer.text

@@ -1,6 +1,5 @@
 """curl, by itself and inside the shell script that is part of the delivery."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import pytest
 
 from tests.functional.gunicorn_server import ROOT, GunicornServer, free_port
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT, convert
+from tests.openai_spec import read_as
 
 SCRIPT = ROOT / "tests" / "openai" / "test_audio_transcription.sh"
 FORM = ("-F", "model=whisper-1", "-F", f"file=@{FLAGSHIP}")
@@ -33,7 +33,7 @@ def curl(server: GunicornServer, *options: str) -> str:
     ids=["plain", "chunked", "expect 100", "http 1.0", "unknown fields", "auto language"],
 )
 def test_json(server: GunicornServer, options: tuple[str, ...]) -> None:
-    assert json.loads(curl(server, *FORM, *options))["text"] == FLAGSHIP_TEXT
+    assert read_as("transcription_json", curl(server, *FORM, *options))["text"] == FLAGSHIP_TEXT
 
 
 def test_upload_above_curls_expect_threshold(server: GunicornServer, tmp_path: Path) -> None:

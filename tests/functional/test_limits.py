@@ -10,6 +10,7 @@ from openai import OpenAI
 
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT, convert_to_pipe
+from tests.openai_spec import check_response
 
 MEGABYTE = 1024 * 1024
 FILE_LIMIT = 12 * MEGABYTE
@@ -43,6 +44,7 @@ def post(server: GunicornServer, audio: bytes, *, chunked: bool = False) -> requ
 def error_of(answer: requests.Response, status: int) -> dict[str, Any]:
     assert answer.status_code == status
     assert answer.headers["x-request-id"].startswith("req_")
+    check_response(answer)
     return answer.json()["error"]
 
 

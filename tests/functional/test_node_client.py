@@ -10,6 +10,7 @@ import pytest
 
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.openai_spec import conforming
 
 SCRIPT = Path(__file__).with_name("node_clients.mjs")
 MEGABYTE = 1024 * 1024
@@ -27,7 +28,10 @@ def upload(server: GunicornServer, way: str, size: int, turns: int = 1, path: st
     url = server.url + (path or "/v1/audio/transcriptions")
     command = ["node", SCRIPT, way, url, FLAGSHIP, str(size), str(turns)]
     finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=PATIENCE_SECONDS)
-    return json.loads(finished.stdout)
+    answers = json.loads(finished.stdout)
+    for status, body in answers:
+        conforming("error" if status >= 400 else "transcription_json", body)
+    return answers
 
 
 @pytest.mark.parametrize("way", ["buffer", "stream"])

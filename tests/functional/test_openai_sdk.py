@@ -9,10 +9,11 @@ from typing import Any
 
 import openai
 import pytest
-from openai import AsyncOpenAI, OpenAI
+from openai import OpenAI
 from openai.types.audio import Transcription, TranscriptionVerbose
 
-from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.checked_clients import async_openai_client, openai_client
+from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT, MODEL_NOTICE, silence
 
 WORDS = FLAGSHIP_TEXT.removesuffix(".").split()
@@ -20,8 +21,7 @@ WORDS = FLAGSHIP_TEXT.removesuffix(".").split()
 
 @pytest.fixture(scope="module")
 def client(server: GunicornServer) -> Iterator[OpenAI]:
-    options = {"base_url": f"{server.url}/v1", "max_retries": 0, "timeout": PATIENCE_SECONDS}
-    with OpenAI(api_key="dummy", **options) as client:
+    with openai_client(server.url) as client:
         yield client
 
 
@@ -209,7 +209,7 @@ def test_unknown_model(client: OpenAI) -> None:
 
 def test_async_client(server: GunicornServer) -> None:
     async def text() -> str:
-        async with AsyncOpenAI(api_key="dummy", base_url=f"{server.url}/v1", max_retries=0) as client:
+        async with async_openai_client(server.url) as client:
             answer = await client.audio.transcriptions.create(model="whisper-1", file=FLAGSHIP)
             return answer.text
 

@@ -13,6 +13,7 @@ import requests
 
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, ROOT, GunicornServer
 from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT
+from tests.openai_spec import check_response
 
 BOUNDARY = "0f3c1a52-7f4e-4c0e-9d53-5b0d5a3f2c11"
 SCRIPT = ROOT / "tests" / "powershell" / "Invoke-Whisper-Audio-Transcription.ps1"
@@ -61,6 +62,7 @@ def post(server: GunicornServer, body: bytes, **headers: str) -> requests.Respon
             "Connection": "close",
             **headers,
         },
+        hooks={"response": check_response},
         timeout=PATIENCE_SECONDS,
     )
 

@@ -3,7 +3,6 @@
 The PowerShell example is the script in tests/powershell; test_powershell_form.py sends its body.
 """
 
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT, convert
+from tests.openai_spec import read_as
 
 TYPICAL = """\
 curl --request POST \\
@@ -44,7 +44,7 @@ def run(example: str, server: GunicornServer, mp3: Path) -> str:
 
 
 def test_typical_use(server: GunicornServer, mp3: Path) -> None:
-    assert json.loads(run(TYPICAL, server, mp3))["text"] == FLAGSHIP_TEXT
+    assert read_as("transcription_json", run(TYPICAL, server, mp3))["text"] == FLAGSHIP_TEXT
 
 
 def test_output_as_text(server: GunicornServer, mp3: Path) -> None:

@@ -1,6 +1,5 @@
 """Requests that can't be answered, over real connections: status, OpenAI's body and headers."""
 
-import json
 import re
 import socket
 from http.client import HTTPResponse
@@ -11,6 +10,7 @@ import requests
 
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP
+from tests.openai_spec import check_response, read_as
 
 PATH = "/v1/audio/transcriptions"
 MODEL = {"model": "whisper-1"}
@@ -23,6 +23,7 @@ def error_of(answer: requests.Response) -> dict[str, Any]:
     assert re.fullmatch(r"req_[0-9a-f]{32}", answer.headers["x-request-id"])
     assert answer.headers["openai-processing-ms"].isdecimal()
     assert answer.headers["openai-version"] == "2020-10-01"
+    check_response(answer)
     error = answer.json()["error"]
     assert list(error) == ["message", "type", "param", "code"]
     return error
@@ -66,7 +67,7 @@ def test_wrong_method(server: GunicornServer, method: str) -> None:
         ({"files": {**AUDIO, "model": (None, "")}}, None, "you must provide a model parameter"),
         ({"files": {"model": (None, "whisper-1")}}, "file", "file"),
         ({"files": {"model": (None, "whisper-1"), "file": (None, "a.wav")}}, "file", "Expected UploadFile"),
-        ({"json": MODEL}, None, "Could not parse multipart form"),
+        ({"json": MODEL}, "input_audio", "Missing required parameter: 'input_audio'"),
         ({"data": MODEL}, None, "Could not parse multipart form"),
         ({}, None, "Could not parse multipart form"),
         ({"data": b"x" * 99, "headers": {"Content-Type": "multipart/form-data"}}, None, "boundary"),
@@ -115,7 +116,7 @@ def test_body_that_is_cut_off(server: GunicornServer, chunked: bool) -> None:
 def received(client: socket.socket) -> tuple[int, dict[str, Any]]:
     with HTTPResponse(client) as response:
         response.begin()
-        return response.status, json.loads(response.read())
+        return response.status, read_as("error", response.read())
 
 
 def test_malformed_request_id_is_replaced(server: GunicornServer) -> None:

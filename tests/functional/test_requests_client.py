@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.functional.checked_clients import requests_session
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT, convert_to_pipe
 
@@ -16,7 +17,7 @@ MODEL = {"model": "whisper-1"}
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[requests.Session]:
-    with requests.Session() as session:
+    with requests_session() as session:
         yield session
 
 

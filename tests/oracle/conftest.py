@@ -7,7 +7,7 @@ import whisper
 
 from app import engines
 from app.checkpoints import resolve
-from app.engines.interface import Engine
+from app.engines.interface import Engine, EngineOptions
 from app.settings import Settings
 
 DEMO = Path(__file__).parents[2] / "models" / "demo.pt"
@@ -19,9 +19,9 @@ def oracle() -> Any:
     return whisper.load_model(str(DEMO), device="cpu")
 
 
-@pytest.fixture(scope="session", params=["reference"])
+@pytest.fixture(scope="session", params=["reference", "batched"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Each engine with the demo weights."""
-    started = engines.start(request.param, resolve(Settings(model="demo")), "cpu", 1)
+    started = engines.start(request.param, resolve(Settings(model="demo")), "cpu", EngineOptions(threads=1))
     yield started
     started.close()

@@ -1,0 +1,30 @@
+"""The programs under tests/functional/node, which speak to the server through Node clients."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+
+NODE = Path(__file__).with_name("node")
+INSTALLED = NODE / "node_modules" / ".installed"
+
+
+def run_node(program: str, server: GunicornServer, call: str, **job: Any) -> dict[str, Any]:
+    """What `call` in a program gave: `{"answer", ...}`, or `{"error"}` if the client raised.
+
+    The job goes through stdin, since a recording in base64 is too long for a command line.
+    """
+    assert INSTALLED.exists(), "the Node clients are not installed: `make test` does that by npm"
+    finished = subprocess.run(
+        ["node", NODE / program, f"{server.url}/v1", call],
+        input=json.dumps(job),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert finished.returncode == 0, finished.stderr
+    result: dict[str, Any] = json.loads(finished.stdout)
+    return result
