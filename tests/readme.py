@@ -1,22 +1,26 @@
-"""The README, taken apart."""
+"""The README and the pages of docs/, taken apart."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {"README.md": README} | {
+    f"docs/{path.name}": path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))
+}
+API = PAGES["docs/api.md"]
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: str = README) -> list[str]:
     """The fenced blocks of a language, in order."""
-    return [text for name, text in _BLOCK.findall(README) if name == language]
+    return [text for name, text in _BLOCK.findall(page) if name == language]
 
 
-def table(first_heading: str) -> list[list[str]]:
+def table(first_heading: str, page: str = README) -> list[list[str]]:
     """The rows, without the two of the head, of the table whose first column has this heading."""
-    lines = README.splitlines()
+    lines = page.splitlines()
     heads = (number for number, line in enumerate(lines) if line.startswith("| ---"))
     start = next(number - 1 for number in heads if lines[number - 1].startswith(f"| {first_heading} |"))
     rows = []

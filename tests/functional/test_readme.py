@@ -1,4 +1,4 @@
-"""The README's calls, as they stand there; only the port differs."""
+"""The calls of the README and of docs/api.md, as they stand there; only the port differs."""
 
 import json
 import os
@@ -9,9 +9,13 @@ import pytest
 
 from tests.functional.gunicorn_server import ROOT, GunicornServer
 from tests.functional.recordings import EXPECTED, FLAGSHIP_TEXT
-from tests.readme import blocks
+from tests.readme import API, blocks
 
 CURL = [block for block in blocks("sh") if block.startswith("curl")]
+CURL_WITH_FIELDS, CURL_TRANSLATION = CURL[1:]
+SDK, SDK_STREAM, SDK_CHAT = blocks("python")
+API_STREAM, API_SPEAKERS, API_JSON = [block for block in blocks("sh", API) if "curl" in block]
+SHOWN_STREAM, SHOWN_SPEAKERS = blocks("text", API)
 THREE = EXPECTED["three_utterances.wav"]
 
 
@@ -29,13 +33,37 @@ def test_the_first_curl_gets_the_answer_shown(server: GunicornServer) -> None:
 
 
 def test_curl_with_more_fields(server: GunicornServer) -> None:
-    assert len(CURL) == 2
-    cues = run(["bash", "-c", CURL[1]], server).strip().split("\n\n")
+    cues = run(["bash", "-c", CURL_WITH_FIELDS], server).strip().split("\n\n")
     assert [cue.splitlines()[2] for cue in cues] == THREE["segments"]
 
 
-@pytest.mark.parametrize("program", blocks("python"))
-def test_openai_sdk(server: GunicornServer, program: str) -> None:
-    text, *words = run([sys.executable, "-c", program], server).splitlines()
+def test_curl_in_english(server: GunicornServer) -> None:
+    answer = json.loads(run(["bash", "-c", CURL_TRANSLATION], server))
+    assert answer["text"] == EXPECTED["german.wav"]["translation"]
+
+
+def test_openai_sdk(server: GunicornServer) -> None:
+    text, *words = run([sys.executable, "-c", SDK], server).splitlines()
     assert text == FLAGSHIP_TEXT
     assert [line.split()[2] for line in words] == FLAGSHIP_TEXT.removesuffix(".").split()
+
+
+@pytest.mark.parametrize(
+    ("program", "text"), [(SDK_STREAM, THREE["text"]), (SDK_CHAT, FLAGSHIP_TEXT)], ids=["stream", "chat"]
+)
+def test_other_calls_of_the_openai_sdk(server: GunicornServer, program: str, text: str) -> None:
+    assert run([sys.executable, "-c", program], server) == f"{text}\n"
+
+
+def test_the_stream_is_the_one_shown(server: GunicornServer) -> None:
+    assert run(["bash", "-c", API_STREAM], server).strip() == SHOWN_STREAM.strip()
+
+
+def test_the_speakers_are_those_shown(server: GunicornServer) -> None:
+    answer = json.loads(run(["bash", "-c", API_SPEAKERS], server))
+    assert answer["text"] == SHOWN_SPEAKERS.strip()
+    assert all({"speaker", "start", "end"} <= set(segment) for segment in answer["segments"])
+
+
+def test_json_instead_of_a_form(server: GunicornServer) -> None:
+    assert json.loads(run(["bash", "-c", API_JSON], server))["text"] == FLAGSHIP_TEXT

@@ -1,22 +1,29 @@
-"""The README says what is so."""
+"""The README and docs/api.md say what is so."""
 
 import ast
+import json
 import re
 import subprocess
 from dataclasses import fields
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
-from app.api.schemas import TRANSCRIPTION
+from app import create_app
+from app.api.schemas import CHAT_COMPLETION, TRANSCRIPTION
 from app.checkpoints import DEMO_NOTICE, RELEASES
+from app.dialogue.request import MOST_RECORDINGS
 from app.formats import FORMATS
-from app.runtime import ADMITTED, TRANSCRIPTION_MODELS
+from app.runtime import ADMITTED, TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
-from tests.readme import README, ROOT, blocks, table
+from app.transcription.request import Chunking
+from tests.readme import API, PAGES, README, ROOT, blocks, table
+from tests.scripted_engine import ScriptedEngine, result
 
 PROPERTIES: dict[str, dict[str, Any]] = TRANSCRIPTION.schema["properties"]
-FIELDS = {row[0].strip("`"): row for row in table("field")}
+CHAT_PROPERTIES: dict[str, dict[str, Any]] = CHAT_COMPLETION.schema["properties"]
+FIELDS = {row[0].strip("`"): row for row in table("field", API)}
 
 
 def test_it_opens_with_two_commands() -> None:
@@ -62,8 +69,118 @@ def test_limits_reads_schemas() -> None:
     assert limits({"type": "array", "items": {"enum": ["a", "b"]}}) == ["a", "b"]
 
 
+def verdicts(endpoint: str) -> dict[str, str]:
+    """Each of OpenAI's fields for an endpoint, and what the README says becomes of it."""
+    rows = [(name, row[1]) for row in table(endpoint) for name in re.findall(r"`(\w+)`", row[0])]
+    found = dict(rows)
+    assert len(found) == len(rows), "a field stands there twice"
+    return found
+
+
+def documented(schema: str) -> set[str]:
+    """The properties of a schema, before openai-whisper's options are added."""
+    text = (ROOT / "app" / "api" / "schemas" / f"{schema}.json").read_text(encoding="utf-8")
+    return set(json.loads(text)["properties"])
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "honoured", "ignored"),
+    [
+        ("transcriptions", {"file"} | documented("transcription"), {"known_speaker_references"}),
+        ("translations", {"file"} | documented("translation") - {"language"}, set()),
+    ],
+)
+def test_every_field_of_a_form(endpoint: str, honoured: set[str], ignored: set[str]) -> None:
+    """What a form has beyond the schema is ignored; `language` of translations is not OpenAI's."""
+    assert verdicts(endpoint) == dict.fromkeys(honoured, "honoured") | dict.fromkeys(ignored, "ignored")
+
+
+def test_every_field_of_a_chat() -> None:
+    assert set(verdicts("chat completions")) == set(CHAT_PROPERTIES)
+    assert set(verdicts("chat completions").values()) == {"honoured", "ignored"}
+
+
+CHAT: dict[str, Any] = {"model": "gpt-audio", "messages": [{"role": "user", "content": "ping"}]}
+VALUES: dict[str, list[Any]] = {
+    "model": ["gpt-4o-audio-preview"],
+    "messages": [[{"role": "user", "content": "Hello."}]],
+    "modalities": [["text", "audio"]],
+    "audio": [{"voice": "alloy", "format": "wav"}],
+    "n": [2],
+    "stream": [True],
+    "stream_options": [{"include_usage": True}],
+    "temperature": [2],
+    "top_p": [0.5],
+    "max_tokens": [1],
+    "max_completion_tokens": [1],
+    "frequency_penalty": [2],
+    "presence_penalty": [2],
+    "stop": ["o", ["P"]],
+    "seed": [7],
+    "user": ["somebody"],
+    "logprobs": [True],
+    "top_logprobs": [5],
+    "response_format": [{"type": "json_object"}],
+    "tools": [[{"type": "function", "function": {"name": "look_up"}}]],
+    "tool_choice": ["required"],
+    "store": [True],
+    "metadata": [{"a": "b"}],
+    "service_tier": ["priority"],
+    "reasoning_effort": ["high"],
+    "verbosity": ["low"],
+}
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    settings = Settings()
+    return create_app(
+        settings, Runtime(settings, ScriptedEngine(lambda window, options: result()))
+    ).test_client()
+
+
+@pytest.mark.parametrize("name", CHAT_PROPERTIES)
+def test_what_a_field_of_a_chat_changes(client: FlaskClient, name: str) -> None:
+    base = CHAT | {"stream": True} if name == "stream_options" else CHAT
+    changed = {answer(client, base) != answer(client, base | {name: value}) for value in VALUES[name]}
+    assert changed == {verdicts("chat completions")[name] == "honoured"}
+
+
+def answer(client: FlaskClient, body: dict[str, Any]) -> str:
+    """An answer without what differs from one to the next."""
+    response = client.post("/v1/chat/completions", json=body)
+    assert response.status_code == 200, response.text
+    return re.sub(r'chatcmpl-\w+|audio_\w+|"(created|expires_at)":\d+', "", response.text)
+
+
+def test_defaults_of_chunking() -> None:
+    defaults = {row[0].strip("`"): row[1] for row in table("key", API)}
+    chunking = Chunking()
+    assert defaults == {
+        "type": "required",
+        "threshold": str(chunking.threshold),
+        "silence_duration_ms": str(round(chunking.silence_seconds * 1000)),
+        "prefix_padding_ms": str(round(chunking.padding_seconds * 1000)),
+    }
+
+
+def test_clients_are_tested_in_the_versions_named() -> None:
+    node = json.loads((ROOT / "tests" / "functional" / "node" / "package.json").read_text())["dependencies"]
+    named = {row[0]: row[2] for row in table("client")}
+    assert f"openai {node['openai']}" in named["OpenAI Node SDK"]
+    assert f"ai {node['ai']} with @ai-sdk/openai {node['@ai-sdk/openai']}" in named["Vercel AI SDK"]
+    [version] = re.findall(r"^openai==(\S+)", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
+    assert f"openai {version}" in named["OpenAI Python SDK"]
+
+
+@pytest.mark.parametrize("row", table("client"), ids=lambda row: row[0])
+def test_every_client_names_its_tests(row: list[str]) -> None:
+    assert row[2].startswith(("Run", "Replayed"))
+    assert re.findall(r"\(tests/functional/test_\w+\.py\)", row[2])
+
+
 def test_formats() -> None:
-    rows = [(row[0].strip("`"), row[1].strip("`")) for row in table("`response_format`")]
+    rows = [(row[0].strip("`"), row[1].strip("`")) for row in table("`response_format`", API)]
     assert sorted(rows) == sorted((name, form.mimetype.split(";")[0]) for name, form in FORMATS.items())
 
 
@@ -84,7 +201,7 @@ def _address() -> str:
 
 @pytest.mark.parametrize("name", [name for name in TRANSCRIPTION_MODELS if not name[-1].isdigit()])
 def test_model_names(name: str) -> None:
-    assert f"`{name}`" in README
+    assert f"`{name}`" in API
 
 
 def test_make_targets() -> None:
@@ -94,27 +211,51 @@ def test_make_targets() -> None:
     assert set(re.findall(r"make ([a-z]+)\b", "\n".join(blocks("sh")))) <= made
 
 
-def test_named_files_exist() -> None:
-    links = set(re.findall(r"\]\(([^)#:]+)\)", README))
-    spoken = set(re.findall(r"\b(?:tests|models|training|benchmarks)/[\w./-]*\w", README.replace("\\", "/")))
-    assert links
-    assert {name for name in links | spoken if not (ROOT / name).exists()} == set()
+def anchors(page: str) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
-def test_links_within() -> None:
-    titles = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
-    assert set(re.findall(r"\]\(#(.*?)\)", README)) <= anchors
+def links(page: str) -> list[tuple[str, str]]:
+    """Paths, empty for the page itself, and anchors, often empty."""
+    return re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page)
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    here = ROOT / page
+    assert links(PAGES[page])
+    for path, anchor in links(PAGES[page]):
+        target = (here.parent / path).resolve() if path else here
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_named_files_exist(page: str) -> None:
+    spoken = re.findall(r"\b(?:tests|training|benchmarks)/[\w./-]*\w", PAGES[page].replace("\\", "/"))
+    assert {name for name in spoken if not (ROOT / name).exists()} == set()
+
+
+def all_blocks(language: str) -> list[str]:
+    return [block for page in PAGES.values() for block in blocks(language, page)]
+
+
+@pytest.mark.parametrize("block", all_blocks("python"))
 def test_python_blocks_compile(block: str) -> None:
     assert ast.parse(block).body
 
 
-@pytest.mark.parametrize("block", blocks("sh"))
+@pytest.mark.parametrize("block", all_blocks("sh"))
 def test_shell_blocks_parse(block: str) -> None:
     assert subprocess.run(["bash", "-n"], input=block, text=True, check=False).returncode == 0
+
+
+def test_settings_in_shell_blocks() -> None:
+    """Those that `make` passes on: a misspelled one would do nothing."""
+    known = {entry.metadata["variable"] for entry in fields(Settings)}
+    used = re.findall(r"\b((?:WHISPER|CHAT)_[A-Z_]+)=", "\n".join(all_blocks("sh")))
+    assert set(used) <= known
 
 
 def test_the_demo_model_is_called_a_toy() -> None:
@@ -123,4 +264,5 @@ def test_the_demo_model_is_called_a_toy() -> None:
 
 
 def test_what_is_worked_on_at_a_time() -> None:
-    assert f"| at a time | {ADMITTED} requests;" in README
+    assert f"| at a time | {ADMITTED} requests;" in API
+    assert f"| recordings in a chat | {MOST_RECORDINGS}," in API
