@@ -52,7 +52,12 @@ class Settings:
         (),
         "More model names that requests may use, comma-separated; `*` allows any.",
     )
-    engine: str = _setting("WHISPER_ENGINE", "reference", "`reference`: openai-whisper as it is.")
+    engine: str = _setting(
+        "WHISPER_ENGINE",
+        "batched",
+        "`batched`: windows of concurrent requests are decoded together; "
+        "`reference`: openai-whisper as it is, one window at a time.",
+    )
     devices: str = _setting(
         "WHISPER_DEVICES",
         "auto",

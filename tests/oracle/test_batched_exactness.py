@@ -16,7 +16,7 @@ from whisper.decoding import DecodingTask
 
 from app import engines
 from app.checkpoints import Checkpoint, resolve
-from app.engines.batched.engine import BatchedEngine
+from app.engines.batched.engine import BatchedEngine, _draws
 from app.engines.interface import WINDOW_FRAMES, EngineOptions, Window, WindowOptions, WindowResult
 from app.engines.reference import ReferenceEngine
 from app.settings import Settings
@@ -64,7 +64,7 @@ SIZES = [
     *(("tiny", name) for name in CASES),
     *(("base", name) for name in A_FEW),
 ]
-TOKENS = {"tiny": 30, "base": 12}
+TOKENS = {"tiny": 24, "base": 36}
 """After how many tokens texts on random weights may end."""
 
 
@@ -135,6 +135,15 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pair]]
         pair.close()
 
 
+@pytest.fixture(scope="module")
+def exempt(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Where texts parted at a near tie: reported at the end, and few."""
+    found: list[str] = []
+    yield found
+    request.config.get_terminal_writer().line(f"\nexempt as near ties: {len(found)} {found}")
+    assert len(found) <= 6
+
+
 def near_tie(pair: Pair, name: str, found: WindowResult) -> bool:
     """Whether the two texts part where openai-whisper itself is undecided."""
     expected, options = pair.expected(name), CASES[name].options
@@ -172,24 +181,23 @@ def same(pair: Pair, name: str, found: WindowResult) -> bool:
 
 
 @pytest.mark.parametrize(("size", "name"), SIZES)
-def test_alone(pairs: dict[str, Pair], size: str, name: str, record_property: Any) -> None:
+def test_alone(pairs: dict[str, Pair], size: str, name: str, exempt: list[str]) -> None:
     pair = pairs[size]
     found = pair.batched.submit(pair.window(name), CASES[name].options).result()
-    record_property("exempt", not same(pair, name, found))
+    if not same(pair, name, found):
+        exempt.append(f"{size}, {name}")
 
 
 @pytest.mark.parametrize("size", ["demo", "tiny", "base"])
-def test_side_by_side(pairs: dict[str, Pair], size: str, record_property: Any) -> None:
+def test_side_by_side(pairs: dict[str, Pair], size: str, exempt: list[str]) -> None:
     """All at once, one of them twice: prompts, lengths and searches of every kind in one batch."""
     pair = pairs[size]
     names = [name for of, name in SIZES if of == size]
     names += names[:1] if size != "base" else names
     futures = [pair.batched.submit(pair.window(name), CASES[name].options) for name in names]
-    exempt = [
-        name for name, future in zip(names, futures, strict=True) if not same(pair, name, future.result())
-    ]
-    record_property("exempt", exempt)
-    assert len(exempt) <= 1
+    for name, future in zip(names, futures, strict=True):
+        if not same(pair, name, future.result()):
+            exempt.append(f"{size}, {name}, side by side")
 
 
 @pytest.mark.parametrize("size", ["tiny", "base"])
@@ -198,7 +206,7 @@ def test_random_weights_say_something(pairs: dict[str, Pair], size: str) -> None
     pair = pairs[size]
     texts = [pair.expected(name).tokens for name in CASES if (size, name) in SIZES]
     assert len(set(texts)) == len(texts)
-    assert len({token for text in texts for token in text}) > 8 * len(texts)
+    assert len({token for text in texts for token in text}) > 4 * len(texts)
     assert len(set(map(len, texts))) > len(texts) // 2
 
 
@@ -263,10 +271,32 @@ def test_alignment(pairs: dict[str, Pair], size: str, name: str) -> None:
         assert ours.probability == pytest.approx(theirs.probability, abs=CLOSE)
 
 
-@pytest.mark.parametrize("best_of", [None, 5])
-@pytest.mark.parametrize("size", ["demo", "tiny"])
+def undecided_draw(pair: Pair, name: str, options: WindowOptions, texts: list[tuple[int, ...]]) -> bool:
+    """Whether two texts part where the drawn number lies between their tokens, to rounding.
+
+    Random weights give 50,000 tokens about the same chance, so there a sum's last digits may decide.
+    """
+    task = DecodingTask(pair.model, pair.reference._decoding_options(options))
+    eot = task.tokenizer.eot
+    first, second = ((*text, eot) for text in texts)
+    parted = next(place for place, both in enumerate(zip(first, second, strict=False)) if len(set(both)) > 1)
+    tokens = torch.tensor([[*task.initial_tokens, *first[:parted]]])
+    pair.expected(name)
+    with torch.no_grad():
+        features = pair.reference._encode(pair.theirs[name].window)[None]
+        logits = pair.model.logits(tokens, features)[:, -1]
+    for rule in task.logit_filters:
+        rule.apply(logits, tokens)
+    cumulated = (logits[0].double() / options.temperature).softmax(-1).cumsum(-1)
+    draw = _draws(pair.window(name), options, 1, 224)[0, parted]
+    lower, upper = sorted((first[parted], second[parted]))
+    borders = cumulated[[lower, upper - 1]]  # where the one ends and the other begins
+    return bool((borders - draw).abs().max() < 1e-5)
+
+
+@pytest.mark.parametrize(("size", "best_of"), [("demo", None), ("demo", 5), ("tiny", None)])
 def test_samples_are_the_same_alone_and_in_any_company(
-    pairs: dict[str, Pair], size: str, best_of: int | None
+    pairs: dict[str, Pair], size: str, best_of: int | None, exempt: list[str]
 ) -> None:
     pair = pairs[size]
     options = WindowOptions(language="en", temperature=0.8, best_of=best_of, seed=3)
@@ -279,8 +309,13 @@ def test_samples_are_the_same_alone_and_in_any_company(
     ]
     together = {name: pair.batched.submit(pair.window(name), options) for name in reversed(names)}
     for name, future in together.items():
-        assert future.result().tokens == alone[name].tokens
-        assert future.result().avg_logprob == pytest.approx(alone[name].avg_logprob, abs=CLOSE)
+        found = future.result()
+        if found.tokens == alone[name].tokens:
+            assert found.avg_logprob == pytest.approx(alone[name].avg_logprob, abs=CLOSE)
+        else:
+            assert size != "demo"
+            assert undecided_draw(pair, name, options, [found.tokens, alone[name].tokens])
+            exempt.append(f"{size}, {name}, sampled")
     assert all(future.result().tokens for future in company)
 
 
@@ -297,7 +332,7 @@ def test_samples_differ_by_seed(pairs: dict[str, Pair], size: str) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("size", ["tiny", "base"])
-def test_long_texts(size: str, seed: int, tmp_path: Path, record_property: Any) -> None:
+def test_long_texts(size: str, seed: int, tmp_path: Path, exempt: list[str]) -> None:
     """A hundred tokens and more of every kind, alone and side by side."""
     pair = start(size, tmp_path, tokens=100, seed=seed)
     try:
@@ -306,8 +341,8 @@ def test_long_texts(size: str, seed: int, tmp_path: Path, record_property: Any) 
         ]
         futures = [(name, pair.batched.submit(pair.window(name), CASES[name].options)) for name in CASES]
         together = [(name, future.result()) for name, future in futures]
-        exempt = [name for name, found in [*alone, *together] if not same(pair, name, found)]
+        parted = [name for name, found in [*alone, *together] if not same(pair, name, found)]
     finally:
         pair.close()
-    record_property("exempt", exempt)
-    assert len(exempt) <= 2
+    assert len(parted) <= 2
+    exempt.extend(parted)

@@ -1,0 +1,34 @@
+"""Keys and values of the tokens that each running row has seen."""
+
+import torch
+from torch import Tensor
+
+
+class KVCache:
+    """Self-attention keys and values, `[layers, rows, heads, text_context, head]` each, allocated once.
+
+    Row r holds `lengths[r]` tokens from position 0 on, so rows of any length run side by side.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int, int], like: Tensor) -> None:
+        self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
+
+    def put_prompt(self, layer: int, row: int, keys: Tensor, values: Tensor) -> None:
+        """A row's first tokens: `[heads, length, head]` each."""
+        self.keys[layer, row, :, : keys.shape[1]] = keys
+        self.values[layer, row, :, : values.shape[1]] = values
+
+    def put_step(self, layer: int, rows: Tensor, lengths: Tensor, keys: Tensor, values: Tensor) -> None:
+        """One more token for each row: `[rows, heads, head]` each, at its own position."""
+        self.keys[layer][rows, :, lengths] = keys
+        self.values[layer][rows, :, lengths] = values
+
+    def seen(self, layer: int, rows: int, length: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of the first rows, up to the longest: `[rows, heads, length, head]` each."""
+        return self.keys[layer, :rows, :, :length], self.values[layer, :rows, :, :length]
+
+    def copy(self, sources: Tensor, targets: Tensor, length: int) -> None:
+        """Make rows `targets` continue from `sources`, of which `length` tokens count."""
+        self.keys[:, targets, :, :length] = self.keys[:, sources, :, :length]
+        self.values[:, targets, :, :length] = self.values[:, sources, :, :length]

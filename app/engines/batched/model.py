@@ -1,0 +1,137 @@
+"""A checkpoint, laid out for decoding in batches on one device."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import whisper
+from torch import Tensor
+from whisper import _ALIGNMENT_HEADS
+from whisper.model import ModelDimensions
+
+from app.checkpoints import Checkpoint
+from app.engines.batched import encoder, packed_linear
+from app.engines.batched.cross_attention import CrossKV, FloatCrossKV, Int8CrossKV
+from app.engines.batched.packed_linear import Pack
+from app.engines.batched.token_rules import Vocabulary
+from app.engines.batched.weights import DecoderWeights, EncoderWeights, decoder_weights, encoder_weights
+from app.engines.tokens import TokenizerTable
+from app.errors import CheckpointError
+
+_log = logging.getLogger(__name__)
+
+_OTHER_DEVICES = {"cpu": "bfloat16", "cuda": "int8"}
+"""The precision that a kind of device doesn't have."""
+
+_FIRST_START_STEPS = 50
+"""openai-whisper's max_initial_timestamp: a window's first segment starts within its first second."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Weights, tokenizers and what else the checkpoint says. `alignment_heads` are (layer, head)."""
+
+    name: str
+    dims: ModelDimensions
+    encoder: EncoderWeights
+    decoder: DecoderWeights
+    tokenizers: TokenizerTable
+    alignment_heads: list[tuple[int, int]]
+    device: torch.device
+    int8: bool
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens that decoding rules are about."""
+        tokenizer = self.tokenizers.whisper(None, "transcribe")
+        return Vocabulary(
+            tokenizer.eot,
+            tokenizer.timestamp_begin,
+            tokenizer.no_timestamps,
+            self.dims.n_vocab,
+            _FIRST_START_STEPS,
+        )
+
+    def encode(self, mel: Tensor) -> Tensor:
+        """Log-mel `[n_mels, 3000]` to features `[1, 1500, state]`."""
+        return encoder.encode(mel.to(self.device, self.decoder.embedding.dtype), self.encoder)
+
+    def project(self, features: Tensor) -> CrossKV:
+        """Features to what the decoder attends to."""
+        heads, layers = self.dims.n_text_head, self.dims.n_text_layer
+        keys, values = encoder.cross_kv(features, self.encoder, heads, layers)
+        return Int8CrossKV(keys, values) if self.int8 else FloatCrossKV(keys, values)
+
+    def suppressed(self, tokens: Sequence[int]) -> Tensor:
+        """`[vocabulary]`: -inf for what may never be said, else 0. As in openai-whisper, -1 stands for all
+        tokens that are no speech, and without any token nothing at all is suppressed.
+        """
+        suppressed = torch.zeros(self.dims.n_vocab, device=self.device)
+        if tokens:
+            suppressed[self._silent_tokens(tokens)] = float("-inf")
+        return suppressed
+
+    def _silent_tokens(self, tokens: Sequence[int]) -> list[int]:
+        tokenizer = self.tokenizers.whisper(None, "transcribe")
+        chosen = [token for token in tokens if 0 <= token < self.dims.n_vocab]
+        named = (
+            tokenizer.transcribe,
+            tokenizer.translate,
+            tokenizer.sot,
+            tokenizer.sot_prev,
+            tokenizer.sot_lm,
+        )
+        not_speech = tokenizer.non_speech_tokens if -1 in tokens else ()
+        return [*chosen, *named, tokenizer.no_speech, *not_speech]
+
+
+def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
+    """Read a checkpoint. Raises CheckpointError where the file is no Whisper checkpoint.
+
+    `precision` is `exact`, `int8` or `bfloat16`; where it can't be had here, the log says what is used.
+    """
+    try:
+        model = whisper.load_model(str(checkpoint.path), device="cpu").eval()
+    except Exception as error:
+        raise CheckpointError(
+            f"{checkpoint.path} can't be loaded as a Whisper checkpoint: {error}"
+        ) from error
+    if checkpoint.alignment_heads is not None:
+        model.set_alignment_heads(_ALIGNMENT_HEADS[checkpoint.alignment_heads])
+    heads = [(int(layer), int(head)) for layer, head in model.alignment_heads.indices().T]
+    if precision == _OTHER_DEVICES[device.type]:
+        _log.warning("WHISPER_PRECISION=%s can't be had on %s: exact is used", precision, device.type)
+        precision = "exact"
+    model = _to_device(model, device, precision)
+    pack = _packing(model, device, precision)
+    return Model(
+        name=checkpoint.name,
+        dims=model.dims,
+        encoder=encoder_weights(model, pack),
+        decoder=decoder_weights(model, pack),
+        tokenizers=TokenizerTable(model.is_multilingual, model.num_languages),
+        alignment_heads=heads,
+        device=device,
+        int8=pack is packed_linear.int8_weights,
+    )
+
+
+def _to_device(model: Any, device: torch.device, precision: str) -> Any:
+    if device.type == "cpu":
+        return model.float()
+    del model._buffers["alignment_heads"]  # sparse, which can't change its type
+    return model.to(device, torch.bfloat16 if precision == "bfloat16" else torch.float16)
+
+
+def _packing(model: Any, device: torch.device, precision: str) -> Pack:
+    if device.type != "cpu":
+        return packed_linear.plain
+    if precision == "int8" and packed_linear.works(packed_linear.int8_weights, "int8"):
+        return packed_linear.int8_weights
+    halves = packed_linear.is_half([weight for weight in model.parameters() if weight.ndim == 2])
+    if halves and packed_linear.works(packed_linear.half_weights, "float16"):
+        return packed_linear.half_weights
+    _log.info("linear layers are computed with float32 weights")
+    return packed_linear.plain

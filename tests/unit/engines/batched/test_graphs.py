@@ -1,0 +1,106 @@
+"""What a CUDA graph replays, run as it is: everything but the capture itself, which needs a GPU."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import whisper
+from torch import Tensor
+
+from app.engines.batched import graphs, packed_linear
+from app.engines.batched.cross_attention import FloatCrossKV
+from app.engines.batched.decoder import Decoder, Run
+from app.engines.batched.graphs import GraphedDecoder, RowCross, bucket
+from app.engines.batched.weights import DecoderWeights, decoder_weights
+
+ROWS, CONTEXT = 8, 448
+DEMO = Path(__file__).parents[4] / "models" / "demo.pt"
+
+
+@pytest.fixture(scope="module")
+def weights() -> DecoderWeights:
+    return decoder_weights(whisper.load_model(str(DEMO), device="cpu"), packed_linear.plain)
+
+
+@pytest.fixture(autouse=True)
+def uncaptured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "captured", lambda step: step)
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+def window(seed: int, weights: DecoderWeights) -> FloatCrossKV:
+    generator = torch.Generator().manual_seed(seed)
+    head = weights.embedding.shape[1] // weights.heads
+    shape = (len(weights.blocks), weights.heads, 1500, head)
+    return FloatCrossKV(torch.randn(shape, generator=generator), torch.randn(shape, generator=generator))
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "most", "expected"),
+    [(1, 1, 64, 1), (3, 1, 64, 4), (64, 1, 64, 64), (5, 1, 6, 6), (5, 64, 448, 64), (300, 64, 448, 448)],
+)
+def test_sizes_are_few(size: int, least: int, most: int, expected: int) -> None:
+    assert bucket(size, least, most) == expected
+
+
+def test_steps_give_the_same_logits_as_a_plain_decoder(weights: DecoderWeights) -> None:
+    plain, graphed = Decoder(weights, ROWS, CONTEXT), GraphedDecoder(weights, ROWS, CONTEXT)
+    one, two = window(1, weights), window(2, weights)
+    prompts = [([50258, 50259, 50359], one), ([50361, 11, 12, 50258, 50259, 50359], two)]
+    for row, (prompt, cross) in enumerate(prompts):
+        for decoder in (plain, graphed):
+            decoder.read(prompt, cross, row)
+    for decoder in (plain, graphed):  # a third row, sharing the second one's window
+        decoder.cache.copy(torch.tensor([1]), torch.tensor([2]), 6)
+    lengths = torch.tensor([3, 6, 6])
+    for step, runs in enumerate([[Run(one, 0, 1), Run(two, 1, 3)]] * 2 + [[Run(two, 0, 1), Run(one, 1, 2)]]):
+        rows = runs[-1].end
+        tokens = torch.tensor([50364 + step, 400, 500])[:rows]
+        given = tokens, lengths[:rows], int(lengths[:rows].max()), runs
+        assert torch.allclose(graphed.step(*given), plain.step(*given), atol=1e-4)
+        lengths = lengths + 1
+    assert set(graphed._steps) == {(4, 64), (2, 64)}
+
+
+def test_a_step_that_cant_be_captured_runs_as_it_is(
+    weights: DecoderWeights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(step: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(graphs, "captured", refuse)
+    decoder = GraphedDecoder(weights, ROWS, CONTEXT)
+    cross = window(1, weights)
+    decoder.read([50258], cross, 0)
+    assert decoder.step(torch.tensor([400]), torch.tensor([1]), 1, [Run(cross, 0, 1)]).shape == (1, 51865)
+    assert "without a CUDA graph: operation not permitted" in caplog.text
+
+
+def test_rows_copy_a_window_once(weights: DecoderWeights) -> None:
+    held = RowCross(3)
+    copied: list[int] = []
+    copy = held._copy
+    held._copy = lambda row, cross: (copied.append(row), copy(row, cross))[1]
+    one, two = window(1, weights), window(2, weights)
+    held.arrange([Run(one, 0, 2)])
+    held.arrange([Run(one, 0, 2), Run(two, 2, 3)])
+    held.arrange([Run(one, 0, 1), Run(two, 1, 2)])
+    held.arrange([Run(one, 0, 1)])
+    held.arrange([Run(one, 0, 1), Run(two, 1, 2)])
+    assert copied == [0, 1, 2, 1, 1]
+
+
+def test_each_row_attends_to_its_own_window(weights: DecoderWeights) -> None:
+    one, two = window(1, weights), window(2, weights)
+    held = RowCross(4)
+    held.arrange([Run(two, 0, 1), Run(one, 1, 3)])
+    head = weights.embedding.shape[1] // weights.heads
+    q = torch.randn(3, weights.heads, 1, head, generator=torch.Generator().manual_seed(5))
+    expected: list[Tensor] = [cross.attend(0, q[row]) for row, cross in enumerate((two, one, one))]
+    assert torch.allclose(held.attend(0, q), torch.stack(expected).view(3, 1, -1), atol=1e-5)

@@ -1,0 +1,47 @@
+import torch
+from torch import Tensor
+
+from app.engines.batched.kv_cache import KVCache
+
+LAYERS, ROWS, HEADS, CONTEXT, HEAD = 2, 5, 3, 8, 4
+
+
+def cache() -> KVCache:
+    return KVCache((LAYERS, ROWS, HEADS, CONTEXT, HEAD), like=torch.zeros(1))
+
+
+def numbers(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_prompt_is_one_rows() -> None:
+    kv, keys, values = cache(), numbers(HEADS, 6, HEAD), numbers(HEADS, 6, HEAD) + 1
+    kv.put_prompt(1, 3, keys, values)
+    found_keys, found_values = kv.seen(1, 4, 6)
+    assert found_keys.shape == (4, HEADS, 6, HEAD)
+    assert torch.equal(found_keys[3], keys)
+    assert torch.equal(found_values[3], values)
+    assert not kv.seen(0, ROWS, CONTEXT)[0].any()
+    assert not found_keys[:3].any()
+
+
+def test_a_step_goes_to_each_rows_own_place() -> None:
+    kv, keys = cache(), numbers(3, HEADS, HEAD)
+    lengths = torch.tensor([0, 5, 2])
+    kv.put_step(0, torch.arange(3), lengths, keys, -keys)
+    for row, length in enumerate(lengths.tolist()):
+        assert torch.equal(kv.keys[0, row, :, length], keys[row])
+        assert torch.equal(kv.values[0, row, :, length], -keys[row])
+    assert int((kv.keys != 0).sum()) == keys.numel()
+
+
+def test_copied_rows_dont_see_each_others_new_places() -> None:
+    kv = cache()
+    kv.keys.copy_(numbers(*kv.keys.shape))
+    kv.values.copy_(-kv.keys)
+    before = kv.keys.clone()
+    kv.copy(torch.tensor([1, 0, 0]), torch.tensor([0, 1, 2]), 4)
+    assert torch.equal(kv.keys[:, [0, 1, 2], :, :4], before[:, [1, 0, 0], :, :4])
+    assert torch.equal(kv.keys[:, :, :, 4:], before[:, :, :, 4:])
+    assert torch.equal(kv.keys[:, 3:], before[:, 3:])
+    assert torch.equal(kv.values[..., :4, :], -kv.keys[..., :4, :])
