@@ -31,7 +31,8 @@ check: $(VENV)/.installed-dev ## style, types, layers and sizes
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/unit/test_layers.py tests/unit/test_size_budget.py
 
-bench: $(VENV)/.installed-dev ## compare speed side by side; ARGS are passed on
+bench: ARGS ?= engine_speed
+bench: $(VENV)/.installed-bench ## compare speed side by side; ARGS: another program and its options
 	$(BIN)/python -m benchmarks $(ARGS)
 
 $(BIN)/python:
@@ -45,6 +46,10 @@ $(VENV)/.installed: requirements.txt constraints-cuda.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev
+	$(PIP_INSTALL) -r requirements-bench.txt
 	@touch $@
 
 $(NODE)/node_modules/.installed: $(NODE)/package-lock.json

@@ -1,12 +1,19 @@
 """`python -m benchmarks` lists the programs, `python -m benchmarks PROGRAM ...` runs one."""
 
+import os
 import sys
 from importlib import import_module
 
 PROGRAMS = {
+    "engine_speed": "this engine beside openai-whisper and faster-whisper, with the same weights",
+    "http_speed": "eight clients at once, with this engine and with openai-whisper behind the same server",
+    "short_note": "how long a note of 5 s takes while an hour is being transcribed",
     "request_cost": "how the wall time of a request splits into upload, decode, model and answer",
 }
 """Module of this package -> what it measures."""
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Environment variables that libraries read when they are imported."""
 
 
 def main(arguments: list[str]) -> None:
@@ -18,6 +25,7 @@ def main(arguments: list[str]) -> None:
     if program not in PROGRAMS:
         print(f"There is no program {program!r}.\n{listing()}", file=sys.stderr)
         sys.exit(2)
+    os.environ.update({variable: "1" for variable in THREADS if variable not in os.environ})
     import_module(f"benchmarks.{program}").main(rest)
 
 

@@ -5,7 +5,7 @@ after the first timestamp only text is said, and after `tokens` tokens it ends. 
 weights fill the context with timestamps and move on by any part of a window.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -26,6 +26,20 @@ BASE = ModelDimensions(
     n_text_layer=6,
 )
 """The dimensions of OpenAI's `base`."""
+
+TINY = replace(
+    BASE,
+    n_audio_state=384,
+    n_audio_head=6,
+    n_audio_layer=4,
+    n_text_state=384,
+    n_text_head=6,
+    n_text_layer=4,
+)
+"""Those of `tiny`."""
+
+SIZES = {"tiny": TINY, "base": BASE}
+"""By OpenAI's names."""
 
 _PROMPT_TOKENS = 3  # start of transcript, language, task
 _STEADY, _CLOCK = 0, 1

@@ -22,6 +22,7 @@ def pins(file: str) -> dict[str, Requirement]:
 
 
 RUN, DEVELOP, CUDA = pins("requirements.txt"), pins("requirements-dev.txt"), pins("constraints-cuda.txt")
+BENCH = pins("requirements-bench.txt")
 
 
 def needs(name: str, extras: set[str]) -> list[Requirement]:
@@ -45,7 +46,9 @@ def unpinned(known: dict[str, Requirement], roots: dict[str, Requirement]) -> li
 
 
 @pytest.mark.parametrize(
-    "entry", [*RUN.values(), *DEVELOP.values(), *CUDA.values()], ids=lambda entry: entry.name
+    "entry",
+    [*RUN.values(), *DEVELOP.values(), *BENCH.values(), *CUDA.values()],
+    ids=lambda entry: entry.name,
 )
 def test_one_exact_version(entry: Requirement) -> None:
     assert [specifier.operator for specifier in entry.specifier] == ["=="]
@@ -68,6 +71,11 @@ def test_the_tests_need_only_what_is_pinned() -> None:
 def test_development_brings_the_server_along() -> None:
     assert "-r requirements.txt" in (ROOT / "requirements-dev.txt").read_text().splitlines()
     assert not RUN.keys() & DEVELOP.keys()
+
+
+def test_benchmarks_bring_the_tests_along() -> None:
+    assert "-r requirements-dev.txt" in (ROOT / "requirements-bench.txt").read_text().splitlines()
+    assert not (RUN | DEVELOP).keys() & BENCH.keys()
 
 
 def test_a_missing_pin_is_seen() -> None:
