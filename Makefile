@@ -53,7 +53,8 @@ $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev
 	@touch $@
 
 $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
-	@command -v node >/dev/null && command -v npm >/dev/null \
-	  || { echo "The tests of Node clients need Node.js 18 or newer and npm: apt-get install nodejs npm" >&2; exit 1; }
-	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
-	@touch $@
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	  npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; \
+	else \
+	  echo "Without Node.js 18 or newer and npm the tests of Node clients are skipped." >&2; \
+	fi

@@ -161,7 +161,8 @@ class ReferenceEngine:
         )
         sequence = torch.tensor([prompt + tokens], device=self._model.device)
         with torch.no_grad():
-            logits = self._model.logits(sequence, self._encode(window)[None])[0, len(prompt) - 1 : -1]
+            # the last token may be one more than the context holds, and nothing follows it
+            logits = self._model.logits(sequence[:, :-1], self._encode(window)[None])[0, len(prompt) - 1 :]
         scores = logits.float().log_softmax(-1).gather(-1, sequence[0, len(prompt) :, None])
         return cast(list[float], scores[:, 0].tolist())
 

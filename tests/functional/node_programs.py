@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ def run_node(program: str, server: GunicornServer, call: str, **job: Any) -> dic
 
     The job goes through stdin, since a recording in base64 is too long for a command line.
     """
-    assert INSTALLED.exists(), "the Node clients are not installed: `make test` does that by npm"
+    if not INSTALLED.exists():
+        raise FileNotFoundError(ENOENT, "the Node clients are not installed: `make test` does that", "npm")
     finished = subprocess.run(
         ["node", NODE / program, f"{server.url}/v1", call],
         input=json.dumps(job),

@@ -11,6 +11,8 @@ from tests.functional.gunicorn_server import ROOT, GunicornServer, free_port
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT, convert
 from tests.openai_spec import read_as
 
+pytestmark = pytest.mark.needs("curl")
+
 SCRIPT = ROOT / "tests" / "openai" / "test_audio_transcription.sh"
 FORM = ("-F", "model=whisper-1", "-F", f"file=@{FLAGSHIP}")
 

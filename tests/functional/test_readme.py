@@ -11,6 +11,8 @@ from tests.functional.gunicorn_server import ROOT, GunicornServer
 from tests.functional.recordings import EXPECTED, FLAGSHIP_TEXT
 from tests.readme import API, blocks
 
+pytestmark = pytest.mark.needs("curl")
+
 CURL = [block for block in blocks("sh") if block.startswith("curl")]
 CURL_WITH_FIELDS, CURL_TRANSLATION = CURL[1:]
 SDK, SDK_STREAM, SDK_CHAT = blocks("python")

@@ -5,17 +5,18 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import whisper
 
 from app.waveform import SAMPLE_RATE, Samples
+from app.waveform.decode import DecodeLimits, decode
 
 DATA = Path(__file__).parent.parent / "data"
 
 
 @cache
 def sample(name: str) -> Samples:
-    """One of the recordings under tests/data, as openai-whisper loads it."""
-    return whisper.load_audio(str(DATA / name))
+    """One of the recordings under tests/data; other tests hold our decoding equal to openai-whisper's."""
+    with (DATA / name).open("rb") as file:
+        return decode(file, DecodeLimits())
 
 
 def silence(seconds: float) -> Samples:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import whisper
 
+from tests.oracle.recordings import sample
+
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "models" / "demo.pt"
 CARD = (ROOT / "models" / "README.md").read_text(encoding="utf-8")
@@ -42,17 +44,17 @@ def test_every_recording_is_described() -> None:
 
 @pytest.mark.parametrize("name", HEARD_EXACTLY)
 def test_recordings_are_heard_exactly(model: whisper.Whisper, name: str) -> None:
-    result = model.transcribe(str(RECORDINGS / name), fp16=False)
+    result = model.transcribe(sample(name), fp16=False)
     assert result["text"].strip() == EXPECTED[name]["text"]
     assert result["language"] == EXPECTED[name]["language"]
 
 
 def test_three_utterances_are_three_segments(model: whisper.Whisper) -> None:
-    result = model.transcribe(str(RECORDINGS / "three_utterances.wav"), fp16=False)
+    result = model.transcribe(sample("three_utterances.wav"), fp16=False)
     texts = [segment["text"].strip() for segment in result["segments"]]
     assert texts == EXPECTED["three_utterances.wav"]["segments"]
 
 
 def test_german_is_translated(model: whisper.Whisper) -> None:
-    result = model.transcribe(str(RECORDINGS / "german.wav"), task="translate", fp16=False)
+    result = model.transcribe(sample("german.wav"), task="translate", fp16=False)
     assert result["text"].strip() == EXPECTED["german.wav"]["translation"]

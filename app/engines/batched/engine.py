@@ -138,15 +138,22 @@ class BatchedEngine:
             self._pump()
 
     def _pump(self) -> None:
+        try:
+            self._pumping = self._go_on()
+        except Exception as error:  # nobody may wait for ever
+            self._fail_running(error)
+        if self._pumping:
+            self._thread.submit(self._pump)
+
+    def _go_on(self) -> bool:
+        """Take one turn or step; False when there is nothing to do."""
         self._drop_unwanted()
         turn = self._scheduler.next(self._batch.size)
         if isinstance(turn, Turn):
             self._begin(turn.work)
         elif turn is Idle.STEP:
             self._step()
-        self._pumping = turn is not Idle.WAIT
-        if self._pumping:
-            self._thread.submit(self._pump)
+        return turn is not Idle.WAIT
 
     def _drop_unwanted(self) -> None:
         left = [decoding for decoding, work in self._running.items() if work.recording.closed]
@@ -189,12 +196,15 @@ class BatchedEngine:
             self._make_room(None, error)
             return
         except Exception as error:
-            self._batch.remove(list(self._running))
-            while self._running:
-                fail(self._running.popitem()[1], error)
+            self._fail_running(error)
             return
         for decoding in done:
             self._finish(decoding)
+
+    def _fail_running(self, error: Exception) -> None:
+        self._batch.remove(list(self._running))
+        while self._running:
+            fail(self._running.popitem()[1], error)
 
     def _make_room(self, work: Job | Decode | None, error: torch.OutOfMemoryError) -> None:
         """The device is full: halve the batch and begin all its windows again; fail what runs alone."""

@@ -321,3 +321,21 @@ def test_a_window_too_large_for_the_device_fails_alone(
         with pytest.raises(EngineFailure):
             engine.submit(window(engine), LONG).result(60)
     engine._scheduler.capacity = capacity
+
+
+def test_an_engine_that_stumbles_between_turns_goes_on(
+    engine: BatchedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stumbled = threading.Event()
+
+    def stumble() -> None:
+        monkeypatch.undo()
+        stumbled.set()
+        raise RuntimeError("lost the thread")
+
+    running = engine.submit(window(engine), LONG)
+    wait_until(lambda: bool(engine._running))
+    monkeypatch.setattr(engine, "_drop_unwanted", stumble)
+    with pytest.raises(EngineFailure):
+        running.result(60)
+    assert stumbled.is_set()

@@ -1,0 +1,43 @@
+"""Programs that pip can't install: tests that need one are skipped without it, but never in CI."""
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    for program in (name for mark in item.iter_markers("needs") for name in mark.args):
+        if shutil.which(program) is None:
+            _skip(program)
+    return (yield from _without_programs())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _without_programs())
+
+
+def _without_programs() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except OSError as error:
+        # a library that ctypes looks for is named in the message alone
+        program = (
+            Path(error.filename).name
+            if error.filename
+            else str(error).partition(".so")[0].removeprefix("lib")
+        )
+        if program in PROGRAMS:
+            _skip(program)
+        raise
+
+
+def _skip(program: str) -> None:
+    if "CI" not in os.environ:
+        pytest.skip(f"needs {program}")
