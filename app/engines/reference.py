@@ -9,10 +9,8 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
-import whisper
 from numba.core.errors import NumbaPerformanceWarning
 from torch import Tensor
-from whisper import _ALIGNMENT_HEADS
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.timing import find_alignment
 
@@ -29,6 +27,7 @@ from app.engines.interface import (
     WordTiming,
 )
 from app.engines.tokens import TokenizerTable
+from app.engines.whisper_checkpoint import load_whisper
 from app.errors import CheckpointError
 from app.transcript import Task
 from app.waveform import Samples
@@ -56,15 +55,7 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> "Refer
 
 def _load(checkpoint: Checkpoint, device: str, threads: int) -> Any:
     use_threads(threads)
-    try:
-        model = whisper.load_model(str(checkpoint.path), device=device)
-    except Exception as error:
-        raise CheckpointError(
-            f"{checkpoint.path} can't be loaded as a Whisper checkpoint on {device}: {error}"
-        ) from error
-    if checkpoint.alignment_heads is not None:
-        model.set_alignment_heads(_ALIGNMENT_HEADS[checkpoint.alignment_heads])
-    return model.eval()
+    return load_whisper(checkpoint, device)
 
 
 class ReferenceEngine:

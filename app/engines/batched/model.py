@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import whisper
 from torch import Tensor
-from whisper import _ALIGNMENT_HEADS
 from whisper.model import ModelDimensions
 
 from app.checkpoints import Checkpoint
@@ -18,7 +16,7 @@ from app.engines.batched.packed_linear import Pack
 from app.engines.batched.token_rules import Vocabulary
 from app.engines.batched.weights import DecoderWeights, EncoderWeights, decoder_weights, encoder_weights
 from app.engines.tokens import TokenizerTable
-from app.errors import CheckpointError
+from app.engines.whisper_checkpoint import load_whisper
 
 _log = logging.getLogger(__name__)
 
@@ -92,14 +90,7 @@ def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
 
     `precision` is `exact`, `int8` or `bfloat16`; where it can't be had here, the log says what is used.
     """
-    try:
-        model = whisper.load_model(str(checkpoint.path), device="cpu").eval()
-    except Exception as error:
-        raise CheckpointError(
-            f"{checkpoint.path} can't be loaded as a Whisper checkpoint: {error}"
-        ) from error
-    if checkpoint.alignment_heads is not None:
-        model.set_alignment_heads(_ALIGNMENT_HEADS[checkpoint.alignment_heads])
+    model = load_whisper(checkpoint, "cpu")
     heads = [(int(layer), int(head)) for layer, head in model.alignment_heads.indices().T]
     if precision == _OTHER_DEVICES[device.type]:
         _log.warning("WHISPER_PRECISION=%s can't be had on %s: exact is used", precision, device.type)
