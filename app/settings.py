@@ -20,6 +20,7 @@ _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/*A-Z\s]+")
 
 
 _PRECISIONS = ("exact", "int8", "bfloat16")
+_LOG_FORMATS = ("plain", "json")
 
 _BASE_URL = re.compile(r"https?://[^/\s]\S*")
 
@@ -91,6 +92,24 @@ class Settings:
     request_seconds: int = _setting(
         "WHISPER_REQUEST_SECONDS", 3_600, "Most seconds that one request may take."
     )
+    max_wait_seconds: int = _setting(
+        "WHISPER_MAX_WAIT_SECONDS",
+        300,
+        "A request whose first window would wait longer than this many seconds is refused with a 503.",
+    )
+    retry_grace_seconds: int = _setting(
+        "WHISPER_RETRY_GRACE_SECONDS",
+        15,
+        "How long the finished windows of a client that went away are kept for its next try; 0: not at all.",
+    )
+    stall_seconds: int = _setting(
+        "WHISPER_STALL_SECONDS", 60, "A connection that neither sends nor takes a byte for so long is cut."
+    )
+    decoders: int = _setting(
+        "WHISPER_DECODERS",
+        0,
+        "Processes of each worker that read audio files; 0: one per core, at most 4.",
+    )
     api_keys: tuple[str, ...] = _setting(
         "WHISPER_API_KEYS",
         (),
@@ -103,6 +122,11 @@ class Settings:
         (),
         "Origins of web pages and apps that may call, comma-separated, like `app://obsidian.md`; `*`: any.",
     )
+    log_format: str = _setting("WHISPER_LOG_FORMAT", "plain", "`plain` or `json`, one object on each line.")
+    speech_engine: str = _setting(
+        "SPEECH_ENGINE", "espeak", "Who speaks: `espeak`, or `piper` with a voice of your own."
+    )
+    speech_voice: str = _setting("SPEECH_VOICE", "", "The voice file (`.onnx`) that `piper` speaks with.")
     chat_upstream_url: str = _setting(
         "CHAT_UPSTREAM_URL",
         "",
@@ -120,7 +144,12 @@ class Settings:
         self._check(self.batch >= 0, "batch", "0 or more")
         self._check(self.precision in _PRECISIONS, "precision", f"one of {', '.join(_PRECISIONS)}")
         self._check(0.0 <= self.speech_floor <= 1.0, "speech_floor", "a probability from 0 to 1")
+        self._check(self.retry_grace_seconds >= 0, "retry_grace_seconds", "0 or more")
+        self._check(self.decoders >= 0, "decoders", "0 or more")
+        self._check(self.log_format in _LOG_FORMATS, "log_format", f"one of {', '.join(_LOG_FORMATS)}")
         for name in (
+            "max_wait_seconds",
+            "stall_seconds",
             "max_upload_mb",
             "max_json_mb",
             "max_audio_seconds",
