@@ -31,7 +31,8 @@ def environment(**changes: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("WHISPER_", "CHAT_UPSTREAM", "SPEECH_", "GUNICORN_")) and name not in ("HOST", "PORT")
+        if not name.startswith(("WHISPER_", "CHAT_UPSTREAM", "SPEECH_", "GUNICORN_"))
+        and name not in ("HOST", "PORT")
     }
     return {**kept, "WHISPER_MODEL": "demo", "WHISPER_DEVICES": "cpu", "WHISPER_THREADS": "1", **changes}
 
