@@ -17,6 +17,8 @@ An error says what went wrong; `app.api.error_body` alone turns it into HTTP.
     ├── ModelNotFound               404  model_not_found
     ├── UploadTooLarge              413  server_error
     ├── EngineFailure               500  server_error
+    ├── SynthesisFailure            500  server_error
+    ├── SpeechUnavailable           501  server_error
     ├── UpstreamFailure             502  server_error
     ├── ServerBusy                  503  server_error
     ├── RequestTimeout              504  request_timeout
@@ -132,6 +134,19 @@ class UploadTooLarge(SpeechError):
 class EngineFailure(SpeechError):
     """The model failed on this request's windows."""
 
+    retry = False
+
+
+class SynthesisFailure(SpeechError):
+    """A text could not be spoken."""
+
+    retry = False
+
+
+class SpeechUnavailable(SpeechError):
+    """This server has nothing to speak with; the message says what to install."""
+
+    status = 501
     retry = False
 
 

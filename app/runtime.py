@@ -7,17 +7,20 @@ from fnmatch import fnmatchcase
 from threading import BoundedSemaphore
 from typing import BinaryIO
 
-from app import engines
+from app import engines, synthesis
 from app.checkpoints import Checkpoint, resolve
 from app.engines.interface import Engine, EngineOptions, ModelCard
 from app.errors import InvalidParameter, ModelNotFound, ServerBusy
 from app.settings import Settings
+from app.synthesis.interface import Synthesizer
+from app.synthesis.spoken import Spoken
 from app.transcript import Transcript, TranscriptDelta
 from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import stream, transcribe
 from app.waveform import Samples
 from app.waveform.decode import DecodeLimits, decode, decode_channels
+from app.waveform.encode import ENCODINGS
 from app.waveform.voice_activity import VoiceActivity
 
 ADMITTED = 24
@@ -31,9 +34,11 @@ TRANSCRIPTION_MODELS = (
     "gpt-4o-mini-transcribe-2025-12-15",
     "gpt-4o-transcribe-diarize",
 )
+SPEECH_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15")
 CHAT_MODELS = ("gpt-4o-audio-preview", "gpt-4o-mini-audio-preview", "gpt-audio")
 
 _PATTERNS = (*TRANSCRIPTION_MODELS, "gpt-4o-mini-transcribe-*", *(f"{name}*" for name in CHAT_MODELS))
+_SPEECH_PATTERNS = (*SPEECH_MODELS, "gpt-4o-mini-tts-*")
 _BUSY_SECONDS = 5
 
 
@@ -52,19 +57,26 @@ def _speakers(channels: Samples) -> Samples:
     return channels
 
 
+def _no_model(name: str) -> ModelNotFound:
+    return ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.", param="model")
+
+
 class Runtime:
     """One worker's share of the server. Made before the fork, started after it.
 
-    `engine` is for tests: with it the runtime is ready without `start()`.
+    `engine` and `synthesizer` are for tests: with them the runtime is ready without `start()`.
     `created` is when the checkpoint's file was last written, in Unix seconds; 0 before the start.
     """
 
-    def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
+    def __init__(
+        self, settings: Settings, engine: Engine | None = None, synthesizer: Synthesizer | None = None
+    ) -> None:
         self.settings = settings
         self.policy = Policy(strict=settings.strict, speech_floor=settings.speech_floor)
         self._limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
         self._permits = BoundedSemaphore(ADMITTED)
         self._engine = engine
+        self.synthesizer = synthesizer or synthesis.Mute("The server is still starting. Please retry.")
         self._checkpoint: Checkpoint | None = None
         self.created = 0
         self._draining = False
@@ -75,6 +87,7 @@ class Runtime:
         Without a `checkpoint` WHISPER_MODEL is resolved anew. Raises StartError, or whatever torch raises.
         """
         checkpoint = checkpoint or resolve(self.settings)
+        self.synthesizer = synthesis.start(self.settings.speech_engine, self.settings.speech_voice)
         # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
         voices = VoiceActivity()
         self.policy = replace(
@@ -161,23 +174,42 @@ class Runtime:
         """What `decode` gave, segment by segment. Raises RequestTimeout, ClientGone, EngineFailure."""
         return stream(self.engine, samples, request, self.policy, patience)
 
+    def speak(
+        self, text: str, voice: str, form: str, speed: float = 1.0, language: str | None = None
+    ) -> Spoken:
+        """A text as sound in one of ENCODINGS; to be closed. Raises what a Synthesizer raises."""
+        return Spoken(self.synthesizer.speak(text, voice, speed, language), ENCODINGS[form])
+
+    def count_tokens(self, text: str) -> int:
+        """How many of Whisper's tokens a text has."""
+        return len(self.engine.tokenizer(None, "transcribe").encode(text))
+
     def model_names(self) -> tuple[str, ...]:
         """Names that requests may use, to be listed; more are accepted by pattern."""
         aliases = (name for name in self.settings.model_aliases if "*" not in name)
-        return tuple(dict.fromkeys((*self.own_names, *TRANSCRIPTION_MODELS, *CHAT_MODELS, *aliases)))
+        heard = (*self.own_names, *TRANSCRIPTION_MODELS, *CHAT_MODELS, *aliases)
+        return tuple(dict.fromkeys((*heard, *self.speech_model_names())))
+
+    def speech_model_names(self) -> tuple[str, ...]:
+        """Names that requests for speech may use; none where nothing can speak."""
+        return (*SPEECH_MODELS, self.synthesizer.name) if self.synthesizer.name else ()
 
     def accepts_model(self, name: str) -> bool:
-        """Whether a request may name this model."""
-        if name in self.own_names:
-            return True
-        return any(fnmatchcase(name, pattern) for pattern in (*_PATTERNS, *self.settings.model_aliases))
+        """Whether a request to hear something may name this model."""
+        return name in self.own_names or self._matches(name, _PATTERNS)
 
     def require_model(self, name: str) -> None:
-        """Raise ModelNotFound unless requests may name this model."""
+        """Raise ModelNotFound unless requests to hear something may name this model."""
         if not self.accepts_model(name):
-            raise ModelNotFound(
-                f"The model `{name}` does not exist or you do not have access to it.", param="model"
-            )
+            raise _no_model(name)
+
+    def require_speech_model(self, name: str) -> None:
+        """Raise ModelNotFound unless requests to say something may name this model."""
+        if name != self.synthesizer.name and not self._matches(name, _SPEECH_PATTERNS):
+            raise _no_model(name)
+
+    def _matches(self, name: str, patterns: tuple[str, ...]) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in (*patterns, *self.settings.model_aliases))
 
     def drain(self) -> None:
         """Say no to `/ready` from now on; what was accepted is finished."""

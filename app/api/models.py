@@ -20,7 +20,8 @@ def list_models() -> Response:
 @blueprint.get("/<path:name>")
 def retrieve_model(name: str) -> Response:
     """One model, if requests may name it. SDKs send a slash in its name as `%2F`."""
-    if not current_runtime().accepts_model(name):
+    runtime = current_runtime()
+    if not runtime.accepts_model(name) and name not in runtime.speech_model_names():
         raise ModelNotFound(f"The model '{name}' does not exist", param="model")
     return _answer(_model(name))
 

@@ -63,15 +63,13 @@ class AudioPart:
 class ChatRequest:
     """A conversation, and how it is to be answered.
 
-    `recordings` are those of all user messages, in order. `choices` is how often the reply is
-    repeated; `spoken` whether it is wanted as audio, too.
+    `recordings` are those of all user messages, in order. `choices` is how often the reply is repeated.
     """
 
     model: str
     messages: Sequence[Message]
     recordings: tuple[AudioPart, ...]
     choices: int = 1
-    spoken: bool = False
 
     @property
     def last_recordings(self) -> tuple[AudioPart, ...]:
@@ -105,7 +103,6 @@ def chat_request(fields: Mapping[str, Any]) -> ChatRequest:
         messages=messages,
         recordings=recordings,
         choices=int(fields.get("n") or 1),
-        spoken="audio" in (fields.get("modalities") or ()),
     )
 
 

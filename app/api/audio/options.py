@@ -88,8 +88,8 @@ def _tells_speakers_apart(fields: Fields) -> bool:
 def _spoken(fields: Fields) -> tuple[str | None, tuple[str, ...]]:
     """The language, if it was told, and those among which it is detected otherwise."""
     sent = fields.get("language", "auto")
-    language = None if sent.strip().lower() == "auto" else _code(sent, "language")
-    languages = tuple(_code(each, "languages") for each in fields.get("languages", []))
+    language = None if sent.strip().lower() == "auto" else known_language(sent, "language")
+    languages = tuple(known_language(each, "languages") for each in fields.get("languages", []))
     if language and languages and language not in languages:
         raise InvalidParameter(
             f"The parameters 'language' and 'languages' contradict each other: '{sent}' is not listed.",
@@ -98,7 +98,8 @@ def _spoken(fields: Fields) -> tuple[str | None, tuple[str, ...]]:
     return language, languages
 
 
-def _code(sent: str, param: str) -> str:
+def known_language(sent: str, param: str) -> str:
+    """The code of a language that Whisper knows. Raises InvalidLanguage."""
     code = language_code(sent)
     if code is None:
         raise InvalidLanguage(

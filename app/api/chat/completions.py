@@ -9,6 +9,7 @@ from app.api.application import incoming
 from app.api.bodies import read_json
 from app.api.chat.listener import RuntimeListener
 from app.api.chat.replies import OwnReply, Reply, UpstreamReply
+from app.api.chat.voice import voices
 from app.api.event_stream import event_stream
 from app.api.form_values import Fields
 from app.api.schemas import CHAT_COMPLETION
@@ -37,11 +38,11 @@ def create_chat_completion() -> Response:
 
 def _reply(fields: Fields, runtime: Runtime, listener: RuntimeListener) -> Reply:
     """Who answers. The upstream knows best which models it has."""
-    settings = runtime.settings
+    settings, voiced = runtime.settings, voices(fields, runtime)
     if settings.chat_upstream_url:
         upstream = Upstream(
             settings.chat_upstream_url, settings.chat_upstream_model, settings.chat_upstream_key
         )
-        return UpstreamReply(fields, chat_request(fields), listener, upstream)
+        return UpstreamReply(fields, chat_request(fields), listener, voiced, upstream)
     runtime.require_model(fields["model"])
-    return OwnReply(fields, chat_request(fields), listener)
+    return OwnReply(fields, chat_request(fields), listener, voiced)

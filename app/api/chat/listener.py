@@ -32,7 +32,7 @@ class RuntimeListener:
 
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""
-        return len(self._runtime.engine.tokenizer(None, "transcribe").encode(text))
+        return self._runtime.count_tokens(text)
 
     def close(self) -> None:
         """Nobody waits any more."""

@@ -1,15 +1,21 @@
 """A reply as OpenAI's `chat.completion`, or as its `chat.completion.chunk`s."""
 
-from collections.abc import Generator, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
+from itertools import chain
 from typing import Any, Protocol
 
 from app.api.chat.listener import RuntimeListener
-from app.api.chat.wire import Completion, Json, Voice, usage_object
+from app.api.chat.voice import Json, Voice
+from app.api.chat.wire import Completion, usage_object
 from app.api.form_values import Fields
 from app.dialogue.converse import Usage, converse, text_tokens
 from app.dialogue.heard import transcripts
 from app.dialogue.request import ChatRequest
 from app.dialogue.upstream import Upstream, written
+
+Voices = Callable[[], Voice] | None
+"""Makes a voice for each reply, where replies are wanted as sound, too."""
 
 
 class Reply(Protocol):
@@ -25,11 +31,13 @@ class Reply(Protocol):
 class OwnReply:
     """This server's: the transcript."""
 
-    def __init__(self, fields: Fields, request: ChatRequest, listener: RuntimeListener) -> None:
+    def __init__(
+        self, fields: Fields, request: ChatRequest, listener: RuntimeListener, voices: Voices
+    ) -> None:
         self._request = request
         self._listener = listener
         self._include_usage = _include_usage(fields)
-        self._completion = Completion.of(request, self._include_usage)
+        self._completion = Completion.of(request, self._include_usage, voices() if voices else None)
 
     def whole(self) -> Json:
         """All of it, once everything was heard."""
@@ -54,22 +62,27 @@ class UpstreamReply:
     """Another server's, to the conversation with every recording written down."""
 
     def __init__(
-        self, fields: Fields, request: ChatRequest, listener: RuntimeListener, upstream: Upstream
+        self,
+        fields: Fields,
+        request: ChatRequest,
+        listener: RuntimeListener,
+        voices: Voices,
+        upstream: Upstream,
     ) -> None:
         self._fields = fields
         self._request = request
         self._listener = listener
         self._upstream = upstream
-        self._voice = Voice.new() if request.spoken else None
+        self._voices = defaultdict[Any, Voice](voices) if voices else None
 
     def whole(self) -> Json:
         """The upstream's answer; a `usage` that it leaves out is counted here."""
         body, audio_tokens = self._written()
         answer = self._upstream.ask(body, self._listener.patience)
         messages = [_dict(choice, "message") for choice in answer["choices"]]
-        if self._voice:
-            for message in messages:
-                message["audio"] = self._voice.whole(message.get("content") or "")
+        if self._voices is not None:
+            for number, message in enumerate(messages):
+                message["audio"] = self._voices[number].whole(message.get("content") or "")
         if not answer.get("usage"):
             answer["usage"] = self._usage(
                 audio_tokens, [message.get("content") or "" for message in messages]
@@ -77,13 +90,15 @@ class UpstreamReply:
         return answer
 
     def chunks(self) -> Generator[Json, None, None]:
-        """The upstream's chunks as they come."""
+        """The upstream's chunks as they come, the sound of each sentence behind it."""
         body, audio_tokens = self._written()
-        counted, said, chunk = False, [], dict[str, Any]()
+        counted, said, chunk = False, list[str](), dict[str, Any]()
         for chunk in self._upstream.stream(body, self._listener.patience):
             counted = counted or bool(chunk.get("usage"))
-            said += list(self._speak(chunk))
+            yield from self._sound(chunk, ends=True)
+            said += self._texts(chunk)
             yield chunk
+            yield from self._sound(chunk, ends=False)
         if _include_usage(self._fields) and not counted:
             yield {**chunk, "choices": [], "usage": self._usage(audio_tokens, said)}
 
@@ -92,19 +107,33 @@ class UpstreamReply:
         texts, audio_tokens = transcripts(recordings, self._listener)
         return written(self._fields, recordings, texts), audio_tokens
 
-    def _speak(self, chunk: Json) -> Iterator[str]:
-        """The text that a chunk brings, which is also put where spoken replies have theirs."""
+    def _texts(self, chunk: Json) -> Iterator[str]:
+        """The texts that a chunk brings, which are also put where spoken replies have theirs."""
         for choice in chunk.get("choices") or []:
             delta = _dict(choice, "delta")
             if text := delta.get("content"):
-                if self._voice:
-                    delta["audio"] = self._voice.piece(text)
+                if self._voices is not None:
+                    new = choice.get("index") not in self._voices
+                    voice = self._voices[choice.get("index")]
+                    delta["audio"] = (voice.opening() if new else {}) | {"transcript": text}
                 yield text
+
+    def _sound(self, chunk: Json, *, ends: bool) -> Iterator[Json]:
+        """Chunks with the sound of a chunk's text: before it where it ends the reply, else behind it."""
+        for choice in chunk.get("choices") or []:
+            if self._voices is None or bool(choice.get("finish_reason")) != ends:
+                continue
+            voice = self._voices[choice.get("index")]
+            sounds = voice.sound(_dict(choice, "delta").get("content") or "")
+            for audio in chain(sounds, voice.closing() if ends else ()):
+                spoken = {"index": choice.get("index"), "delta": {"audio": audio}, "finish_reason": None}
+                yield {**chunk, **({"usage": None} if "usage" in chunk else {}), "choices": [spoken]}
 
     def _usage(self, audio_tokens: int, said: list[str]) -> Json:
         reply_tokens = sum(map(self._listener.count_tokens, said))
         written_tokens = text_tokens(self._request, self._listener)
-        return usage_object(Usage(audio_tokens, written_tokens, reply_tokens), 1)
+        spoken_tokens = sum(voice.audio_tokens for voice in (self._voices or {}).values())
+        return usage_object(Usage(audio_tokens, written_tokens, reply_tokens), 1, spoken_tokens)
 
 
 def _include_usage(fields: Fields) -> bool:

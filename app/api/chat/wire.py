@@ -3,44 +3,11 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
+from app.api.chat.voice import Json, Voice
 from app.dialogue.converse import Usage
 from app.dialogue.request import ChatRequest
-
-Json = dict[str, Any]
-
-_VOICE_SECONDS = 3_600
-
-
-@dataclass(frozen=True)
-class Voice:
-    """The spoken side of a reply. `data`, the sound itself, stays empty while there is no synthesizer."""
-
-    id: str
-    expires_at: int
-
-    @classmethod
-    def new(cls) -> "Voice":
-        """One that expires in an hour."""
-        return cls(f"audio_{uuid4().hex}", int(time.time()) + _VOICE_SECONDS)
-
-    def whole(self, transcript: str) -> Json:
-        """A message's `audio`."""
-        return {"id": self.id, "expires_at": self.expires_at, "transcript": transcript, "data": ""}
-
-    def opening(self) -> Json:
-        """The `audio` of the first delta. Clients join the strings of all deltas, so the id comes once."""
-        return {"id": self.id, "transcript": ""}
-
-    def piece(self, transcript: str) -> Json:
-        """The `audio` of a delta in between."""
-        return {"transcript": transcript}
-
-    def closing(self) -> Json:
-        """The `audio` of the last delta."""
-        return {"expires_at": self.expires_at}
 
 
 @dataclass(frozen=True)
@@ -58,9 +25,8 @@ class Completion:
     voice: Voice | None
 
     @classmethod
-    def of(cls, request: ChatRequest, counts: bool) -> "Completion":
+    def of(cls, request: ChatRequest, counts: bool, voice: Voice | None) -> "Completion":
         """A new one."""
-        voice = Voice.new() if request.spoken else None
         return cls(f"chatcmpl-{uuid4().hex}", int(time.time()), request.model, request.choices, counts, voice)
 
     def whole(self, text: str, usage: Usage) -> Json:
@@ -74,7 +40,7 @@ class Completion:
         ]
         return self._head("chat.completion") | {
             "choices": choices,
-            "usage": usage_object(usage, self.choices),
+            "usage": self._usage(usage),
         }
 
     def opening(self) -> Iterator[Json]:
@@ -83,16 +49,25 @@ class Completion:
         yield from self._chunks(delta | ({"audio": self.voice.opening()} if self.voice else {}))
 
     def more(self, text: str) -> Iterator[Json]:
-        """The chunks of a piece of text."""
-        yield from self._chunks({"content": text} | ({"audio": self.voice.piece(text)} if self.voice else {}))
+        """The chunks of a piece of text, and of the sound that it completes."""
+        yield from self._chunks({"content": text} | ({"audio": {"transcript": text}} if self.voice else {}))
+        if self.voice:
+            yield from self._spoken(self.voice.sound(text))
 
     def closing(self, usage: Usage) -> Iterator[Json]:
         """The chunks after all text."""
         if self.voice:
-            yield from self._chunks({"audio": self.voice.closing()})
+            yield from self._spoken(self.voice.closing())
         yield from self._chunks({}, "stop")
         if self.counts:
-            yield self._chunk([]) | {"usage": usage_object(usage, self.choices)}
+            yield self._chunk([]) | {"usage": self._usage(usage)}
+
+    def _spoken(self, audio: Iterator[Json]) -> Iterator[Json]:
+        for piece in audio:
+            yield from self._chunks({"audio": piece})
+
+    def _usage(self, usage: Usage) -> Json:
+        return usage_object(usage, self.choices, self.voice.audio_tokens if self.voice else 0)
 
     def _chunks(self, delta: Json, finish_reason: str | None = None) -> Iterator[Json]:
         """The same for every choice."""
@@ -115,23 +90,23 @@ class Completion:
         }
 
 
-def usage_object(usage: Usage, choices: int) -> Json:
-    """OpenAI's CompletionUsage for so many replies alike."""
+def usage_object(usage: Usage, choices: int, spoken_tokens: int = 0) -> Json:
+    """OpenAI's CompletionUsage for so many replies alike, each with so many tokens of sound."""
     prompt_tokens = usage.audio_tokens + usage.text_tokens
-    completion_tokens = usage.reply_tokens * choices
+    written, spoken = usage.reply_tokens * choices, spoken_tokens * choices
     return {
         "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
+        "completion_tokens": written + spoken,
+        "total_tokens": prompt_tokens + written + spoken,
         "prompt_tokens_details": {
             "audio_tokens": usage.audio_tokens,
             "cached_tokens": 0,
             "text_tokens": usage.text_tokens,
         },
         "completion_tokens_details": {
-            "audio_tokens": 0,
+            "audio_tokens": spoken,
             "reasoning_tokens": 0,
-            "text_tokens": completion_tokens,
+            "text_tokens": written,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },

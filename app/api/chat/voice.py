@@ -1,0 +1,107 @@
+"""The spoken side of a reply."""
+
+import re
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from app.api.audio.speech import voice_name
+from app.api.form_values import Fields
+from app.errors import MissingParameter, SpeechUnavailable, UnsupportedValue
+from app.runtime import Runtime
+from app.synthesis.spoken import Spoken
+
+Json = dict[str, Any]
+
+_EXPIRES_SECONDS = 3_600
+_LONGEST = 32_768
+"""Characters of a reply that are spoken at most: about half an hour, 60 MB of wav."""
+_SENTENCE = re.compile(r".+?(?:[.!?…؟।](?=\s)|[。！？\n])", re.DOTALL)  # noqa: RUF001
+"""Up to a mark that ends a sentence; Chinese and Japanese put no space behind theirs."""
+_UNPADDED = 6
+"""Samples have 2 bytes and base64 takes 3 at a time: so cut, pieces are joined before or after decoding."""
+
+
+@dataclass
+class Voice:
+    """Says one reply. Where the server can't speak, the sound is empty and the transcript is all there is.
+
+    `audio_tokens` counts what was said so far.
+    """
+
+    speak: Callable[[str], Spoken]
+    id: str = field(default_factory=lambda: f"audio_{uuid4().hex}")
+    expires_at: int = field(default_factory=lambda: int(time.time()) + _EXPIRES_SECONDS)
+    audio_tokens: int = 0
+    _waiting: str = ""
+    _said: int = 0
+    _sound: bytes = b""
+
+    def whole(self, transcript: str) -> Json:
+        """A message's `audio`."""
+        text = transcript if len(transcript) <= _LONGEST else ""
+        data = b64encode(b"".join(self._pieces(text))).decode()
+        return {"id": self.id, "expires_at": self.expires_at, "transcript": transcript, "data": data}
+
+    def opening(self) -> Json:
+        """The `audio` of the first delta. Clients join the strings of all deltas, so the id comes once."""
+        return {"id": self.id, "transcript": ""}
+
+    def sound(self, text: str) -> Iterator[Json]:
+        """The `audio` of deltas with sound, for every sentence that this piece of the text completes."""
+        self._waiting += text
+        end = max((found.end() for found in _SENTENCE.finditer(self._waiting)), default=0)
+        complete, self._waiting = self._waiting[:end], self._waiting[end:]
+        yield from self._data(complete)
+
+    def closing(self) -> Iterator[Json]:
+        """The `audio` of the last deltas: the rest of the sound, and until when the id is good."""
+        rest, self._waiting = self._waiting, ""
+        yield from self._data(rest)
+        if self._sound:
+            yield {"data": b64encode(self._sound).decode()}
+        yield {"expires_at": self.expires_at}
+
+    def _data(self, text: str) -> Iterator[Json]:
+        self._said += len(text)
+        for piece in self._pieces(text if self._said <= _LONGEST else ""):
+            self._sound += piece
+            whole = len(self._sound) // _UNPADDED * _UNPADDED
+            ready, self._sound = self._sound[:whole], self._sound[whole:]
+            if ready:
+                yield {"data": b64encode(ready).decode()}
+
+    def _pieces(self, text: str) -> Iterator[bytes]:
+        if not text.strip():
+            return
+        try:
+            with closing(self.speak(text)) as spoken:
+                yield from spoken.pieces()
+                self.audio_tokens += spoken.audio_tokens
+        except SpeechUnavailable:
+            return
+
+
+def voices(fields: Fields, runtime: Runtime) -> Callable[[], Voice] | None:
+    """Makes the voice of each reply to a request; None where it wants no sound.
+
+    Raises MissingParameter, UnsupportedValue.
+    """
+    if "audio" not in (fields.get("modalities") or ()):
+        return None
+    wanted = fields.get("audio")
+    if not wanted:
+        raise MissingParameter("Missing required parameter: 'audio'.", param="audio")
+    form = wanted["format"]
+    if fields.get("stream") and form != "pcm16":
+        raise UnsupportedValue(
+            f"Unsupported value: 'audio.format' does not support '{form}' when 'stream' is true. "
+            "Supported values are: 'pcm16'.",
+            param="audio.format",
+        )
+    name = voice_name(wanted["voice"])
+    return lambda: Voice(lambda text: runtime.speak(text, name, "pcm" if form == "pcm16" else form))

@@ -1,0 +1,174 @@
+"""espeak-ng: robotic, small, and at home in a hundred languages."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from select import select
+from threading import BoundedSemaphore
+from unicodedata import category
+
+import numpy as np
+
+from app.errors import ServerBusy, SpeechUnavailable, SynthesisFailure, UnsupportedValue
+from app.synthesis import espeak_process
+from app.synthesis.interface import Speech
+from app.synthesis.scripts import language_of
+from app.waveform import Pcm
+from app.waveform.tempo import at_tempo
+
+_PROGRAM = espeak_process.__file__
+_AT_A_TIME = 8
+_TURN_SECONDS = 30.0
+_SILENT_SECONDS = 30.0
+"""The longest wait for the next block; a whole text takes under a second."""
+_BLOCK_BYTES = 32 * 1024
+_SLOWEST = 80
+"""Words per minute under which espeak-ng doesn't go by itself."""
+
+_OWN_CODES = {"en": "en-us", "zh": "cmn", "no": "nb", "yue": "yue", "jw": "id", "tl": "id"}
+"""Where espeak-ng's code of a language is another than Whisper's, or its nearest kin's."""
+
+
+@dataclass(frozen=True)
+class Tone:
+    """How one voice sounds: espeak-ng's variant, speed, pitch and liveliness (0 to 99)."""
+
+    variant: str
+    words_per_minute: int = 165
+    pitch: int = 50
+    pitch_range: int = 50
+
+
+TONES = {
+    "alloy": Tone("f3", 160),
+    "ash": Tone("m3", 160, 40),
+    "ballad": Tone("m7", 145, 55, 70),
+    "coral": Tone("f2", 165, 60),
+    "echo": Tone("m1", 165, 45),
+    "fable": Tone("m4", 160, 60, 60),
+    "onyx": Tone("m2", 150, 20, 35),
+    "nova": Tone("f4", 175, 55, 65),
+    "sage": Tone("f1", 155, 45, 40),
+    "shimmer": Tone("f5", 165, 70, 60),
+    "verse": Tone("m6", 175, 50, 60),
+    "marin": Tone("f3", 170, 75, 70),
+    "cedar": Tone("m5", 155, 30, 50),
+}
+"""OpenAI's voices, each another one to the ear."""
+
+
+def start(voice_file: str) -> "Espeak":
+    """espeak-ng from its pip package. Raises SpeechUnavailable where that is missing."""
+    try:
+        import espeakng_loader  # noqa: PLC0415, a server without it is still a server
+    except ImportError:
+        raise SpeechUnavailable(
+            "This server can't speak: the package espeakng-loader is not installed. "
+            "Install it with: pip install -r requirements.txt"
+        ) from None
+    return Espeak(Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path()))
+
+
+class Espeak:
+    """A Synthesizer. Every text gets a process of its own, and gives it nothing but itself."""
+
+    name = "espeak"
+
+    def __init__(self, library: Path, data: Path) -> None:
+        self._command = [sys.executable, "-I", "-S", _PROGRAM, str(library), str(data)]
+        self._turns = BoundedSemaphore(_AT_A_TIME)
+
+    def speak(self, text: str, voice: str, speed: float = 1.0, language: str | None = None) -> Speech:
+        """Say a text; see Synthesizer."""
+        language = language or language_of(text)
+        tone = TONES[voice]
+        pace = tone.words_per_minute * speed
+        with ExitStack() as held:
+            self._take_turn(held)
+            process = self._process(tone, language, max(_SLOWEST, round(pace)))
+            held.callback(_end, process)
+            output = _Output(process)
+            rate = _begun(process, output, text, language)
+            blocks = output.blocks()
+            if pace < _SLOWEST:
+                blocks = at_tempo(blocks, rate, pace / _SLOWEST)
+            return Speech(rate, blocks, held.pop_all().close)
+
+    def _take_turn(self, held: ExitStack) -> None:
+        if not self._turns.acquire(timeout=_TURN_SECONDS):
+            raise ServerBusy("The server is speaking for others. Please retry.", retry_after_seconds=1)
+        held.callback(self._turns.release)
+
+    def _process(self, tone: Tone, language: str, pace: int) -> "subprocess.Popen[bytes]":
+        voice = f"{_OWN_CODES.get(language, language)}+{tone.variant}"
+        settings = [str(pace), str(tone.pitch), str(tone.pitch_range)]
+        try:
+            return subprocess.Popen(
+                [*self._command, voice, *settings],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise SynthesisFailure("The text could not be spoken.") from error
+
+
+class _Output:
+    """What a process writes."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout is not None
+        self._process = process
+        self._pipe = process.stdout.fileno()
+
+    def read(self, most: int) -> bytes:
+        """Some bytes, b"" at the end. Raises SynthesisFailure if none come."""
+        if not select([self._pipe], [], [], _SILENT_SECONDS)[0]:
+            raise SynthesisFailure("The text could not be spoken in time.")
+        return os.read(self._pipe, most)
+
+    def blocks(self) -> Iterator[Pcm]:
+        """16-bit samples to the end. Raises SynthesisFailure if that was not meant to be."""
+        odd = b""
+        while data := self.read(_BLOCK_BYTES):
+            data = odd + data
+            whole = len(data) // 2 * 2
+            odd = data[whole:]
+            if whole:
+                yield np.frombuffer(data[:whole], np.int16)
+        if self._process.wait():
+            raise SynthesisFailure("The text could not be spoken to its end.")
+
+
+def _begun(process: "subprocess.Popen[bytes]", output: _Output, text: str, language: str) -> int:
+    """The sample rate, once the text was handed over. Raises UnsupportedValue, SynthesisFailure."""
+    assert process.stdin is not None
+    # The process reads all of it first, and 4096 characters fit into the pipe.
+    with suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(_printable(text).encode("utf-8", "replace"))
+    if rate := int.from_bytes(output.read(4), sys.byteorder):
+        return rate
+    if process.wait() == espeak_process.UNKNOWN_VOICE:
+        raise UnsupportedValue(
+            f"Invalid 'language': {language!r} is not among the languages that espeak-ng speaks.",
+            param="language",
+        )
+    raise SynthesisFailure("The text could not be spoken.")
+
+
+def _printable(text: str) -> str:
+    """The text with blanks for control characters; a NUL would end it."""
+    return "".join(" " if category(character) == "Cc" else character for character in text)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Stop the process, whatever it does."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            pipe.close()

@@ -1,0 +1,71 @@
+"""Speaks one text from stdin through libespeak-ng, in a process of its own, and ends.
+
+The library keeps its state in globals, may crash on odd input, and is under another licence: so it
+is never loaded into the server. Run by path with nothing but the standard library, which starts fast:
+
+    python -I -S espeak_process.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH PITCH_RANGE < text
+
+Writes the sample rate as four bytes, then 16-bit mono samples as they are made, all in the
+machine's byte order. Exits with 3 for a voice that isn't there, 4 if the library doesn't work.
+"""
+
+import ctypes
+import os
+import resource
+import sys
+
+UNKNOWN_VOICE = 3
+BROKEN_LIBRARY = 4
+
+_CPU_SECONDS = 60
+_BLOCK_MILLISECONDS = 200
+# Names and numbers of espeak-ng/speak_lib.h.
+_AUDIO_OUTPUT_SYNCHRONOUS = 2
+_INITIALIZE_DONT_EXIT = 0x8000
+_RATE, _PITCH, _RANGE = 1, 3, 4
+_CHARS_UTF8 = 1
+_POS_CHARACTER = 1
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+
+
+def _write(data: bytes) -> None:
+    """Write all of it, or end: nobody listens any more."""
+    while data:
+        try:
+            data = data[os.write(1, data) :]
+        except OSError:
+            os._exit(0)
+
+
+def _receive(samples: int | None, count: int, _events: int | None) -> int:
+    if samples and count > 0:
+        _write(ctypes.string_at(samples, 2 * count))
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Speak stdin; the exit code."""
+    library_path, data_path, voice, *settings = arguments
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    text = sys.stdin.buffer.read() + b"\0"
+    library = ctypes.CDLL(library_path)
+    rate = library.espeak_Initialize(
+        _AUDIO_OUTPUT_SYNCHRONOUS, _BLOCK_MILLISECONDS, data_path.encode(), _INITIALIZE_DONT_EXIT
+    )
+    if rate <= 0:
+        return BROKEN_LIBRARY
+    if library.espeak_SetVoiceByName(voice.encode()):
+        return UNKNOWN_VOICE
+    for parameter, value in zip((_RATE, _PITCH, _RANGE), settings, strict=True):
+        library.espeak_SetParameter(parameter, int(value), 0)
+    receive = _Callback(_receive)  # held here for as long as the library uses it
+    library.espeak_SetSynthCallback(receive)
+    _write(rate.to_bytes(4, sys.byteorder))
+    failed = library.espeak_Synth(text, len(text), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+    return BROKEN_LIBRARY if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

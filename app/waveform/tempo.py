@@ -1,0 +1,43 @@
+"""Slower or faster speech at the same pitch."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.filter import Graph
+
+from app.waveform import Pcm
+
+SLOWEST, FASTEST = 0.5, 100.0
+"""What one `atempo` filter can do."""
+
+
+def at_tempo(blocks: Iterable[Pcm], rate: int, tempo: float) -> Iterator[Pcm]:
+    """Mono blocks `[n]` at `rate`, played `tempo` (0.5 to 100) times as fast."""
+    graph = Graph()
+    source = graph.add_abuffer(sample_rate=rate, format="s16", layout="mono")
+    filters = [source, graph.add("atempo", str(tempo)), graph.add("abuffersink")]
+    graph.link_nodes(*filters).configure()
+    position = 0
+    for block in blocks:
+        source.push(_frame(block, rate, position))
+        position += len(block)
+        yield from _pulled(graph)
+    source.push(None)
+    yield from _pulled(graph)
+
+
+def _frame(block: Pcm, rate: int, position: int) -> AudioFrame:
+    frame = AudioFrame.from_ndarray(block.reshape(1, -1), format="s16", layout="mono")
+    frame.sample_rate = rate
+    frame.pts = position
+    return frame
+
+
+def _pulled(graph: Graph) -> Iterator[Pcm]:
+    while True:
+        try:
+            frame = graph.pull()
+        except (BlockingIOError, EOFError):
+            return
+        yield np.asarray(frame.to_ndarray(), np.int16).reshape(-1)
