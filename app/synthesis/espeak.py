@@ -29,7 +29,7 @@ _BLOCK_BYTES = 32 * 1024
 _SLOWEST = 80
 """Words per minute under which espeak-ng doesn't go by itself."""
 
-_OWN_CODES = {"en": "en-us", "zh": "cmn", "no": "nb", "yue": "yue", "jw": "id", "tl": "id"}
+_OWN_CODES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "jw": "id", "tl": "id"}
 """Where espeak-ng's code of a language is another than Whisper's, or its nearest kin's."""
 
 

@@ -99,6 +99,8 @@ class UpstreamReply:
             said += self._texts(chunk)
             yield chunk
             yield from self._sound(chunk, ends=False)
+        for index, voice in (self._voices or {}).items():  # an upstream may stop without a reason
+            yield from (_spoken(chunk, index, audio) for audio in voice.closing())
         if _include_usage(self._fields) and not counted:
             yield {**chunk, "choices": [], "usage": self._usage(audio_tokens, said)}
 
@@ -126,14 +128,19 @@ class UpstreamReply:
             voice = self._voices[choice.get("index")]
             sounds = voice.sound(_dict(choice, "delta").get("content") or "")
             for audio in chain(sounds, voice.closing() if ends else ()):
-                spoken = {"index": choice.get("index"), "delta": {"audio": audio}, "finish_reason": None}
-                yield {**chunk, **({"usage": None} if "usage" in chunk else {}), "choices": [spoken]}
+                yield _spoken(chunk, choice.get("index"), audio)
 
     def _usage(self, audio_tokens: int, said: list[str]) -> Json:
         reply_tokens = sum(map(self._listener.count_tokens, said))
         written_tokens = text_tokens(self._request, self._listener)
         spoken_tokens = sum(voice.audio_tokens for voice in (self._voices or {}).values())
         return usage_object(Usage(audio_tokens, written_tokens, reply_tokens), 1, spoken_tokens)
+
+
+def _spoken(chunk: Json, index: Any, audio: Json) -> Json:
+    """A chunk like this one, with sound in it."""
+    choice = {"index": index, "delta": {"audio": audio}, "finish_reason": None}
+    return {**chunk, **({"usage": None} if "usage" in chunk else {}), "choices": [choice]}
 
 
 def _include_usage(fields: Fields) -> bool:

@@ -40,6 +40,7 @@ class Voice:
     _waiting: str = ""
     _said: int = 0
     _sound: bytes = b""
+    _closed: bool = False
 
     def whole(self, transcript: str) -> Json:
         """A message's `audio`."""
@@ -59,7 +60,10 @@ class Voice:
         yield from self._data(complete)
 
     def closing(self) -> Iterator[Json]:
-        """The `audio` of the last deltas: the rest of the sound, and until when the id is good."""
+        """The `audio` of the last deltas, once: the rest of the sound, and until when the id is good."""
+        if self._closed:
+            return
+        self._closed = True
         rest, self._waiting = self._waiting, ""
         yield from self._data(rest)
         if self._sound:

@@ -116,19 +116,9 @@ def test_a_conversation_without_a_question() -> None:
     assert chat_request(fields({"role": "system", "content": "Be brief."})).question == ""
 
 
-@pytest.mark.parametrize(
-    ("more", "choices", "spoken"),
-    [
-        ({}, 1, False),
-        ({"n": None, "modalities": None}, 1, False),
-        ({"n": 3, "modalities": ["text"]}, 3, False),
-        ({"n": 2.0, "modalities": ["text", "audio"]}, 2, True),
-    ],
-)
-def test_how_it_is_answered(more: dict[str, Any], choices: int, spoken: bool) -> None:
-    request = chat_request(fields(user(audio("hi")), **more))
-    assert (request.choices, request.spoken) == (choices, spoken)
-    assert list(range(request.choices))[-1] == choices - 1
+@pytest.mark.parametrize(("sent", "choices"), [({}, 1), ({"n": None}, 1), ({"n": 3}, 3), ({"n": 2.0}, 2)])
+def test_how_often_it_is_answered(sent: dict[str, Any], choices: int) -> None:
+    assert chat_request(fields(user(audio("hi")), **sent)).choices == choices
 
 
 def test_not_too_many_recordings() -> None:

@@ -1,7 +1,7 @@
 """The view over a real Runtime with a scripted engine."""
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,11 +20,13 @@ from tests.functional.gunicorn_server import free_port
 from tests.functional.recordings import silence
 from tests.openai_spec import conforming, read_as
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
+from tests.scripted_synthesizer import SAMPLES_PER_CHARACTER, ScriptedSynthesizer
 from tests.unit.scripted import error_of
 from tests.upstream_server import USAGE, UpstreamServer, chunk, completion, upstream_server
 
 URL = "/v1/chat/completions"
 SPOKEN = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+STREAMED = SPOKEN | {"stream": True, "audio": {"voice": "alloy", "format": "pcm16"}}
 PING = {"role": "user", "content": "ping"}
 
 
@@ -43,8 +45,13 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def runtime(settings: Settings, engine: ScriptedEngine) -> Runtime:
-    return Runtime(settings, engine)
+def synthesizer() -> ScriptedSynthesizer:
+    return ScriptedSynthesizer()
+
+
+@pytest.fixture
+def runtime(settings: Settings, engine: ScriptedEngine, synthesizer: ScriptedSynthesizer) -> Runtime:
+    return Runtime(settings, engine, synthesizer)
 
 
 @pytest.fixture
@@ -106,13 +113,66 @@ def test_the_whole_answer(client: FlaskClient) -> None:
     }
 
 
-def test_a_spoken_answer_says_the_same_twice(client: FlaskClient) -> None:
+def test_a_spoken_answer_says_the_same_twice(client: FlaskClient, synthesizer: ScriptedSynthesizer) -> None:
     answer = conforming("chat_completion", post(client, **SPOKEN).json)
     message = answer["choices"][0]["message"]
     assert message["content"] == message["audio"]["transcript"] == "Hello there."
     assert message["audio"]["id"].startswith("audio_")
-    assert message["audio"]["data"] == ""
     assert message["audio"]["expires_at"] == answer["created"] + 3600
+    assert b64decode(message["audio"]["data"]).startswith(b"RIFF")
+    assert answer["usage"]["completion_tokens"] == 13 + 2
+    assert answer["usage"]["completion_tokens_details"]["audio_tokens"] == 2  # 0.11 s
+    assert (synthesizer.said, synthesizer.open) == ([("Hello there.", "alloy", 1.0, None)], 0)
+
+
+@pytest.mark.parametrize(
+    ("form", "head"),
+    [("wav", b"RIFF"), ("mp3", b"ID3"), ("flac", b"fLaC"), ("opus", b"OggS"), ("aac", b"\xff\xf1")],
+)
+def test_formats_of_spoken_answers(client: FlaskClient, form: str, head: bytes) -> None:
+    answer = post(client, **SPOKEN | {"audio": {"voice": {"id": "cedar"}, "format": form}}).json
+    assert b64decode(answer["choices"][0]["message"]["audio"]["data"]).startswith(head)
+
+
+def test_a_spoken_answer_in_bare_samples(client: FlaskClient) -> None:
+    answer = post(client, **SPOKEN | {"audio": {"voice": "ash", "format": "pcm16"}}).json
+    data = b64decode(answer["choices"][0]["message"]["audio"]["data"])
+    assert len(data) == 2 * SAMPLES_PER_CHARACTER * len("Hello there")
+
+
+def test_a_spoken_answer_of_a_server_that_can_not_speak(settings: Settings, engine: ScriptedEngine) -> None:
+    client = create_app(settings, Runtime(settings, engine)).test_client()
+    answer = post(client, **SPOKEN).json
+    assert answer["choices"][0]["message"]["audio"]["transcript"] == "Hello there."
+    assert answer["choices"][0]["message"]["audio"]["data"] == ""
+    assert answer["usage"]["completion_tokens_details"]["audio_tokens"] == 0
+    deltas = audio_of(chunks(post(client, **STREAMED)))
+    assert not any("data" in delta for delta in deltas)
+    assert "expires_at" in deltas[-1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"modalities": ["text", "audio"]}, "audio"),
+        ({"modalities": ["audio"], "audio": None}, "audio"),
+        (SPOKEN | {"stream": True}, "audio.format"),
+        (SPOKEN | {"audio": {"voice": "bob", "format": "wav"}}, "audio"),
+        (SPOKEN | {"audio": {"voice": {"id": "bob"}, "format": "wav"}}, "audio.voice.id"),
+        (SPOKEN | {"audio": {"voice": "ash"}}, "audio"),
+        (SPOKEN | {"audio": {"voice": "ash", "format": "ogg"}}, "audio"),
+    ],
+)
+def test_how_not_to_ask_for_sound(client: FlaskClient, fields: dict[str, Any], param: str) -> None:
+    response = post(client, **fields)
+    assert response.status_code == 400
+    assert error_of(response)["param"] == param
+
+
+def test_an_earlier_spoken_answer(client: FlaskClient) -> None:
+    earlier = {"role": "assistant", "audio": {"id": "audio_abc"}}
+    answer = post(client, question(), earlier, question(), **SPOKEN).json
+    assert answer["choices"][0]["message"]["content"] == "Hello there."
 
 
 def test_choices_alike(client: FlaskClient) -> None:
@@ -150,12 +210,45 @@ def test_a_stream_with_its_usage(client: FlaskClient) -> None:
     assert last["usage"] == post(client).json["usage"]
 
 
-def test_a_spoken_stream(client: FlaskClient) -> None:
-    stream = chunks(post(client, stream=True, **SPOKEN))
-    spoken = [choice["delta"].get("audio", {}) for piece in stream for choice in piece["choices"]]
+def audio_of(stream: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        choice["delta"]["audio"]
+        for piece in stream
+        for choice in piece["choices"]
+        if "audio" in choice["delta"]
+    ]
+
+
+def sound_of(deltas: list[dict[str, Any]]) -> bytes:
+    """The same whether pieces are joined before or after decoding."""
+    pieces = [delta["data"] for delta in deltas if "data" in delta]
+    joined = b64decode("".join(pieces), validate=True)
+    assert joined == b"".join(map(b64decode, pieces))
+    return joined
+
+
+def test_a_spoken_stream(client: FlaskClient, synthesizer: ScriptedSynthesizer) -> None:
+    stream = chunks(post(client, stream_options={"include_usage": True}, **STREAMED))
+    spoken = audio_of(stream)
     assert spoken[0]["id"].startswith("audio_")
     assert "".join(piece.get("transcript", "") for piece in spoken) == text_of(stream) == "Hello there."
     assert sum("id" in piece for piece in spoken) == sum("expires_at" in piece for piece in spoken) == 1
+    assert "expires_at" in spoken[-1]
+    assert len(sound_of(spoken)) == 2 * SAMPLES_PER_CHARACTER * len("Hello there")
+    assert stream[-1]["usage"]["completion_tokens_details"]["audio_tokens"] == 2
+    assert ([said[0] for said in synthesizer.said], synthesizer.open) == (["Hello there."], 0)
+
+
+def test_a_stream_speaks_sentence_by_sentence(
+    client: FlaskClient, engine: ScriptedEngine, synthesizer: ScriptedSynthesizer
+) -> None:
+    engine.answer = lambda *_: result(
+        ts(0), *spell(" One is 1.5. Two"), ts(1), ts(1), *spell(" is more! Three"), ts(2)
+    )
+    stream = chunks(post(client, **STREAMED))
+    assert [said[0].strip() for said in synthesizer.said] == ["One is 1.5.", "Two is more!", "Three"]
+    text = next(number for number, piece in enumerate(stream) if "more" in text_of([piece]))
+    assert any("data" in delta for delta in audio_of(stream[:text]))  # heard before the rest is known
 
 
 def test_a_stream_of_choices(client: FlaskClient) -> None:
@@ -345,9 +438,11 @@ def upstream() -> Iterator[UpstreamServer]:
 
 
 @pytest.fixture
-def forwarding(upstream: UpstreamServer, engine: ScriptedEngine) -> FlaskClient:
+def forwarding(
+    upstream: UpstreamServer, engine: ScriptedEngine, synthesizer: ScriptedSynthesizer
+) -> FlaskClient:
     settings = Settings(speech_floor=0, chat_upstream_url=upstream.url, chat_upstream_key="secret")
-    return create_app(settings, Runtime(settings, engine)).test_client()
+    return create_app(settings, Runtime(settings, engine, synthesizer)).test_client()
 
 
 def test_the_upstream_answers_to_what_was_said(forwarding: FlaskClient, upstream: UpstreamServer) -> None:
@@ -388,16 +483,36 @@ def test_the_upstreams_stream(forwarding: FlaskClient, upstream: UpstreamServer)
     assert upstream.received[0]["stream"] is True
 
 
-def test_the_upstreams_stream_spoken_and_counted(forwarding: FlaskClient, upstream: UpstreamServer) -> None:
-    upstream.streams(chunk({"content": "Sun"}), chunk({"content": "ny."}), "[DONE]")
-    first, second, last = chunks(
-        post(forwarding, stream=True, stream_options={"include_usage": True}, **SPOKEN)
+def test_the_upstreams_stream_spoken_and_counted(
+    forwarding: FlaskClient, upstream: UpstreamServer, synthesizer: ScriptedSynthesizer
+) -> None:
+    end = chunk({})
+    end["choices"][0]["finish_reason"] = "stop"
+    upstream.streams(
+        chunk({"content": "Sun"}), chunk({"content": "ny. I"}), chunk({"content": "t is."}), end, "[DONE]"
     )
-    assert [piece["choices"][0]["delta"]["audio"]["transcript"] for piece in (first, second)] == [
-        "Sun",
-        "ny.",
-    ]
-    assert (last["choices"], last["usage"]["completion_tokens"]) == ([], 6)
+    stream = chunks(post(forwarding, stream_options={"include_usage": True}, **STREAMED))
+    spoken = audio_of(stream)
+    assert "".join(piece.get("transcript", "") for piece in spoken) == text_of(stream) == "Sunny. It is."
+    assert [said[0].strip() for said in synthesizer.said] == ["Sunny.", "It is."]
+    assert len(sound_of(spoken)) == 2 * SAMPLES_PER_CHARACTER * len("SunnyIt is")
+    assert ["id" in piece for piece in spoken].index(True) == 0
+    assert stream[-2]["choices"][0]["finish_reason"] == "stop"
+    assert "expires_at" in stream[-3]["choices"][0]["delta"]["audio"]
+    assert (stream[-1]["choices"], stream[-1]["usage"]["completion_tokens_details"]["text_tokens"]) == (
+        [],
+        13,
+    )
+    assert stream[-1]["usage"]["completion_tokens_details"]["audio_tokens"] == 2
+
+
+def test_the_upstreams_stream_spoken_without_an_end(
+    forwarding: FlaskClient, upstream: UpstreamServer
+) -> None:
+    upstream.streams(chunk({"content": "Sunny"}), "[DONE]")
+    spoken = audio_of(chunks(post(forwarding, **STREAMED)))
+    assert len(sound_of(spoken)) == 2 * SAMPLES_PER_CHARACTER * len("Sunny")
+    assert "expires_at" in spoken[-1]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -450,9 +565,11 @@ def test_the_sdk_gets_its_objects(sdk: openai.OpenAI) -> None:
 
 
 def test_the_sdk_joins_the_stream(sdk: openai.OpenAI) -> None:
-    with sdk.chat.completions.stream(model="gpt-audio", messages=[question()], **SPOKEN) as stream:
+    spoken = {name: value for name, value in STREAMED.items() if name != "stream"}
+    with sdk.chat.completions.stream(model="gpt-audio", messages=[question()], **spoken) as stream:
         stream.until_done()
         message = stream.get_final_completion().choices[0].message
     assert message.content == "Hello there."
     assert message.audio.transcript == "Hello there."
     assert message.audio.id.count("audio_") == 1
+    assert len(b64decode(message.audio.data)) == 2 * SAMPLES_PER_CHARACTER * len("Hello there")

@@ -1,0 +1,39 @@
+import pytest
+
+from app.errors import SynthesisFailure
+from app.synthesis.spoken import Spoken
+from app.waveform.encode import ENCODINGS
+from tests.scripted_synthesizer import RATE, SAMPLES_PER_CHARACTER, ScriptedSynthesizer
+
+
+def spoken(text: str, synthesizer: ScriptedSynthesizer, form: str = "pcm") -> Spoken:
+    return Spoken(synthesizer.speak(text, "alloy"), ENCODINGS[form])
+
+
+def test_pieces_and_tokens() -> None:
+    speaking = spoken("abcdefghijk", ScriptedSynthesizer())
+    assert speaking.audio_tokens == 0
+    pieces = list(speaking.pieces())
+    assert len(pieces) > 1
+    assert sum(map(len, pieces)) == 11 * SAMPLES_PER_CHARACTER * 2
+    assert speaking.audio_tokens == 2  # 0.11 s, ten tokens a second, rounded up
+    assert speaking.mimetype == "audio/pcm"
+
+
+@pytest.mark.parametrize("form", ENCODINGS)
+def test_nothing_to_say_is_a_little_silence(form: str) -> None:
+    speaking = spoken("...", ScriptedSynthesizer(), form)
+    data = b"".join(speaking.pieces())
+    assert data
+    assert speaking.audio_tokens == 0
+    if form == "pcm":
+        assert data == bytes(RATE // 10 * 2)
+
+
+def test_what_breaks_off_is_raised() -> None:
+    synthesizer = ScriptedSynthesizer(breaks=SynthesisFailure("No."))
+    speaking = spoken("ab", synthesizer)
+    with pytest.raises(SynthesisFailure):
+        list(speaking.pieces())
+    speaking.close()
+    assert synthesizer.open == 0
