@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.needs("curl")
 CURL = [block for block in blocks("sh") if block.startswith("curl")]
 CURL_WITH_FIELDS, CURL_TRANSLATION = CURL[1:]
 SDK, SDK_STREAM, SDK_CHAT = blocks("python")
-API_STREAM, API_SPEAKERS, API_JSON = [block for block in blocks("sh", API) if "curl" in block]
+API_STREAM, API_SPEAKERS, API_JSON, API_SPEECH = [block for block in blocks("sh", API) if "curl" in block]
 SHOWN_STREAM, SHOWN_SPEAKERS = blocks("text", API)
 THREE = EXPECTED["three_utterances.wav"]
 
@@ -65,6 +66,12 @@ def test_the_speakers_are_those_shown(server: GunicornServer) -> None:
     answer = json.loads(run(["bash", "-c", API_SPEAKERS], server))
     assert answer["text"] == SHOWN_SPEAKERS.strip()
     assert all({"speaker", "start", "end"} <= set(segment) for segment in answer["segments"])
+
+
+def test_the_speech_is_what_was_written(server: GunicornServer, tmp_path: Path) -> None:
+    spoken = tmp_path / "speech.mp3"
+    run(["bash", "-c", API_SPEECH.replace("speech.mp3", str(spoken))], server)
+    assert server.transcribe(spoken).json()["text"] == "The sun rises in the east."
 
 
 def test_json_instead_of_a_form(server: GunicornServer) -> None:

@@ -20,6 +20,7 @@ from app.settings import Settings
 from app.transcription.request import Chunking
 from tests.readme import API, PAGES, README, ROOT, blocks, table
 from tests.scripted_engine import ScriptedEngine, result
+from tests.scripted_synthesizer import ScriptedSynthesizer
 
 PROPERTIES: dict[str, dict[str, Any]] = TRANSCRIPTION.schema["properties"]
 CHAT_PROPERTIES: dict[str, dict[str, Any]] = CHAT_COMPLETION.schema["properties"]
@@ -87,11 +88,12 @@ def documented(schema: str) -> set[str]:
     ("endpoint", "honoured", "ignored"),
     [
         ("transcriptions", {"file"} | documented("transcription"), {"known_speaker_references"}),
+        ("speech", documented("speech") - {"instructions", "language"}, {"instructions"}),
         ("translations", {"file"} | documented("translation") - {"language"}, set()),
     ],
 )
 def test_every_field_of_a_form(endpoint: str, honoured: set[str], ignored: set[str]) -> None:
-    """What a form has beyond the schema is ignored; `language` of translations is not OpenAI's."""
+    """What a form has beyond the schema is ignored; `language` of translations and speech is not OpenAI's."""
     assert verdicts(endpoint) == dict.fromkeys(honoured, "honoured") | dict.fromkeys(ignored, "ignored")
 
 
@@ -100,7 +102,11 @@ def test_every_field_of_a_chat() -> None:
     assert set(verdicts("chat completions").values()) == {"honoured", "ignored"}
 
 
-CHAT: dict[str, Any] = {"model": "gpt-audio", "messages": [{"role": "user", "content": "ping"}]}
+CHAT: dict[str, Any] = {
+    "model": "gpt-audio",
+    "messages": [{"role": "user", "content": "ping"}],
+    "audio": {"voice": "alloy", "format": "pcm16"},
+}
 VALUES: dict[str, list[Any]] = {
     "model": ["gpt-4o-audio-preview"],
     "messages": [[{"role": "user", "content": "Hello."}]],
@@ -135,13 +141,20 @@ VALUES: dict[str, list[Any]] = {
 def client() -> FlaskClient:
     settings = Settings()
     return create_app(
-        settings, Runtime(settings, ScriptedEngine(lambda window, options: result()))
+        settings, Runtime(settings, ScriptedEngine(lambda window, options: result()), ScriptedSynthesizer())
     ).test_client()
+
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "stream_options": {"stream": True},
+    "audio": {"modalities": ["text", "audio"]},
+}
+"""Fields without which another has no meaning."""
 
 
 @pytest.mark.parametrize("name", CHAT_PROPERTIES)
 def test_what_a_field_of_a_chat_changes(client: FlaskClient, name: str) -> None:
-    base = CHAT | {"stream": True} if name == "stream_options" else CHAT
+    base = CHAT | NEEDED.get(name, {})
     changed = {answer(client, base) != answer(client, base | {name: value}) for value in VALUES[name]}
     assert changed == {verdicts("chat completions")[name] == "honoured"}
 
