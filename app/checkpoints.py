@@ -5,25 +5,17 @@ Knows openai-whisper's published files without importing it, so that the master 
 
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from urllib.request import urlopen
 
-from tqdm import tqdm  # type: ignore[import-untyped]
-
-from app.errors import CheckpointError
+from app.download import download, masked
+from app.errors import CheckpointError, DownloadFailed
 from app.settings import Settings
 
 DEMO = "demo"
 DEMO_NOTICE = "demo model, not for human speech"
 DEMO_PATH = Path(__file__).resolve().parent.parent / "models" / "demo.pt"
 DEMO_SHA256 = "05ce170a64ae2941719bf82a91dce7fdd338be666be08255d059c5ba7b19c4cf"
-
-_ADDRESS = "https://openaipublic.azureedge.net/main/whisper/models"
-_SILENCE_SECONDS = 30
-_BLOCK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -36,7 +28,11 @@ class Release:
     @property
     def url(self) -> str:
         """Where openai-whisper downloads it from."""
-        return f"{_ADDRESS}/{self.sha256}/{self.file}"
+        return self.url_at(Settings.hub)
+
+    def url_at(self, hub: str) -> str:
+        """Where a copy of OpenAI's folder at another address has it."""
+        return f"{hub.rstrip('/')}/{self.sha256}/{self.file}"
 
 
 _LARGE_V3 = Release("large-v3.pt", "e5b1a55b89c1367dacf97e3e19bfd829a01529dbfdeefa8caeb59b3f1b81dadb")
@@ -76,7 +72,7 @@ class Checkpoint:
     @property
     def names(self) -> tuple[str, ...]:
         """Every name of these weights; `turbo` and `large-v3-turbo` are one file."""
-        return _names_of(self.sha256) or (self.name,)
+        return names_of(self.sha256) or (self.name,)
 
     @property
     def alignment_heads(self) -> str | None:
@@ -93,7 +89,7 @@ class Checkpoint:
         """Who made these weights: OpenAI, this project or whoever runs the server."""
         if self.is_demo:
             return "tiny-openai-whisper-api"
-        return "openai" if _names_of(self.sha256) else "local"
+        return "openai" if names_of(self.sha256) else "local"
 
     @property
     def notice(self) -> str | None:
@@ -101,75 +97,68 @@ class Checkpoint:
         return DEMO_NOTICE if self.is_demo else None
 
 
-def resolve(settings: Settings) -> Checkpoint:
+def resolve(settings: Settings, *, fetch: bool = True) -> Checkpoint:
     """The checkpoint that WHISPER_MODEL means; a published one is downloaded where it is missing.
 
-    Reads the whole file. Raises CheckpointError, whose message says what to do.
+    Reads the whole file. Without `fetch` no connection is opened. Raises CheckpointError, whose message
+    says what to do.
     """
     if settings.model in RELEASES:
-        return _published(settings.model, _model_dir(settings))
+        return _published(settings.model, settings, fetch=fetch)
     if settings.model == DEMO:
         return _demo(DEMO_PATH)
     return _own(settings.model)
 
 
-def download(url: str, target: Path, sha256: str) -> None:
-    """Fetch a file; it gets its name only once it is complete and its sha256 is right.
-
-    Proxies are taken from the environment. Shows progress on stderr. Raises OSError or HTTPException.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        found = _receive(url, part)
-        if found != sha256:
-            raise OSError(f"what came has the sha256 {found}")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _receive(url: str, target: Path) -> str:
-    """Write what `url` answers to `target`; its sha256."""
-    digest = hashlib.sha256()
-    with (
-        urlopen(url, timeout=_SILENCE_SECONDS) as source,  # noqa: S310 (the addresses above are https)
-        target.open("wb") as sink,
-        _progress(target.stem, source.headers.get("Content-Length")) as bar,
-    ):
-        while block := source.read(_BLOCK_BYTES):
-            digest.update(block)
-            sink.write(block)
-            bar.update(len(block))
-    return digest.hexdigest()
-
-
-def _progress(what: str, size: str | None) -> tqdm:
-    # Logs keep every redrawn line, so a bar that nobody watches is drawn rarely.
-    pause_seconds = 0.2 if sys.stderr.isatty() else 10
-    total = int(size) if size else None
-    return tqdm(
-        desc=what, total=total, unit="iB", unit_scale=True, unit_divisor=1024, mininterval=pause_seconds
-    )
-
-
-def _model_dir(settings: Settings) -> Path:
+def model_dir(settings: Settings) -> Path:
+    """Where named checkpoints are looked for and downloaded to."""
     folder = Path(settings.model_dir) if settings.model_dir else Path(settings.cache_home) / "whisper"
     return folder.expanduser().absolute()
 
 
-def _published(name: str, folder: Path) -> Checkpoint:
+def obtain(name: str, folder: Path, settings: Settings) -> Checkpoint:
+    """A published checkpoint in a folder, downloaded if it is not there. Raises CheckpointError."""
     release = RELEASES[name]
     path = folder / release.file
     if path.exists():
         _check(name, path, release)
     else:
-        _obtain(name, path, release)
+        _fetch(name, path, release, settings)
     return Checkpoint(name, path, release.sha256)
 
 
+def names_of(sha256: str) -> tuple[str, ...]:
+    """What weights are called that this program knows; nothing for others."""
+    if sha256 == DEMO_SHA256:
+        return (DEMO,)
+    return tuple(name for name, release in RELEASES.items() if release.sha256 == sha256)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a whole file, in hexadecimal. Raises CheckpointError if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"The model file {path} can't be read ({error.strerror}). "
+            "Make it readable for the server's user, or set WHISPER_MODEL to another file."
+        ) from error
+
+
+def _published(name: str, settings: Settings, *, fetch: bool) -> Checkpoint:
+    folder = model_dir(settings)
+    path = folder / RELEASES[name].file
+    if not fetch and not path.exists():
+        raise CheckpointError(
+            f"The model '{name}' is not at {path}. "
+            f"Fetch it with: python -m app checkpoint fetch {name} --to {folder}"
+        )
+    return obtain(name, folder, settings)
+
+
 def _check(name: str, path: Path, release: Release) -> None:
-    found = _sha256(path)
+    found = sha256_of(path)
     if found != release.sha256:
         raise CheckpointError(
             f"{path} is not the model '{name}': its sha256 is {found}, expected is {release.sha256}. "
@@ -178,21 +167,21 @@ def _check(name: str, path: Path, release: Release) -> None:
         )
 
 
-def _obtain(name: str, path: Path, release: Release) -> None:
+def _fetch(name: str, path: Path, release: Release, settings: Settings) -> None:
+    url = release.url_at(settings.hub)
     try:
-        download(release.url, path, release.sha256)
-    except (OSError, HTTPException) as error:
+        download(url, path, release.sha256, settings.ca_file)
+    except DownloadFailed as failure:
         raise CheckpointError(
-            f"The model '{name}' is not at {path} and its download failed ({error}). "
-            f"Fetch {release.url} on a machine that reaches it and put it at {path} "
-            f"(sha256 {release.sha256}), set HTTPS_PROXY if a proxy leads out, "
-            "set WHISPER_MODEL=/path/to/model.pt for a file elsewhere, "
+            f"The model '{name}' is not at {path} and its download failed: {failure} "
+            f"Or fetch {masked(url)} on a machine that reaches it and put it at {path} "
+            f"(sha256 {release.sha256}), set WHISPER_MODEL=/path/to/model.pt for a file elsewhere, "
             "or set WHISPER_MODEL=demo to try the server with a toy model."
-        ) from error
+        ) from failure
 
 
 def _demo(path: Path) -> Checkpoint:
-    found = _sha256(path)
+    found = sha256_of(path)
     if found != DEMO_SHA256:
         raise CheckpointError(
             f"{path} is not the demo model: its sha256 is {found}, expected is {DEMO_SHA256}. "
@@ -205,8 +194,8 @@ def _own(model: str) -> Checkpoint:
     path = Path(model).expanduser().absolute()
     if not path.is_file():
         raise CheckpointError(_no_such_model(model))
-    found = _sha256(path)
-    return Checkpoint(next(iter(_names_of(found)), path.stem), path, found)
+    found = sha256_of(path)
+    return Checkpoint(next(iter(names_of(found)), path.stem), path, found)
 
 
 def _no_such_model(model: str) -> str:
@@ -214,20 +203,3 @@ def _no_such_model(model: str) -> str:
     if os.sep in model or model.endswith(".pt"):
         return f"WHISPER_MODEL is {model!r}, and there is no such file. {advice}"
     return f"WHISPER_MODEL is {model!r}, which is neither a known model nor a file. {advice}"
-
-
-def _names_of(sha256: str) -> tuple[str, ...]:
-    if sha256 == DEMO_SHA256:
-        return (DEMO,)
-    return tuple(name for name, release in RELEASES.items() if release.sha256 == sha256)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(
-            f"The model file {path} can't be read ({error.strerror}). "
-            "Make it readable for the server's user, or set WHISPER_MODEL to another file."
-        ) from error

@@ -25,6 +25,7 @@ An error says what went wrong; `app.api.error_body` alone turns it into HTTP.
     └── ClientGone                  499  nobody reads the answer
     StartError                      stops the start of the server; never reaches a client
     └── CheckpointError
+        └── DownloadFailed
 """
 
 from collections.abc import Iterable
@@ -195,6 +196,10 @@ class StartError(Exception):
 
 class CheckpointError(StartError):
     """The model's weights are missing, damaged, unknown or out of reach."""
+
+
+class DownloadFailed(CheckpointError):
+    """Weights did not come, or others than asked for."""
 
 
 def listed(values: Iterable[object]) -> str:

@@ -59,7 +59,7 @@ def look(settings: Settings) -> Preflight:
 
 def main() -> None:
     """Print what was found, or one message that says what to do."""
-    # An exit instead of sudden death, so that half a download is removed.
+    # An exit instead of sudden death, so that what came of a download is kept for the next start.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         print(look(Settings.from_environ()).to_json())

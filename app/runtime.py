@@ -84,9 +84,10 @@ class Runtime:
     def start(self, device: str, checkpoint: Checkpoint | None = None) -> None:
         """Load the model on a torch device and warm it up; only in the worker, after the fork.
 
-        Without a `checkpoint` WHISPER_MODEL is resolved anew. Raises StartError, or whatever torch raises.
+        Without a `checkpoint` WHISPER_MODEL is resolved anew, from files alone: a worker opens no connection.
+        Raises StartError, or whatever torch raises.
         """
-        checkpoint = checkpoint or resolve(self.settings)
+        checkpoint = checkpoint or resolve(self.settings, fetch=False)
         self.synthesizer = synthesis.start(self.settings.speech_engine, self.settings.speech_voice)
         # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
         voices = VoiceActivity()

@@ -48,6 +48,15 @@ class Settings:
     cache_home: str = _setting(
         "XDG_CACHE_HOME", "~/.cache", "Holds the folder `whisper`, the default of `WHISPER_MODEL_DIR`."
     )
+    hub: str = _setting(
+        "WHISPER_HUB",
+        "https://openaipublic.azureedge.net/main/whisper/models",
+        "Where named checkpoints are downloaded from, as `<sha256>/<file>` below this address.",
+        secret=True,
+    )
+    ca_file: str = _setting(
+        "SSL_CERT_FILE", "", "PEM file with the authorities to trust there; empty: the machine's own."
+    )
     model_aliases: tuple[str, ...] = _setting(
         "WHISPER_MODEL_ALIASES",
         (),
@@ -137,6 +146,7 @@ class Settings:
         "CHAT_UPSTREAM_MODEL", "", "The model to ask there; empty: the one that the request names."
     )
     chat_upstream_key: str = _setting("CHAT_UPSTREAM_KEY", "", "The API key to send there.", secret=True)
+    no_color: str = _setting("NO_COLOR", "", "Anything: `python -m app doctor` prints without colours.")
 
     def __post_init__(self) -> None:
         self._check(0 < self.port < 65_536, "port", "a port number from 1 to 65535")
@@ -159,12 +169,10 @@ class Settings:
             self._check(getattr(self, name) > 0, name, "more than 0")
         origins = "origins such as app://obsidian.md or https://example.com:8443, in lower case, null, or *"
         self._check(all(map(_ORIGIN.fullmatch, self.cors_origins)), "cors_origins", origins)
-        upstream = self.chat_upstream_url
-        self._check(
-            not upstream or _BASE_URL.fullmatch(upstream) is not None,
-            "chat_upstream_url",
-            "a URL with http:// or https://",
-        )
+        for name in ("hub", "chat_upstream_url"):
+            address = getattr(self, name)
+            good = not address or _BASE_URL.fullmatch(address) is not None
+            self._check(good, name, "a URL with http:// or https://")
         self._check_keys()
 
     def _check_keys(self) -> None:

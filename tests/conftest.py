@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm"}
+PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "openssl"}
 
 
 @pytest.hookimpl(wrapper=True)

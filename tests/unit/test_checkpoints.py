@@ -1,18 +1,15 @@
-"""Finding, downloading and refusing checkpoint files."""
+"""Finding, fetching and refusing checkpoint files."""
 
 import hashlib
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import whisper
 
-from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, RELEASES, Checkpoint, download, resolve
+from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, RELEASES, Checkpoint, Release, resolve
 from app.errors import CheckpointError
 from app.settings import Settings
+from tests.hub_server import HubServer, running
 
 CONTENTS = b"weights" * 100_000
 SHA256 = hashlib.sha256(CONTENTS).hexdigest()
@@ -116,38 +113,45 @@ def test_model_dir_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         resolve(Settings(model="tiny", model_dir=str(tmp_path / "file" / "models")))
     release = RELEASES["tiny"]
-    advice = ("Not a directory", release.url, release.sha256, "HTTPS_PROXY", "WHISPER_MODEL=demo")
+    advice = ("Not a directory", release.url, release.sha256, "WHISPER_MODEL=demo")
     assert all(part in str(caught.value) for part in advice)
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep stderr for what is tested."""
+def test_a_missing_model_is_fetched_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RELEASES, "tiny", Release("tiny.pt", SHA256))
+    monkeypatch.setenv("NO_PROXY", "*")
+    with running(HubServer(CONTENTS)) as hub:
+        settings = Settings(model="tiny", model_dir=str(tmp_path / "models"), hub=f"{hub.url}/mirror/")
+        checkpoint = resolve(settings)
+        assert resolve(settings) == checkpoint
+    assert checkpoint == Checkpoint("tiny", tmp_path / "models" / "tiny.pt", SHA256)
+    assert checkpoint.path.read_bytes() == CONTENTS
+    assert hub.asked == [(f"/mirror/{SHA256}/tiny.pt", None)]
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[str]:
-    """The address of a server that offers `model.pt`."""
-    (tmp_path / "hub").mkdir()
-    (tmp_path / "hub" / "model.pt").write_bytes(CONTENTS)
-    handler = partial(QuietHandler, directory=str(tmp_path / "hub"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def test_a_failed_download_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with running(HubServer(CONTENTS)) as hub, pytest.raises(CheckpointError) as caught:
+        address = hub.url.replace("://", "://me:hush@")
+        resolve(Settings(model="tiny", model_dir=str(tmp_path), hub=address))
+    release = RELEASES["tiny"]
+    masked = release.url_at(hub.url).replace("://", "://me:***@")
+    advice = (
+        SHA256,
+        release.sha256,
+        f"fetch {masked}",
+        f"put it at {tmp_path}/tiny.pt",
+        "WHISPER_MODEL=demo",
+    )
+    assert all(part in str(caught.value) for part in advice)
+    assert "hush" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_download_with_progress(hub: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    target = tmp_path / "new" / "model.pt"
-    download(f"{hub}/model.pt", target, SHA256)
-    assert target.read_bytes() == CONTENTS
-    assert list(target.parent.iterdir()) == [target]
-    assert "100%" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize(("path", "sha256"), [("model.pt", "0" * 64), ("missing.pt", SHA256)])
-def test_failed_download_leaves_nothing(hub: str, tmp_path: Path, path: str, sha256: str) -> None:
-    target = tmp_path / "new" / "model.pt"
-    with pytest.raises(OSError, match=r"404|what came has the sha256"):
-        download(f"{hub}/{path}", target, sha256)
-    assert list(target.parent.iterdir()) == []
+def test_without_fetching_a_missing_model_is_only_named(tmp_path: Path) -> None:
+    settings = Settings(model="tiny", model_dir=str(tmp_path), hub="http://127.0.0.1:9")
+    with pytest.raises(CheckpointError, match=rf"checkpoint fetch tiny --to {tmp_path}$"):
+        resolve(settings, fetch=False)
+    (tmp_path / "tiny.pt").write_bytes(CONTENTS)
+    with pytest.raises(CheckpointError, match=SHA256):
+        resolve(settings, fetch=False)

@@ -27,7 +27,8 @@ LAYERS = {
     "app.synthesis": {"app.waveform"},
     "app.engines": {"app.checkpoints", "app.waveform"},
     "app.waveform": set(),
-    "app.checkpoints": set(),
+    "app.checkpoints": {"app.download"},
+    "app.download": set(),
     **{name: set() for name in BASE},
 }
 """A module or folder -> what it may import besides itself and BASE."""
@@ -44,7 +45,7 @@ CONFINED = {
     "werkzeug": ["app.api"],
     "jsonschema": ["app.api"],
     "referencing": ["app.api"],
-    "requests": ["app.dialogue"],
+    "requests": ["app.dialogue", "app.download"],
     "gunicorn": [],
 }
 """A third-party package -> the only layers that may import it."""
