@@ -1,0 +1,57 @@
+"""`python -m app`: what is done beside serving. `doctor` looks at this machine, `checkpoint` at weights."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from app.checkpoints import RELEASES
+from app.commands import checkpoint, doctor
+from app.errors import StartError
+from app.settings import Settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit status. Errors are one line on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except StartError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m app", description="Settings are environment variables.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_doctor(commands.add_parser("doctor", help="what is right and wrong on this machine, and what to do"))
+    _add_checkpoint(commands.add_parser("checkpoint", help="find, fetch and verify weights"))
+    return parser
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--nginx", type=Path, metavar="FILE", help="nginx's settings, or what nginx -T prints"
+    )
+    parser.set_defaults(run=lambda options: doctor.run(options.nginx))
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="names, files and sha256, and which of them are here")
+    listing.set_defaults(run=lambda options: checkpoint.show(Settings.from_environ()))
+    fetch = commands.add_parser("fetch", help="download one, or go on with a download")
+    fetch.add_argument("name", choices=RELEASES, metavar="NAME", help=", ".join(RELEASES))
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="a folder; otherwise WHISPER_MODEL_DIR")
+    fetch.set_defaults(
+        run=lambda options: checkpoint.fetch(options.name, options.to, Settings.from_environ())
+    )
+    verify = commands.add_parser("verify", help="which weights a file holds; exit status 0 if it is good")
+    verify.add_argument("path", type=Path, metavar="PATH")
+    verify.set_defaults(run=lambda options: checkpoint.verify(options.path))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

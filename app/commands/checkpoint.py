@@ -1,0 +1,83 @@
+"""`python -m app checkpoint`: which weights there are, bringing them here, and telling what a file holds."""
+
+from pathlib import Path
+
+from app.checkpoints import (
+    DEMO,
+    DEMO_NOTICE,
+    DEMO_PATH,
+    DEMO_SHA256,
+    RELEASES,
+    model_dir,
+    names_of,
+    obtain,
+    sha256_of,
+)
+from app.download import mebibytes, part_of
+from app.errors import CheckpointError
+from app.settings import Settings
+
+_FILES = {release.file: release.sha256 for release in RELEASES.values()} | {DEMO_PATH.name: DEMO_SHA256}
+
+
+def show(settings: Settings) -> int:
+    """Print a line for each file: names, file, size where it is here, what it is, and its sha256."""
+    folder = model_dir(settings)
+    print(f"{folder}:")
+    for file, sha256 in _FILES.items():
+        path = DEMO_PATH if sha256 == DEMO_SHA256 else folder / file
+        size, state = _seen(path, sha256)
+        print(f"{', '.join(names_of(sha256)):<22} {file:<18} {size:>11}  {state:<12} {sha256}")
+    return 0
+
+
+def _seen(path: Path, sha256: str) -> tuple[str, str]:
+    """Size and state of a file."""
+    part = part_of(path)
+    if path.exists():
+        return mebibytes(path.stat().st_size), _verdict(path, sha256)
+    return (mebibytes(part.stat().st_size), "incomplete") if part.exists() else ("", "missing")
+
+
+def _verdict(path: Path, sha256: str) -> str:
+    try:
+        return "verified" if sha256_of(path) == sha256 else "WRONG SHA256"
+    except CheckpointError:
+        return "UNREADABLE"
+
+
+def fetch(name: str, folder: Path | None, settings: Settings) -> int:
+    """Bring published weights into a folder and print how to serve them. Raises CheckpointError."""
+    found = obtain(name, folder.expanduser().absolute() if folder else model_dir(settings), settings)
+    print(f"{found.path} is {name}, its sha256 is right.")
+    print(f"Serve it with: make serve WHISPER_MODEL={name} WHISPER_MODEL_DIR={found.path.parent}")
+    return 0
+
+
+def verify(path: Path) -> int:
+    """Print which weights a file holds. Raises CheckpointError for a file that must not be served.
+
+    Only weights that nobody has published are opened, and never a file under the name of published ones.
+    """
+    found = sha256_of(path)
+    if names := names_of(found):
+        print(f"{path} is {', '.join(names)}, sha256 {found}{_notice(names)}")
+        return 0
+    if path.name in _FILES:
+        raise CheckpointError(
+            f"{path} has the name of published weights, but its sha256 is {found}, expected is "
+            f"{_FILES[path.name]}. It was not opened. Delete it, or rename it if it is your own."
+        )
+    print(f"{path} holds unknown weights, sha256 {found}; {_dimensions(path)}")
+    return 0
+
+
+def _notice(names: tuple[str, ...]) -> str:
+    return f" ({DEMO_NOTICE})" if DEMO in names else ""
+
+
+def _dimensions(path: Path) -> str:
+    from app.engines.whisper_checkpoint import dimensions  # noqa: PLC0415 (imports torch)
+
+    sizes = ", ".join(f"{name} {size}" for name, size in dimensions(path).items())
+    return f"opens with weights_only: {sizes}"

@@ -1,0 +1,91 @@
+"""Python, its packages, cores and space for uploads."""
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from app.commands.row import Row, bad, good, warn
+from app.download import mebibytes
+from app.settings import Settings
+
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+UPLOADS = 32
+"""Bodies that are read at a time, each in a temporary file."""
+
+_OLDEST_PYTHON = (3, 11)
+
+
+def python() -> Row:
+    """Whether this Python is new enough."""
+    found = f"{platform.python_version()} at {sys.executable}"
+    if sys.version_info < _OLDEST_PYTHON:
+        return bad("python", found, "Install Python 3.11 or newer.")
+    return good("python", found)
+
+
+def packages(file: Path = REQUIREMENTS) -> Row:
+    """Whether what is installed is what requirements.txt pins."""
+    try:
+        pins = _pins(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        return warn("packages", f"{file} can't be read ({error.strerror}), so no version was compared")
+    if wrong := [problem for pin in pins if (problem := _problem(pin))]:
+        return bad("packages", "; ".join(wrong), f"pip install -r {file}")
+    return good("packages", f"all {len(pins)} as {file} pins them")
+
+
+def _pins(text: str) -> list[Requirement]:
+    lines = (line.split("#")[0].strip() for line in text.splitlines())
+    pins = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
+
+
+def _problem(pin: Requirement) -> str:
+    try:
+        found = version(pin.name)
+    except PackageNotFoundError:
+        return f"{pin.name} is missing"
+    fits = pin.specifier.contains(found, prereleases=True)
+    return "" if fits else f"{pin.name} is {found} instead of {pin.specifier}"
+
+
+def threads(settings: Settings, quota: Path = CPU_QUOTA) -> Row:
+    """Whether torch's threads have a core each: they wait for each other, so the slowest sets the pace."""
+    cores = _cores(quota)
+    wanted = settings.threads or os.cpu_count() or 1
+    found = f"{wanted} for each worker, {cores} cores to run on"
+    if wanted > cores:
+        return warn("threads", found, f"Set WHISPER_THREADS={cores}.")
+    return good("threads", found)
+
+
+def _cores(quota: Path) -> int:
+    """Cores that this process may use, whole ones, by affinity and by the container's quota."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        share, period = quota.read_text().split()
+        return max(1, min(cores, int(share) // int(period)))
+    except (OSError, ValueError):  # no container, or "max": no quota
+        return cores
+
+
+def temp_space(settings: Settings) -> Row:
+    """Whether uploads find room where temporary files go."""
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError as error:
+        return bad("temp space", str(error), "Set TMPDIR to a folder that the server may write to.")
+    free = shutil.disk_usage(folder).free
+    needed = UPLOADS * settings.max_upload_bytes
+    found = f"{mebibytes(free)} free in {folder}; {UPLOADS} uploads at once take {mebibytes(needed)}"
+    advice = "Make room, set TMPDIR to a folder with more, or lower WHISPER_MAX_UPLOAD_MB."
+    if free < settings.max_upload_bytes:
+        return bad("temp space", found, advice)
+    return good("temp space", found) if free >= needed else warn("temp space", found, advice)

@@ -1,0 +1,80 @@
+"""Devices, checkpoint and, with both at hand, a sample transcription as the server would make it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+
+from app.checkpoints import Checkpoint, resolve
+from app.commands.row import Row, bad, good, warn
+from app.engines import ENGINES, devices
+from app.errors import StartError, listed
+from app.runtime import Runtime
+from app.settings import Settings
+from app.transcription.request import TranscriptionRequest
+
+SAMPLE = Path(__file__).resolve().parents[2] / "models" / "sample.wav"
+SAMPLE_TEXT = "The sun rises in the east and sets in the west."
+
+
+def check(settings: Settings) -> Iterator[Row]:
+    """A row for the engine's devices, one for the checkpoint and one for the sample."""
+    found_devices, row = _devices(settings)
+    yield row
+    checkpoint, row = _checkpoint(settings)
+    yield row
+    if checkpoint and found_devices:
+        yield sample(settings, checkpoint, found_devices[0])
+    else:
+        yield warn("sample", "not tried without a device and a checkpoint")
+
+
+def _devices(settings: Settings) -> tuple[tuple[str, ...], Row]:
+    if settings.engine not in ENGINES:
+        found = f"WHISPER_ENGINE is {settings.engine!r}"
+        return (), bad("devices", found, f"Set it to one of {listed(ENGINES)}.")
+    try:
+        found_devices = devices.choose(settings.devices)
+    except StartError as error:
+        return (), bad("devices", str(error))
+    workers = f"{', '.join(found_devices)}: a worker each, engine {settings.engine}"
+    return found_devices, good("devices", workers)
+
+
+def _checkpoint(settings: Settings) -> tuple[Checkpoint | None, Row]:
+    try:
+        checkpoint = resolve(settings, fetch=False)
+    except StartError as error:
+        return None, bad("checkpoint", str(error))
+    found = f"{checkpoint.name} at {checkpoint.path}, sha256 {checkpoint.sha256}"
+    if checkpoint.is_demo:
+        return checkpoint, warn(
+            "checkpoint", f"{found}; {checkpoint.notice}", "For real work: WHISPER_MODEL=turbo"
+        )
+    if checkpoint.owner == "local":
+        return checkpoint, good("checkpoint", f"{found}; weights of your own, compared with nothing")
+    return checkpoint, good("checkpoint", f"{found}, as published")
+
+
+def sample(settings: Settings, checkpoint: Checkpoint, device: str) -> Row:
+    """Whether a short recording that ships with the server is transcribed, and how fast."""
+    runtime = Runtime(settings)
+    try:
+        runtime.start(device, checkpoint)
+        began = perf_counter()
+        with SAMPLE.open("rb") as file:
+            transcript = runtime.transcribe(file, TranscriptionRequest())
+        seconds = perf_counter() - began
+    except Exception as error:
+        advice = "Try WHISPER_DEVICES=cpu and WHISPER_ENGINE=reference, to see which part it is."
+        return bad("sample", f"{type(error).__name__}: {error}", advice)
+    finally:
+        runtime.close()
+    return _heard(checkpoint, transcript.text, transcript.duration_seconds, seconds)
+
+
+def _heard(checkpoint: Checkpoint, text: str, duration_seconds: float, seconds: float) -> Row:
+    speed = f"{duration_seconds:.1f} s of speech in {seconds:.1f} s on this machine as it is now"
+    found = f"{text!r}, {speed} (real-time factor {seconds / duration_seconds:.2f})"
+    if checkpoint.is_demo and text != SAMPLE_TEXT:
+        return bad("sample", f"{found}; expected {SAMPLE_TEXT!r}", "Compare the packages above.")
+    return good("sample", found)

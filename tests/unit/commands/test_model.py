@@ -1,0 +1,69 @@
+"""Devices, checkpoint and sample, without an engine; the functional tests try a real one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.checkpoints import DEMO_PATH, DEMO_SHA256, Checkpoint
+from app.commands import model
+from app.settings import Settings
+
+DEMO = Checkpoint("demo", DEMO_PATH, DEMO_SHA256)
+OWN = Checkpoint("mine", Path("mine.pt"), "ab" * 32)
+
+
+def rows(**settings: Any) -> dict[str, tuple[str, str]]:
+    return {row.name: (row.state, row.found) for row in model.check(Settings(**settings))}
+
+
+def test_no_device_no_sample() -> None:
+    found = rows(model="demo", devices="cpu,tpu:7")
+    assert found["devices"][0] == "FAIL"
+    assert "this machine's devices" in found["devices"][1]
+    assert found["checkpoint"][0] == "WARN"
+    assert "not for human speech" in found["checkpoint"][1]
+    assert found["sample"] == ("WARN", "not tried without a device and a checkpoint")
+
+
+def test_no_checkpoint_no_sample(tmp_path: Path) -> None:
+    found = rows(model="turbo", model_dir=str(tmp_path), devices="cpu")
+    assert found["devices"] == ("OK", "cpu: a worker each, engine batched")
+    assert found["checkpoint"][0] == "FAIL"
+    assert f"checkpoint fetch turbo --to {tmp_path}" in found["checkpoint"][1]
+    assert found["sample"][0] == "WARN"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_such_engine() -> None:
+    assert rows(model="demo", engine="steam")["devices"] == ("FAIL", "WHISPER_ENGINE is 'steam'")
+
+
+def test_a_model_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        closed = False
+
+        def __init__(self, settings: Settings) -> None:
+            """Take them."""
+
+        def start(self, device: str, checkpoint: Checkpoint) -> None:
+            raise RuntimeError(f"out of memory on {device}")
+
+        def close(self) -> None:
+            Broken.closed = True
+
+    monkeypatch.setattr(model, "Runtime", Broken)
+    row = model.sample(Settings(), DEMO, "cuda:0")
+    assert (row.state, row.found) == ("FAIL", "RuntimeError: out of memory on cuda:0")
+    assert Broken.closed
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "text", "state"),
+    [(DEMO, model.SAMPLE_TEXT, "OK"), (DEMO, "The sun sets.", "FAIL"), (OWN, "The sun sets.", "OK")],
+)
+def test_only_the_demo_model_must_hear_every_word(checkpoint: Checkpoint, text: str, state: str) -> None:
+    row = model._heard(checkpoint, text, 4.0, 1.0)
+    assert row.state == state
+    assert "4.0 s of speech in 1.0 s" in row.found
+    assert "real-time factor 0.25" in row.found
