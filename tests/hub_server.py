@@ -25,9 +25,10 @@ class _Quiet(BaseHTTPRequestHandler):
 
 
 class HubServer(ThreadingHTTPServer):
-    """Sends `contents` for every path that `files` has, or all of them without `files`.
+    """Sends `contents`, whatever is asked for.
 
-    `cuts` are the bytes after which the next answers break off. Without `ranges` each answer is the whole
+    `cuts` are the bytes after which the next answers break off, `stall_after` those after which an answer
+    stands still. Without `ranges` each answer is the whole
     file. `status` other than 200 is an answer without contents.
     """
 
@@ -37,6 +38,7 @@ class HubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _HubHandler)
         self.contents = contents
         self.cuts: list[int] = []
+        self.stall_after: int | None = None
         self.ranges = True
         self.status = 200
         self.announced: int | None = None
@@ -73,7 +75,10 @@ class _HubHandler(_Quiet):
             self.send_header("Content-Range", f"bytes {start}-{len(hub.contents) - 1}/{len(hub.contents)}")
         self.send_header("Content-Length", str(hub.announced or len(rest)))
         self.end_headers()
-        if hub.status == 200:
+        if hub.status == 200 and hub.stall_after:
+            self.wfile.write(rest[: hub.stall_after])
+            self.connection.recv(1)  # until the client has gone
+        elif hub.status == 200:
             self.wfile.write(rest[: hub.cuts.pop(0)] if hub.cuts else rest)
 
     def _status(self, start: int) -> int:
