@@ -43,6 +43,7 @@ class HubServer(ThreadingHTTPServer):
         self.status = 200
         self.announced: int | None = None
         self.asked: list[tuple[str, str | None]] = []
+        self.authorizations: list[str | None] = []
         self.scheme = "http"
 
     @property
@@ -68,6 +69,7 @@ class _HubHandler(_Quiet):
     def do_GET(self) -> None:
         hub, wanted = self.server, self.headers.get("Range")
         hub.asked.append((self.path, wanted))
+        hub.authorizations.append(self.headers.get("Authorization"))
         start = int(re.fullmatch(r"bytes=(\d+)-", wanted).group(1)) if wanted and hub.ranges else 0
         rest = hub.contents[start:]
         self.send_response(hub.status if hub.status != 200 else self._status(start))

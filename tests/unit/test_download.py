@@ -5,6 +5,7 @@ import hashlib
 import re
 import socket
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -211,20 +212,27 @@ def test_a_companys_own_authority(
 
 
 @pytest.mark.needs("openssl")
-def test_an_authority_among_the_machines_own(
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_authorities_of_the_environment(
     hub: HubServer,
     target: Path,
     certificates: tuple[Path, Path, Path],
     monkeypatch: pytest.MonkeyPatch,
+    variable: str,
 ) -> None:
     hub.speak_tls(*certificates[1:])
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates[0]))
+    monkeypatch.setenv(variable, str(certificates[0]))
     fetch(hub, target)
 
 
 def test_a_file_of_authorities_that_is_not_there(hub: HubServer, target: Path) -> None:
     hub.scheme = "https"
     assert "/nowhere.pem" in refusal(hub, target, ca_file="/nowhere.pem")
+
+
+def test_a_mirror_that_wants_a_password(hub: HubServer, target: Path) -> None:
+    download(f"{hub.url.replace('://', '://me:p%40ss@')}/model.pt", target, SHA256)
+    assert hub.authorizations == [f"Basic {b64encode(b'me:p@ss').decode()}"]
 
 
 @pytest.fixture
