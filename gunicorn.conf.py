@@ -44,9 +44,8 @@ def _read_settings() -> Settings:
 
 
 _settings = _read_settings()
-_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 
-bind = f"{_host}:{_settings.port}"
+bind = _settings.bind
 worker_class = ClosingThreadWorker
 threads = 64
 worker_connections = 256

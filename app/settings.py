@@ -22,6 +22,11 @@ _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/*A-Z\s]+")
 _PRECISIONS = ("exact", "int8", "bfloat16")
 _LOG_FORMATS = ("plain", "json")
 
+_UNIX = "unix:"
+_SOCKET = re.compile(r"unix:/[^\0]*[^\0/]")
+_SOCKET_BYTES = len(_UNIX) + 107
+"""Linux takes 107 bytes of path."""
+
 _BASE_URL = re.compile(r"https?://[^/\s]\S*")
 
 
@@ -33,7 +38,11 @@ def _setting(variable: str, default: Any, meaning: str, *, secret: bool = False)
 class Settings:
     """One field per environment variable; its metadata is the row of the README's table."""
 
-    host: str = _setting("HOST", "127.0.0.1", "Address to listen on; `0.0.0.0` for all.")
+    host: str = _setting(
+        "HOST",
+        "127.0.0.1",
+        "Address to listen on; `0.0.0.0` for all; or a socket for nginx, like `unix:/run/whisper.sock`.",
+    )
     port: int = _setting("PORT", 8000, "Port to listen on.")
     model: str = _setting(
         "WHISPER_MODEL",
@@ -149,6 +158,8 @@ class Settings:
     no_color: str = _setting("NO_COLOR", "", "Anything: `python -m app doctor` prints without colours.")
 
     def __post_init__(self) -> None:
+        socket = "an address, or unix: and the absolute path of a socket, at most 107 bytes long"
+        self._check(not self.host.startswith(_UNIX) or _is_socket(self.host), "host", socket)
         self._check(0 < self.port < 65_536, "port", "a port number from 1 to 65535")
         self._check(self.threads >= 0, "threads", "0 or more")
         self._check(self.batch >= 0, "batch", "0 or more")
@@ -188,6 +199,14 @@ class Settings:
             raise StartError(f"{variable(name)} is {getattr(self, name)!r}; it must be {wanted}.")
 
     @property
+    def bind(self) -> str:
+        """What Gunicorn listens on: an address and a port, or a socket, which has none."""
+        if self.host.startswith(_UNIX):
+            return self.host
+        address = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{address}:{self.port}"
+
+    @property
     def max_upload_bytes(self) -> int:
         """The largest file part."""
         return self.max_upload_mb * _MEGABYTE
@@ -225,6 +244,10 @@ def variable(name: str) -> str:
     """The environment variable behind a field of Settings."""
     found: str = next(entry.metadata["variable"] for entry in fields(Settings) if entry.name == name)
     return found
+
+
+def _is_socket(host: str) -> bool:
+    return _SOCKET.fullmatch(host) is not None and len(host.encode()) <= _SOCKET_BYTES
 
 
 _SWITCH = {

@@ -107,6 +107,7 @@ def test_every_name_that_looks_like_a_setting_is_one(conf: ModuleType) -> None:
         ({}, "127.0.0.1:8000"),
         ({"HOST": "0.0.0.0", "PORT": "9000"}, "0.0.0.0:9000"),
         ({"HOST": "::1"}, "[::1]:8000"),
+        ({"HOST": "unix:/run/w.sock", "PORT": "9000"}, "unix:/run/w.sock"),
     ],
 )
 def test_bind(conf: ModuleType, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], bind: str) -> None:

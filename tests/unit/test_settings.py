@@ -9,6 +9,8 @@ from app.settings import Settings, variable
 
 FIELDS = {entry.name: entry for entry in fields(Settings)}
 
+SOCKET = "an address, or unix: and the absolute path of a socket, at most 107 bytes long"
+
 
 def test_without_variables_all_is_default() -> None:
     assert Settings.from_environ({}) == Settings()
@@ -23,6 +25,7 @@ def test_reads_the_process_environment_when_given_none(monkeypatch: pytest.Monke
     ("name", "text", "value"),
     [
         ("HOST", "0.0.0.0", "0.0.0.0"),
+        ("HOST", "unix:/run/whisper/a b.sock", "unix:/run/whisper/a b.sock"),
         ("PORT", " 9000 ", 9000),
         ("WHISPER_MODEL", "/models/my model.pt", "/models/my model.pt"),
         ("WHISPER_MODEL_ALIASES", " a, b/c ,,d,", ("a", "b/c", "d")),
@@ -63,6 +66,10 @@ def test_blank_is_unset(name: str, blank: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "wanted"),
     [
+        ("HOST", "unix:", SOCKET),
+        ("HOST", "unix:whisper.sock", SOCKET),
+        ("HOST", "unix:/run/whisper/", SOCKET),
+        ("HOST", f"unix:/{'x' * 107}", SOCKET),
         ("PORT", "http", "a whole number"),
         ("WHISPER_MAX_JSON_MB", "0", "more than 0"),
         ("CHAT_UPSTREAM_URL", "llm:8080/v1", "a URL with http:// or https://"),
@@ -186,6 +193,18 @@ def test_can_not_be_changed() -> None:
     settings = Settings()
     with pytest.raises(FrozenInstanceError):
         settings.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("host", "bind"),
+    [
+        ("0.0.0.0", "0.0.0.0:8000"),
+        ("::1", "[::1]:8000"),
+        (f"unix:/{'x' * 106}", f"unix:/{'x' * 106}"),
+    ],
+)
+def test_what_gunicorn_listens_on(host: str, bind: str) -> None:
+    assert Settings(host=host).bind == bind
 
 
 def test_the_body_may_be_a_mebibyte_larger_than_the_file() -> None:
