@@ -4,6 +4,7 @@
 #
 # DEVICE           cuda or cpu: which build of torch
 # FETCH            a model's name, such as turbo: its weights go into the image; without it mount them at /models
+# WHISPER_HUB      where FETCH finds it, if not at OpenAI's address
 # PYTHON_IMAGE     a slim Debian with Python 3.11, for a registry of your own
 # PIP_INDEX_URL    a package index of your own; if it wants a password: --secret id=pip,src=pip.conf
 # TORCH_CPU_INDEX  where DEVICE=cpu finds torch
@@ -32,6 +33,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 
 FROM packages AS weights
 ARG FETCH
+ARG WHISPER_HUB
 COPY app app
 RUN mkdir /models && \
     if [ -n "$FETCH" ]; then python -m app checkpoint fetch "$FETCH" --to /models; fi
