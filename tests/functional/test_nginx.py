@@ -141,7 +141,6 @@ def test_request_id(session: requests.Session, nginx: Nginx, path: str, sent: st
     headers = {"X-Request-ID": sent.encode()}
     got = session.get(nginx.url + path, headers=headers, timeout=PATIENCE_SECONDS).headers["x-request-id"]
     assert got == sent if sent == "mine-1" else re.fullmatch(r"req_[0-9a-f]{32}", got)
-    assert nginx.wait_for_log(1)
 
 
 @pytest.mark.parametrize(
@@ -264,11 +263,11 @@ def test_two_instances_of_which_one_ends_under_load(
     with ThreadPoolExecutor(8) as clients:
         assert set(clients.map(text, range(8))) == {FLAGSHIP_TEXT}
         assert set(upstreams_of(nginx.wait_for_log(8))) == {tcp, unix}
-        under_load = clients.map(text, range(16))
+        under_load = clients.map(text, range(10))
         nginx.wait_for_log(10)
         end(second)
-        after = clients.map(text, range(4))
+        after = clients.map(text, range(2))
         assert {*under_load, *after} == {FLAGSHIP_TEXT}
-    log = nginx.wait_for_log(28)
+    log = nginx.wait_for_log(20)
     assert f"{unix}, {tcp}" in upstreams_of(log)
     assert all(" 200 in=" in line for line in log)
