@@ -18,6 +18,7 @@ from app.transcript import Transcript, TranscriptDelta
 from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import stream, transcribe
+from app.transcription.uploads import Uploads
 from app.waveform import Samples
 from app.waveform.decode import DecodeLimits, decode, decode_channels
 from app.waveform.encode import ENCODINGS
@@ -75,6 +76,7 @@ class Runtime:
         self.policy = Policy(strict=settings.strict, speech_floor=settings.speech_floor)
         self._limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
         self._permits = BoundedSemaphore(ADMITTED)
+        self._uploads = Uploads(settings.retry_grace_seconds)
         self._engine = engine
         self.synthesizer = synthesizer or synthesis.Mute("The server is still starting. Please retry.")
         self._checkpoint: Checkpoint | None = None
@@ -162,12 +164,20 @@ class Runtime:
         return _speakers(decode_channels(file, self._limits)) if by_channel else decode(file, self._limits)
 
     def transcribe(
-        self, file: BinaryIO, request: TranscriptionRequest, client_gone: Callable[[], bool] = _never
+        self,
+        file: BinaryIO,
+        request: TranscriptionRequest,
+        client_gone: Callable[[], bool] = _never,
+        caller: str = "",
     ) -> Transcript:
-        """All of one audio file. Raises what `decode` and `stream` raise."""
+        """All of one audio file, from where the last try of the same `caller` ended.
+
+        Raises what `decode` and `stream` raise.
+        """
         patience = self.patience(client_gone)
-        samples = self.decode(file, by_channel=request.by_channel)
-        return transcribe(self.engine, samples, request, self.policy, patience)
+        with self._uploads.resuming(self.engine, file, request, caller, client_gone) as engine:
+            samples = self.decode(file, by_channel=request.by_channel)
+            return transcribe(engine, samples, request, self.policy, patience)
 
     def stream(
         self, samples: Samples, request: TranscriptionRequest, patience: Patience
@@ -219,5 +229,6 @@ class Runtime:
     def close(self) -> None:
         """Stop the engine; what it has queued is cancelled."""
         self.drain()
+        self._uploads.close()
         if self._engine is not None:
             self._engine.close()

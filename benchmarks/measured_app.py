@@ -96,11 +96,15 @@ class MeasuredRuntime(Runtime):
             return super().decode(file, by_channel=by_channel)
 
     def transcribe(
-        self, file: BinaryIO, request: TranscriptionRequest, client_gone: Callable[[], bool] = lambda: False
+        self,
+        file: BinaryIO,
+        request: TranscriptionRequest,
+        client_gone: Callable[[], bool] = lambda: False,
+        caller: str = "",
     ) -> Transcript:
         """All of one audio file: the form has been read, the answer not been written."""
         g.measured = {"received": monotonic(), "decode": 0.0, "gate": 0.0, "model": 0.0}
-        transcript = super().transcribe(file, request, client_gone)
+        transcript = super().transcribe(file, request, client_gone, caller)
         g.measured["answered"] = monotonic()
         return transcript
 

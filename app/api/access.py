@@ -1,6 +1,7 @@
 """Who asks: the API key, the request id, and the headers that every answer carries."""
 
 import re
+from hashlib import sha256
 from hmac import compare_digest
 from time import perf_counter
 from uuid import uuid4
@@ -47,6 +48,12 @@ def _require_key() -> None:
             f"Incorrect API key provided: {_masked(sent)}. "
             "You can obtain an API key from whoever runs this server."
         )
+    g.caller = sha256(sent.encode()).hexdigest()
+
+
+def caller() -> str:
+    """Who sent the request being answered: a digest of the API key, or empty where none is asked for."""
+    return str(g.get("caller", ""))
 
 
 def _sent_key() -> str:

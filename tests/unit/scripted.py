@@ -48,6 +48,7 @@ class ScriptedRuntime:
         self.files: list[bytes] = []
         self.permits_held = 0
         self.clients_gone: list[bool] = []
+        self.callers: list[str] = []
 
     def require_model(self, name: str) -> None:
         if name != "whisper-1":
@@ -64,9 +65,10 @@ class ScriptedRuntime:
             self.permits_held -= 1
 
     def transcribe(
-        self, file: BinaryIO, request: TranscriptionRequest, client_gone: Callable[[], bool]
+        self, file: BinaryIO, request: TranscriptionRequest, client_gone: Callable[[], bool], caller: str
     ) -> Transcript:
         assert self.permits_held == 1
+        self.callers.append(caller)
         self.files.append(file.read())
         self.requests.append(request)
         self.clients_gone.append(client_gone())

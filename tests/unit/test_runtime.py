@@ -1,6 +1,7 @@
 """Permits, readiness and model names of one worker."""
 
 import io
+import math
 import wave
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,12 +11,21 @@ import numpy as np
 import pytest
 
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH
-from app.errors import InvalidParameter, ModelNotFound, RequestTimeout, ServerBusy, UndecodableAudio
+from app.errors import (
+    ClientGone,
+    InvalidParameter,
+    ModelNotFound,
+    RequestTimeout,
+    ServerBusy,
+    UndecodableAudio,
+)
 from app.runtime import ADMITTED, TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
+from app.transcript import Transcript
 from app.transcription.request import TranscriptionRequest
 from tests.scripted_engine import ScriptedEngine, result, spell
 
+UNGATED = Settings(speech_floor=0)
 DATA = Path(__file__).resolve().parents[1] / "data"
 
 
@@ -81,6 +91,59 @@ def test_transcribe(runtime: Runtime) -> None:
         transcript = runtime.transcribe(file, TranscriptionRequest(language="en"))
     assert transcript.text == "Hello."
     assert transcript.duration_seconds == pytest.approx(2.76, abs=0.1)
+
+
+def windows(engine: ScriptedEngine) -> list[int]:
+    return [seek for seek, _, _ in engine.decoded]
+
+
+def transcribe_minutes(runtime: Runtime, *, leave_after: float = math.inf, caller: str = "") -> Transcript:
+    """Two minutes of sound for a client that leaves once so many windows are decoded in all."""
+    engine = runtime.engine
+    return runtime.transcribe(
+        wav([1] * 600), REQUEST, client_gone=lambda: len(engine.decoded) >= leave_after, caller=caller
+    )
+
+
+REQUEST = TranscriptionRequest(language="en", word_timestamps=True, logprobs=True)
+
+
+def test_a_client_that_comes_back_goes_on_where_it_was(engine: ScriptedEngine) -> None:
+    expected = transcribe_minutes(Runtime(UNGATED, engine))
+    assert windows(engine) == [0, 3000, 6000, 9000]
+    engine.decoded.clear()
+    runtime = Runtime(UNGATED, engine)
+    for count in (1, 3):
+        with pytest.raises(ClientGone):
+            transcribe_minutes(runtime, leave_after=count)
+        assert len(engine.decoded) == count
+    assert transcribe_minutes(runtime) == expected
+    assert windows(engine) == [0, 3000, 6000, 9000]
+    runtime.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "caller"), [(UNGATED, "somebody else"), (replace(UNGATED, retry_grace_seconds=0), "")]
+)
+def test_what_is_not_remembered_is_decoded_anew(
+    engine: ScriptedEngine, settings: Settings, caller: str
+) -> None:
+    runtime = Runtime(settings, engine)
+    with pytest.raises(ClientGone):
+        transcribe_minutes(runtime, leave_after=2)
+    transcribe_minutes(runtime, caller=caller)
+    assert windows(engine) == [0, 3000, 0, 3000, 6000, 9000]
+    runtime.close()
+
+
+def test_a_stream_is_not_resumed(engine: ScriptedEngine) -> None:
+    runtime = Runtime(UNGATED, engine)
+    with pytest.raises(ClientGone):
+        transcribe_minutes(runtime, leave_after=2)
+    samples = runtime.decode(wav([1] * 600))
+    assert len(list(runtime.stream(samples, REQUEST, runtime.patience()))) == 5
+    assert windows(engine)[2:] == [0, 3000, 6000, 9000]
+    runtime.close()
 
 
 def test_stream_gives_the_same_text(runtime: Runtime) -> None:

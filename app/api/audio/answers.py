@@ -6,6 +6,7 @@ from typing import BinaryIO
 from flask import Response
 
 from app.api import current_runtime
+from app.api.access import caller
 from app.api.application import incoming
 from app.api.event_stream import event_stream
 from app.formats import Format, Wishes
@@ -16,7 +17,7 @@ def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes:
     """All of it at once. Raises SpeechError."""
     runtime = current_runtime()
     with runtime.admit():
-        transcript = runtime.transcribe(file, wanted, incoming().client_gone)
+        transcript = runtime.transcribe(file, wanted, incoming().client_gone, caller())
     return _noticed(Response(form.render(transcript, wishes), content_type=form.mimetype))
 
 

@@ -6,7 +6,9 @@ import openai
 import pytest
 from werkzeug.datastructures import MultiDict
 
+from app import create_app
 from app.errors import EngineFailure, ServerBusy, UndecodableAudio
+from app.settings import Settings
 from tests.unit.scripted import error_of
 
 URL = "/v1/audio/transcriptions"
@@ -20,6 +22,17 @@ def _post(client, /, *more, **fields):
     return client.post(URL, data=data)
 
 
+def test_callers_are_told_apart_by_their_keys(runtime):
+    client = create_app(Settings(api_keys=("sk-one", "sk-two")), runtime).test_client()
+    sent = [{"Authorization": "Bearer sk-one"}, {"api-key": "sk-one"}, {"Authorization": "Bearer sk-two"}]
+    for headers in sent:
+        form = {"model": "whisper-1", "file": (io.BytesIO(b"RIFF"), "a.wav")}
+        assert client.post(URL, data=form, headers=headers).status_code == 200
+    one, one_again, two = runtime.callers
+    assert one == one_again != two
+    assert not any(key in caller for key in ("sk-one", "sk-two") for caller in runtime.callers)
+
+
 def test_the_plainest_request(client, runtime):
     response = _post(client)
     assert response.status_code == 200
@@ -28,6 +41,7 @@ def test_the_plainest_request(client, runtime):
     assert runtime.files == [b"RIFF"]
     assert runtime.permits_held == 0
     assert runtime.clients_gone == [False]
+    assert runtime.callers == [""]
 
 
 @pytest.mark.parametrize(
