@@ -55,7 +55,8 @@ def whole_request(server: GunicornServer, recording: bytes) -> bytes:
 
 
 def test_full_server(start_server: StartServer, minute: bytes) -> None:
-    server = start_server().wait_until_ready()
+    # Else the clients who occupy it, all with the same recording, would share one client's windows.
+    server = start_server(WHISPER_RETRY_GRACE_SECONDS="0").wait_until_ready()
     with occupied(server, minute) as clients:
         with openai_client(server.url) as client:
             sees_why(client)
