@@ -10,11 +10,12 @@ from typing import BinaryIO
 from app import engines, synthesis
 from app.checkpoints import Checkpoint, resolve
 from app.engines.interface import Engine, EngineOptions, ModelCard
+from app.engines.metered import Meter, MeteredEngine
 from app.errors import InvalidParameter, ModelNotFound, ServerBusy
 from app.settings import Settings
 from app.synthesis.interface import Synthesizer
 from app.synthesis.spoken import Spoken
-from app.transcript import Transcript, TranscriptDelta
+from app.transcript import Effort, Transcript, TranscriptDelta
 from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import stream, transcribe
@@ -66,7 +67,8 @@ class Runtime:
     """One worker's share of the server. Made before the fork, started after it.
 
     `engine` and `synthesizer` are for tests: with them the runtime is ready without `start()`.
-    `created` is when the checkpoint's file was last written, in Unix seconds; 0 before the start.
+    `meter` counts what the engine does. `created` is when the checkpoint's file was last written, in
+    Unix seconds; 0 before the start.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Runtime:
         self._permits = BoundedSemaphore(ADMITTED)
         self._uploads = Uploads(settings.retry_grace_seconds)
         self._engine = engine
+        self.meter = Meter()
         self.synthesizer = synthesizer or synthesis.Mute("The server is still starting. Please retry.")
         self._checkpoint: Checkpoint | None = None
         self.created = 0
@@ -99,7 +102,9 @@ class Runtime:
             find_speech=lambda samples, chunking: voices.find_speech(samples, *astuple(chunking)),
         )
         options = EngineOptions(self.settings.threads, self.settings.batch, self.settings.precision)
-        self._engine = engines.start(self.settings.engine, checkpoint, device, options)
+        engine = engines.start(self.settings.engine, checkpoint, device, options)
+        self.meter = Meter(engine.warm_up_seconds)
+        self._engine = engine
         self._checkpoint = checkpoint
         self.created = int(checkpoint.path.stat().st_mtime)
 
@@ -152,9 +157,9 @@ class Runtime:
         finally:
             self._permits.release()
 
-    def patience(self, client_gone: Callable[[], bool] = _never) -> Patience:
-        """The time one request has from now on."""
-        return Patience.of(self.settings.request_seconds, client_gone)
+    def patience(self, client_gone: Callable[[], bool] = _never, effort: Effort | None = None) -> Patience:
+        """The time one request has from now on; what it costs is counted in `effort`."""
+        return Patience.of(self.settings.request_seconds, client_gone, effort)
 
     def decode(self, file: BinaryIO, *, by_channel: bool = False) -> Samples:
         """An audio file as 16 kHz samples: mono `[n]`, or `[channels, n]` with one speaker on each.
@@ -169,13 +174,14 @@ class Runtime:
         request: TranscriptionRequest,
         client_gone: Callable[[], bool] = _never,
         caller: str = "",
+        effort: Effort | None = None,
     ) -> Transcript:
         """All of one audio file, from where the last try of the same `caller` ended.
 
         Raises what `decode` and `stream` raise.
         """
-        patience = self.patience(client_gone)
-        with self._uploads.resuming(self.engine, file, request, caller, client_gone) as engine:
+        patience = self.patience(client_gone, effort)
+        with self._uploads.resuming(self._metered(patience), file, request, caller, client_gone) as engine:
             samples = self.decode(file, by_channel=request.by_channel)
             return transcribe(engine, samples, request, self.policy, patience)
 
@@ -183,7 +189,10 @@ class Runtime:
         self, samples: Samples, request: TranscriptionRequest, patience: Patience
     ) -> Iterator[TranscriptDelta]:
         """What `decode` gave, segment by segment. Raises RequestTimeout, ClientGone, EngineFailure."""
-        return stream(self.engine, samples, request, self.policy, patience)
+        return stream(self._metered(patience), samples, request, self.policy, patience)
+
+    def _metered(self, patience: Patience) -> Engine:
+        return MeteredEngine(self.engine, self.meter, patience.effort)
 
     def speak(
         self, text: str, voice: str, form: str, speed: float = 1.0, language: str | None = None

@@ -6,6 +6,19 @@ from typing import Literal
 Task = Literal["transcribe", "translate"]
 
 
+@dataclass
+class Effort:
+    """What one request has cost the model so far.
+
+    `windows` that were decoded (each temperature counts), and seconds, added up over all pieces of
+    work, of which many run at a time: how long they waited for their turn, and how long they took.
+    """
+
+    windows: int = 0
+    queue_seconds: float = 0.0
+    model_seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class Word:
     """One word as Whisper spells it: leading blank and adjoining punctuation included."""

@@ -20,7 +20,7 @@ from app.checkpoints import Checkpoint
 from app.engines.interface import Engine, Recording
 from app.runtime import Runtime
 from app.settings import Settings
-from app.transcript import Transcript
+from app.transcript import Effort, Transcript
 from app.transcription.patience import Patience, T
 from app.transcription.request import HasSpeech, TranscriptionRequest
 from app.waveform import Samples
@@ -85,10 +85,12 @@ class MeasuredRuntime(Runtime):
         super().start(device, checkpoint)
         self.policy = replace(self.policy, has_speech=measured_gate(self.policy.has_speech))
 
-    def patience(self, client_gone: Callable[[], bool] = lambda: False) -> Patience:
+    def patience(
+        self, client_gone: Callable[[], bool] = lambda: False, effort: Effort | None = None
+    ) -> Patience:
         """The time one request has, measured."""
-        plain = super().patience(client_gone)
-        return MeasuredPatience(plain.limit_seconds, plain.deadline, client_gone)
+        plain = super().patience(client_gone, effort)
+        return MeasuredPatience(plain.limit_seconds, plain.deadline, client_gone, plain.effort)
 
     def decode(self, file: BinaryIO, *, by_channel: bool = False) -> Samples:
         """An audio file as samples, measured."""
@@ -101,10 +103,11 @@ class MeasuredRuntime(Runtime):
         request: TranscriptionRequest,
         client_gone: Callable[[], bool] = lambda: False,
         caller: str = "",
+        effort: Effort | None = None,
     ) -> Transcript:
         """All of one audio file: the form has been read, the answer not been written."""
         g.measured = {"received": monotonic(), "decode": 0.0, "gate": 0.0, "model": 0.0}
-        transcript = super().transcribe(file, request, client_gone, caller)
+        transcript = super().transcribe(file, request, client_gone, caller, effort)
         g.measured["answered"] = monotonic()
         return transcript
 

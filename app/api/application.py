@@ -12,6 +12,8 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import get_input_stream
 
+from app.transcript import Effort
+
 _DRAIN_SECONDS = 10.0
 _CHUNK_BYTES = 64 * 1024
 
@@ -31,7 +33,10 @@ class CountedInput:
 
 
 class IncomingRequest(Request):
-    """A request that says so when its form can't be parsed, when its client has gone, and how long it is."""
+    """A request that says so when its form can't be parsed, when its client has gone, and how long it is.
+
+    `effort` is what it has cost the model so far.
+    """
 
     def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         self.counted_input = CountedInput(get_input_stream(environ))
@@ -39,6 +44,7 @@ class IncomingRequest(Request):
         environ["wsgi.input_terminated"] = True
         self._upload_streams: list[IO[bytes]] = []
         self._given_up = False
+        self.effort = Effort()
         super().__init__(environ, *args, **kwargs)
 
     def make_form_data_parser(self) -> FormDataParser:

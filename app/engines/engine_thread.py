@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from app.engines.timed_future import TimedFuture
 from app.errors import EngineFailure, SpeechError, StartError
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class EngineThread:
 
     def submit(self, work: Callable[[], T], unwanted: Callable[[], bool] = _wanted) -> Future[T]:
         """Queue a job. It is cancelled if `unwanted()` once its turn comes, or if this is closed."""
-        job = _Job(Future(), work, unwanted)
+        job = _Job(TimedFuture(), work, unwanted)
         with self._gate:
             if not self._closing:
                 self._jobs.put(job)

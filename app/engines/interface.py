@@ -170,3 +170,10 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop the thread; what is queued is cancelled."""
+
+
+class WarmEngine(Engine, Protocol):
+    """An engine that has decoded a window before it was handed out."""
+
+    warm_up_seconds: float
+    """How long that window took."""

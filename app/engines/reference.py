@@ -27,12 +27,11 @@ from app.engines.interface import (
     WordTiming,
 )
 from app.engines.tokens import TokenizerTable
+from app.engines.warm_up import warm_up
 from app.engines.whisper_checkpoint import load_whisper
 from app.errors import CheckpointError
 from app.transcript import Task
 from app.waveform import Samples
-
-_WARM_UP_SAMPLES = 16_000
 
 
 def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> "ReferenceEngine":
@@ -47,7 +46,7 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> "Refer
         thread.close()
         raise
     engine = ReferenceEngine(model, checkpoint.name, thread)
-    engine.warm_up()
+    engine.warm_up_seconds = warm_up(engine)
     # once more: numba's OpenMP threads, started by the first alignment, set the count to the cores
     thread.submit(partial(use_threads, options.threads)).result()
     return engine
@@ -67,6 +66,7 @@ class ReferenceEngine:
         self._features: WeakKeyDictionary[Window, Tensor] = WeakKeyDictionary()
         self._tokenizers = TokenizerTable(model.is_multilingual, model.num_languages)
         self.card = ModelCard(name, self._tokenizers.languages, model.is_multilingual, model.dims.n_text_ctx)
+        self.warm_up_seconds = 0.0
 
     @property
     def alive(self) -> bool:
@@ -109,13 +109,6 @@ class ReferenceEngine:
     def close(self) -> None:
         """Stop the thread."""
         self._thread.close()
-
-    def warm_up(self) -> None:
-        """Run every path once: kernels are chosen and numba's functions compiled here."""
-        recording = self.open(torch.zeros(_WARM_UP_SAMPLES).numpy())
-        window = Window(recording, 0, recording.frames)
-        self.submit(window, WindowOptions(language="en")).result()
-        self.align(window, self.tokenizer("en", "transcribe").encode(" one two"), "en", "transcribe").result()
 
     def _decode(self, window: Window, options: WindowOptions) -> WindowResult:
         if options.temperature > 0:

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from app.errors import ClientGone, RequestTimeout, ServerBusy
+from app.transcript import Effort
 
 T = TypeVar("T")
 
@@ -19,16 +20,22 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class Patience:
-    """Waits for futures until a deadline (on time.monotonic's clock), or until the client has gone."""
+    """Waits for futures until a deadline (on time.monotonic's clock), or until the client has gone.
+
+    `effort` is where the request's work is counted.
+    """
 
     limit_seconds: float
     deadline: float
     client_gone: Callable[[], bool] = _never
+    effort: Effort = field(default_factory=Effort, compare=False)
 
     @classmethod
-    def of(cls, limit_seconds: float, client_gone: Callable[[], bool] = _never) -> "Patience":
+    def of(
+        cls, limit_seconds: float, client_gone: Callable[[], bool] = _never, effort: Effort | None = None
+    ) -> "Patience":
         """Patience that starts now."""
-        return cls(limit_seconds, time.monotonic() + limit_seconds, client_gone)
+        return cls(limit_seconds, time.monotonic() + limit_seconds, client_gone, effort or Effort())
 
     def wait(self, future: Future[T]) -> T:
         """The future's result. Raises RequestTimeout, ClientGone, ServerBusy (stopping) or its own error."""

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from werkzeug.test import TestResponse
 
 from app.errors import ModelNotFound, SpeechError
-from app.transcript import Segment, Transcript, TranscriptDelta, Word
+from app.transcript import Effort, Segment, Transcript, TranscriptDelta, Word
 from app.transcription.patience import Patience
 from app.transcription.request import TranscriptionRequest
 from app.waveform import Samples
@@ -65,7 +65,12 @@ class ScriptedRuntime:
             self.permits_held -= 1
 
     def transcribe(
-        self, file: BinaryIO, request: TranscriptionRequest, client_gone: Callable[[], bool], caller: str
+        self,
+        file: BinaryIO,
+        request: TranscriptionRequest,
+        client_gone: Callable[[], bool],
+        caller: str,
+        effort: Effort | None = None,
     ) -> Transcript:
         assert self.permits_held == 1
         self.callers.append(caller)
@@ -76,8 +81,8 @@ class ScriptedRuntime:
             raise self.failure
         return TRANSCRIPT
 
-    def patience(self, client_gone: Callable[[], bool]) -> Patience:
-        return Patience.of(60, client_gone)
+    def patience(self, client_gone: Callable[[], bool], effort: Effort | None = None) -> Patience:
+        return Patience.of(60, client_gone, effort)
 
     def decode(self, file: BinaryIO, *, by_channel: bool = False) -> Samples:
         assert self.permits_held == 1

@@ -260,6 +260,9 @@ def test_started_with_the_demo_model() -> None:
         with (DATA / "flagship.wav").open("rb") as file:
             transcript = runtime.transcribe(file, TranscriptionRequest())
         assert transcript.text.strip() == "The sun rises in the east and sets in the west."
+        assert runtime.meter.seconds_per_window > 0.0
+        assert runtime.meter.windows_finished == 1
+        assert runtime.meter.model_seconds > 0.0
     finally:
         runtime.close()
     assert not runtime.ready

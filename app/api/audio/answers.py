@@ -17,7 +17,7 @@ def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes:
     """All of it at once. Raises SpeechError."""
     runtime = current_runtime()
     with runtime.admit():
-        transcript = runtime.transcribe(file, wanted, incoming().client_gone, caller())
+        transcript = runtime.transcribe(file, wanted, incoming().client_gone, caller(), incoming().effort)
     return _noticed(Response(form.render(transcript, wishes), content_type=form.mimetype))
 
 
@@ -27,7 +27,7 @@ def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes:
     runtime = current_runtime()
     with ExitStack() as held:
         held.enter_context(runtime.admit())
-        patience = runtime.patience(incoming().client_gone)
+        patience = runtime.patience(incoming().client_gone, incoming().effort)
         samples = runtime.decode(file, by_channel=wanted.by_channel)
         deltas = runtime.stream(samples, wanted, patience)
         return _noticed(event_stream(form.events(deltas, wishes), on_close=held.pop_all().close))

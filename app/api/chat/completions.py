@@ -24,7 +24,8 @@ def create_chat_completion() -> Response:
     fields = read_json(CHAT_COMPLETION)
     runtime = current_runtime()
     with ExitStack() as held:
-        listener = held.enter_context(closing(RuntimeListener(runtime, incoming().client_gone)))
+        listener = RuntimeListener(runtime, incoming().client_gone, incoming().effort)
+        held.enter_context(closing(listener))
         reply = _reply(fields, runtime, listener)
         held.enter_context(runtime.admit())
         if fields.get("stream"):

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from app.errors import AudioTooLong
 from app.runtime import Runtime
-from app.transcript import TranscriptDelta
+from app.transcript import Effort, TranscriptDelta
 from app.transcription.request import TranscriptionRequest
 from app.waveform import SAMPLE_RATE
 
@@ -14,14 +14,17 @@ from app.waveform import SAMPLE_RATE
 class RuntimeListener:
     """Hears the recordings of one request, which together may be as long as one recording may be.
 
-    Closing it ends the work on all of them. `patience` is that of the whole request.
+    Closing it ends the work on all of them. `patience` is that of the whole request,
+    and so is `effort`, in which its work is counted.
     """
 
-    def __init__(self, runtime: Runtime, client_gone: Callable[[], bool]) -> None:
+    def __init__(
+        self, runtime: Runtime, client_gone: Callable[[], bool], effort: Effort | None = None
+    ) -> None:
         self._runtime = runtime
         self._closed = Event()
         self._seconds_heard = 0.0
-        self.patience = runtime.patience(lambda: self._closed.is_set() or client_gone())
+        self.patience = runtime.patience(lambda: self._closed.is_set() or client_gone(), effort)
 
     def hear(self, file: BinaryIO) -> Iterator[TranscriptDelta]:
         """Decode an audio file now; the iterator transcribes it. Raises InvalidRequest."""

@@ -9,6 +9,7 @@ from app.engines.batched.engine import BatchedEngine
 from app.engines.batched.model import Model, load
 from app.engines.engine_thread import EngineThread, use_threads
 from app.engines.interface import EngineOptions
+from app.engines.warm_up import warm_up
 from app.errors import CheckpointError
 
 _ROWS = {"cpu": 8, "cuda": 64}
@@ -27,7 +28,7 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> Batche
         thread.close()
         raise
     engine = BatchedEngine(model, thread, options.batch or _ROWS[where.type])
-    engine.warm_up()
+    engine.warm_up_seconds = warm_up(engine)
     # once more: numba's OpenMP threads, started by the first alignment, set the count to the cores
     thread.submit(partial(use_threads, options.threads)).result()
     return engine

@@ -33,6 +33,7 @@ from app.engines.interface import (
     WindowResult,
     WordTiming,
 )
+from app.engines.timed_future import TimedFuture
 from app.transcript import Task
 from app.waveform import Samples
 
@@ -71,6 +72,7 @@ class BatchedEngine:
         self.card = ModelCard(
             model.name, model.tokenizers.languages, model.dims.n_vocab >= 51865, model.dims.n_text_ctx
         )
+        self.warm_up_seconds = 0.0
 
     @property
     def alive(self) -> bool:
@@ -91,7 +93,7 @@ class BatchedEngine:
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once."""
-        decode = Decode(Future(), window, options)
+        decode = Decode(TimedFuture(), window, options)
         self._queue(decode)
         return decode.future
 
@@ -116,15 +118,8 @@ class BatchedEngine:
         for work in [*self._scheduler.drop(lambda work: True), *self._running.values()]:
             cancel(work)
 
-    def warm_up(self) -> None:
-        """Run every path once: kernels are chosen and numba's functions compiled here."""
-        recording = self.open(np.zeros(16_000, np.float32))
-        window = Window(recording, 0, recording.frames)
-        self.submit(window, WindowOptions(language="en")).result()
-        self.align(window, self.tokenizer("en", "transcribe").encode(" one two"), "en", "transcribe").result()
-
     def _submit(self, recording: Recording, work: Callable[[], T]) -> Future[T]:
-        job = Job(Future(), recording, work)
+        job = Job(TimedFuture(), recording, work)
         self._queue(job)
         return job.future
 
