@@ -3,14 +3,23 @@
 State is kept on the arbiter and its workers, because this file is executed anew on SIGHUP.
 """
 
+import selectors
 import signal
+import socket
+import struct
 import sys
 import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app import preflight
 from app.errors import StartError
@@ -21,11 +30,71 @@ RETRY_SECONDS = 10
 """How long a worker that can't load its model waits before it gives way to the next attempt."""
 
 
-class ClosingThreadWorker(ThreadWorker):  # type: ignore[misc]
-    """A gthread worker whose port is closed as soon as it stops.
+LINGER_SECONDS = 2.0
+"""How long a client that was answered may go on sending before its connection is closed all the same."""
 
-    Gunicorn's own keeps it open until the last request ends, and new clients hang in its backlog.
+_DROP_BYTES = 256 * 1024
+
+
+class ClosingThreadWorker(ThreadWorker):  # type: ignore[misc]
+    """A gthread worker whose port is closed as soon as it stops, and in which nobody waits for anybody.
+
+    Gunicorn's own keeps the port open until the last request ends, and new clients hang in its
+    backlog. It waits in its only thread that accepts, up to 2 s for each client that was told that
+    the connection closes and doesn't hang up; and it drops the application's `Connection: close`.
     """
+
+    def load_wsgi(self) -> None:
+        """Gunicorn calls this once, after the fork."""
+        super().load_wsgi()
+        self.wsgi: Callable[..., Iterable[bytes]] = partial(_closing_when_told, self.wsgi)
+        self.lingering: deque[TConn] = deque()
+
+    def handle_request(self, req: Request, conn: TConn) -> bool:
+        """Gunicorn calls this in one of the threads; False closes the connection."""
+        try:
+            return bool(super().handle_request(req, conn))
+        except BlockingIOError:  # what SO_SNDTIMEO ends in
+            self.log.info("A connection was cut: its client took nothing for %s s", _settings.stall_seconds)
+            return False
+
+    def finish_request(self, conn: TConn, fs: "Future[object]") -> None:
+        """Gunicorn calls this in its main thread when `handle` has ended."""
+        if fs.cancelled() or fs.exception() or fs.result() is not False:
+            super().finish_request(conn, fs)
+            return
+        conn.timeout = time.monotonic() + LINGER_SECONDS
+        self.lingering.append(conn)
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drop_sent, conn))
+        except (OSError, ValueError):
+            self._hang_up(conn)
+
+    def murder_pending(self) -> None:
+        """Gunicorn calls this about once a second."""
+        super().murder_pending()
+        while self.lingering and self.lingering[0].timeout < time.monotonic():
+            self._hang_up(self.lingering[0])
+
+    def _drop_sent(self, conn: TConn, client: socket.socket) -> None:
+        """Read what comes until the client hangs up: closed earlier, it might not see its answer."""
+        try:
+            if client.recv(_DROP_BYTES):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._hang_up(conn)
+
+    def _hang_up(self, conn: TConn) -> None:
+        self.lingering.remove(conn)
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Gunicorn calls this with False when the worker is full, and once when it stops."""
@@ -34,6 +103,17 @@ class ClosingThreadWorker(ThreadWorker):  # type: ignore[misc]
             _runtime(self).drain()
             for listener in self.sockets:
                 listener.close()
+
+
+def _closing_when_told(
+    app: Callable[..., Iterable[bytes]], environ: dict[str, object], start_response: Callable[..., object]
+) -> Iterable[bytes]:
+    def start(status: str, headers: list[tuple[str, str]], *rest: object) -> object:
+        if ("Connection", "close") in headers:
+            start_response.__self__.force_close()  # type: ignore[attr-defined]
+        return start_response(status, headers, *rest)
+
+    return app(environ, start)
 
 
 def _read_settings() -> Settings:
@@ -68,6 +148,14 @@ def on_starting(server: Arbiter) -> None:
     server.devices = found.devices
     server.generation = 0
     _one_worker_per_device(server)
+
+
+def when_ready(server: Arbiter) -> None:
+    """Let connections that neither send nor take anything end; Linux hands the limit on to each."""
+    limit = struct.pack("ll", _settings.stall_seconds, 0)
+    for listener in server.LISTENERS:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 def on_reload(server: Arbiter) -> None:

@@ -15,6 +15,7 @@ An error says what went wrong; `app.api.error_body` alone turns it into HTTP.
     ├── Unauthorized                401  invalid_request_error
     │   └── IncorrectKey                 invalid_api_key
     ├── ModelNotFound               404  model_not_found
+    ├── BodyStalled                 408  request_timeout
     ├── UploadTooLarge              413  server_error
     ├── EngineFailure               500  server_error
     ├── SynthesisFailure            500  server_error
@@ -124,6 +125,14 @@ class ModelNotFound(SpeechError):
     status = 404
     type = "invalid_request_error"
     code = "model_not_found"
+
+
+class BodyStalled(SpeechError):
+    """The client stopped in the middle of the body."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
 
 
 class UploadTooLarge(SpeechError):

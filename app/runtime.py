@@ -1,13 +1,13 @@
 """What lives in one worker process: the engine, the voice detector and the permits for requests."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
-from threading import BoundedSemaphore
 from typing import BinaryIO
 
 from app import engines, synthesis
+from app.admission import Admission
 from app.checkpoints import Checkpoint, resolve
 from app.engines.interface import Engine, EngineOptions, ModelCard
 from app.engines.metered import Meter, MeteredEngine
@@ -24,9 +24,6 @@ from app.waveform import Samples
 from app.waveform.decode import DecodeLimits, decode, decode_channels
 from app.waveform.encode import ENCODINGS
 from app.waveform.voice_activity import VoiceActivity
-
-ADMITTED = 24
-"""Requests that are worked on at a time; with 64 threads the rest read bodies, refuse and report health."""
 
 TRANSCRIPTION_MODELS = (
     "whisper-1",
@@ -77,7 +74,7 @@ class Runtime:
         self.settings = settings
         self.policy = Policy(strict=settings.strict, speech_floor=settings.speech_floor)
         self._limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
-        self._permits = BoundedSemaphore(ADMITTED)
+        self.admission = Admission(settings.max_wait_seconds, lambda: self.meter.seconds_per_window)
         self._uploads = Uploads(settings.retry_grace_seconds)
         self._engine = engine
         self.meter = Meter()
@@ -144,18 +141,13 @@ class Runtime:
         """True while new requests are welcome: the engine lives and nothing is shutting down."""
         return self._engine is not None and self._engine.alive and not self._draining
 
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Hold one of the permits to work. Raises ServerBusy at once when all are taken."""
-        if not self._permits.acquire(blocking=False):
-            raise ServerBusy(
-                f"The server is working on {ADMITTED} requests, which is its maximum. Please retry shortly.",
-                retry_after_seconds=_BUSY_SECONDS,
-            )
-        try:
-            yield
-        finally:
-            self._permits.release()
+    def admit(self) -> AbstractContextManager[None]:
+        """Hold one of the permits to work. Raises ServerBusy at once when there is none."""
+        return self.admission.admit()
+
+    def read(self) -> AbstractContextManager[None]:
+        """Hold one of the places to read a request's body. Raises ServerBusy at once when there is none."""
+        return self.admission.read()
 
     def patience(self, client_gone: Callable[[], bool] = _never, effort: Effort | None = None) -> Patience:
         """The time one request has from now on; what it costs is counted in `effort`."""
@@ -166,7 +158,20 @@ class Runtime:
 
         Raises InvalidRequest: what is no audio, over this server's limits, or by channel without channels.
         """
-        return _speakers(decode_channels(file, self._limits)) if by_channel else decode(file, self._limits)
+        limits = self._limits_at_this_speed()
+        return _speakers(decode_channels(file, limits)) if by_channel else decode(file, limits)
+
+    def _limits_at_this_speed(self) -> DecodeLimits:
+        """What takes longer than the deadline even if the engine has nothing else to do need not be read."""
+        deadline = self.settings.request_seconds
+        longest = self.admission.longest_seconds(deadline)
+        if longest >= self._limits.max_seconds:
+            return self._limits
+        why = (
+            f"which is all that this server can transcribe at its present speed within the {deadline} "
+            "seconds that it allows a request (WHISPER_REQUEST_SECONDS)."
+        )
+        return replace(self._limits, max_seconds=longest, why=why)
 
     def transcribe(
         self,

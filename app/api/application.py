@@ -1,5 +1,6 @@
 """Where this server's Flask differs from the stock one."""
 
+from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from socket import MSG_DONTWAIT, MSG_PEEK
 from time import monotonic
@@ -12,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import get_input_stream
 
+from app.errors import BodyStalled
 from app.transcript import Effort
 
 _DRAIN_SECONDS = 10.0
@@ -19,16 +21,35 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class CountedInput:
-    """A request body that ends where the request ends and knows how much of it was read."""
+    """A request body that ends where the request ends and knows how much of it was read.
+
+    `stalled` once its client stopped sending, `exhausted` once it was read to its end, and then
+    what was `held` for the reading is let go.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self.bytes_read = 0
+        self.stalled = False
+        self.exhausted = False
+        self.held = ExitStack()
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes, b"" at the end."""
-        chunk = self._stream.read(size)
+        """At most `size` bytes, b"" at the end. Raises BodyStalled."""
+        if self.exhausted or self.stalled:
+            return b""
+        try:
+            chunk = self._stream.read(size)
+        except BlockingIOError as error:  # what SO_RCVTIMEO ends in
+            self.stalled = True
+            raise BodyStalled(
+                f"The body stopped after {self.bytes_read} bytes: no more came for as long as this server "
+                "waits (WHISPER_STALL_SECONDS)."
+            ) from error
         self.bytes_read += len(chunk)
+        if not chunk or size < 0:
+            self.exhausted = True
+            self.held.close()
         return chunk
 
 
@@ -44,6 +65,7 @@ class IncomingRequest(Request):
         environ["wsgi.input_terminated"] = True
         self._upload_streams: list[IO[bytes]] = []
         self._given_up = False
+        self._has_place = False
         self.effort = Effort()
         super().__init__(environ, *args, **kwargs)
 
@@ -59,10 +81,23 @@ class IncomingRequest(Request):
         return stream
 
     def close(self) -> None:
-        """Drop the uploaded files, those of a form that broke off included."""
+        """Drop the uploaded files, those of a form that broke off included, and the place to read."""
         for stream in self._upload_streams:
             stream.close()
+        self.counted_input.held.close()
         super().close()
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is a body whose end was not seen."""
+        has_body = bool(self.content_length) or "Transfer-Encoding" in self.headers
+        return has_body and not self.counted_input.exhausted
+
+    def take_place(self, place: AbstractContextManager[None]) -> None:
+        """Enter `place`, if there is a body to read, until its end. Raises what entering raises."""
+        if self.unread and not self._has_place:
+            self.counted_input.held.enter_context(place)
+            self._has_place = True
 
     def give_up(self) -> None:
         """Nobody waits for this request's answer any more."""
@@ -98,8 +133,8 @@ class IncomingRequest(Request):
             while self.counted_input.bytes_read < most and monotonic() < give_up:
                 if not self.counted_input.read(_CHUNK_BYTES):
                     break
-        except (OSError, ClientDisconnected):
-            pass  # the client has gone; its answer is for the log only
+        except (OSError, ClientDisconnected, BodyStalled):
+            pass  # the client has gone or fallen silent; its answer is for the log only
         return self.counted_input.bytes_read
 
 

@@ -6,6 +6,7 @@ name are not checked, since real clients send extras; an empty text is an absent
 
 import json
 from binascii import a2b_base64
+from contextlib import suppress
 from io import SEEK_END, BytesIO
 from typing import Any, BinaryIO, NoReturn, cast
 
@@ -14,20 +15,31 @@ from jsonschema import Draft202012Validator
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from app.api import current_runtime
 from app.api.application import IncomingRequest, incoming
 from app.api.form_values import Fields, as_json
 from app.api.schemas import INPUT_AUDIO
 from app.api.violations import refusal, shown
-from app.errors import InvalidParameter, MissingParameter, UnparsableBody, UploadTooLarge
+from app.errors import InvalidParameter, MissingParameter, ServerBusy, UnparsableBody, UploadTooLarge
 
 
 def register(app: Flask) -> None:
-    """Read every body to its end before the answer leaves."""
+    """Read so many bodies at a time, and every one to its end before the answer leaves."""
+    app.before_request(_take_place)
     app.after_request(_drop_unread)
 
 
+def _take_place() -> None:
+    """Raise ServerBusy if there is no place to read this request's body."""
+    incoming().take_place(current_runtime().read())
+
+
 def _drop_unread(response: Response) -> Response:
-    _ = incoming().bytes_sent  # reading it is the point
+    with suppress(ServerBusy):
+        _take_place()
+        _ = incoming().bytes_sent  # reading it is the point
+    if incoming().unread:
+        response.headers["Connection"] = "close"  # where the next request begins is unknown
     return response
 
 

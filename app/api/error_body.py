@@ -6,7 +6,8 @@ from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
-from app.errors import SpeechError, Unauthorized
+from app.api.application import incoming
+from app.errors import ServerBusy, SpeechError, Unauthorized
 
 
 def register(app: Flask) -> None:
@@ -37,11 +38,22 @@ def _from_speech_error(error: SpeechError) -> Response:
     response.status_code = error.status
     if isinstance(error, Unauthorized):
         response.www_authenticate = WWWAuthenticate("bearer")
-    if error.retry is not None:
-        response.headers["x-should-retry"] = str(error.retry).lower()
+    retry = _should_retry(error)
+    if retry is not None:
+        response.headers["x-should-retry"] = str(retry).lower()
     if error.retry_after_seconds is not None:
         response.retry_after = error.retry_after_seconds
     return response
+
+
+def _should_retry(error: SpeechError) -> bool | None:
+    """Clients try again by themselves: then all that the model did would be done anew, three times.
+
+    A server that stops has not failed, and another one may take over.
+    """
+    if error.retry is None and incoming().effort.windows and not isinstance(error, ServerBusy):
+        return False
+    return error.retry
 
 
 def _from_http_exception(error: HTTPException) -> Response:

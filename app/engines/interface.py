@@ -176,4 +176,4 @@ class WarmEngine(Engine, Protocol):
     """An engine that has decoded a window before it was handed out."""
 
     warm_up_seconds: float
-    """How long that window took."""
+    """How long a window of silence took then."""

@@ -65,6 +65,7 @@ class Listening:
         for start, end in clip_frames(self.request.clip_seconds, self.recording.frames):
             self.seek = start
             while self.seek < end:
+                self.patience.check()  # silence passes without a wait
                 yield from self._window(samples, end)
         self.language = self.language or self.detector.of_padded_audio(self.recording)
 

@@ -47,10 +47,11 @@ Signal = tuple[str, AudioLayout, int]
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """The longest recording taken, and the longest time (wall clock) that reading one may take."""
+    """The longest recording taken, and why, and the longest time (wall clock) that reading one may take."""
 
     max_seconds: float = 14_400
     decode_seconds: float = 60
+    why: str = "which is the maximum for this server (WHISPER_MAX_AUDIO_SECONDS)."
 
 
 def decode(file: BinaryIO, limits: DecodeLimits) -> Samples:
@@ -119,11 +120,7 @@ class _Budget:
             self._refuse("is longer", most)
 
     def _refuse(self, excess: str, most: float) -> NoReturn:
-        raise AudioTooLong(
-            f"Audio duration {excess} than {most:g} seconds, "
-            "which is the maximum for this server (WHISPER_MAX_AUDIO_SECONDS).",
-            param="file",
-        )
+        raise AudioTooLong(f"Audio duration {excess} than {most:g} seconds, {self._limits.why}", param="file")
 
 
 class _Upload:

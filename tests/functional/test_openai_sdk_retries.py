@@ -12,7 +12,7 @@ import pytest
 import requests
 from openai import OpenAI
 
-from app.runtime import ADMITTED
+from app.admission import ADMITTED
 from tests.functional.checked_clients import openai_client
 from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer

@@ -47,6 +47,8 @@ class ScriptedRuntime:
         self.requests: list[TranscriptionRequest] = []
         self.files: list[bytes] = []
         self.permits_held = 0
+        self.reading_full: SpeechError | None = None
+        self.bodies_read = 0
         self.clients_gone: list[bool] = []
         self.callers: list[str] = []
 
@@ -63,6 +65,16 @@ class ScriptedRuntime:
             yield
         finally:
             self.permits_held -= 1
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        if self.reading_full:
+            raise self.reading_full
+        self.bodies_read += 1
+        try:
+            yield
+        finally:
+            self.bodies_read -= 1
 
     def transcribe(
         self,

@@ -7,6 +7,7 @@ from app import errors
 from app.errors import (
     AudioTooLong,
     AudioTooShort,
+    BodyStalled,
     CheckpointError,
     ClientGone,
     EngineFailure,
@@ -45,6 +46,7 @@ TABLE = [
     (Unauthorized, 401, "invalid_request_error", None),
     (IncorrectKey, 401, "invalid_request_error", "invalid_api_key"),
     (ModelNotFound, 404, "invalid_request_error", "model_not_found"),
+    (BodyStalled, 408, "invalid_request_error", "request_timeout"),
     (UploadTooLarge, 413, "server_error", None),
     (EngineFailure, 500, "server_error", None),
     (SynthesisFailure, 500, "server_error", None),

@@ -1,5 +1,9 @@
 """Gunicorn's settings, and what its hooks do to arbiters and workers."""
 
+import socket
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -8,6 +12,7 @@ from typing import Any
 import pytest
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
+from gunicorn.http.wsgi import Response
 from gunicorn.workers.gthread import ThreadWorker
 
 from app.checkpoints import Checkpoint
@@ -29,7 +34,7 @@ def load_conf() -> ModuleType:
 
 @pytest.fixture
 def conf(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    for name in ("HOST", "PORT", "WHISPER_REQUEST_SECONDS"):
+    for name in ("HOST", "PORT", "WHISPER_REQUEST_SECONDS", "WHISPER_STALL_SECONDS"):
         monkeypatch.delenv(name, raising=False)
     return load_conf()
 
@@ -96,7 +101,7 @@ def test_every_name_that_looks_like_a_setting_is_one(conf: ModuleType) -> None:
     assert given.keys() == {
         *("bind", "worker_class", "threads", "worker_connections", "preload_app", "max_requests", "timeout"),
         *("graceful_timeout", "keepalive", "control_socket_disable", "worker_tmp_dir"),
-        *("on_starting", "on_reload", "pre_fork", "post_worker_init", "worker_exit"),
+        *("on_starting", "when_ready", "on_reload", "pre_fork", "post_worker_init", "worker_exit"),
     }
     assert config.worker_connections > config.threads
 
@@ -223,3 +228,119 @@ def test_the_port_is_closed_by_a_stopping_worker_but_not_by_a_full_one(
     worker.set_accept_enabled(False)
     assert runtime.told == told
     assert bool(closures) is closed
+
+
+def test_a_connection_that_is_silent_for_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHISPER_STALL_SECONDS", "1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        load_conf().when_ready(SimpleNamespace(LISTENERS=[SimpleNamespace(sock=listener)]))
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            with pytest.raises(BlockingIOError):
+                accepted.recv(1)
+            with pytest.raises(BlockingIOError):
+                accepted.sendall(bytes(64 * 1024 * 1024))
+
+
+class Poller:
+    """Keeps what is registered."""
+
+    def __init__(self) -> None:
+        self.watched: dict[Any, Any] = {}
+
+    def register(self, sock: Any, event: int, callback: Any) -> None:
+        self.watched[sock] = callback
+
+    def unregister(self, sock: Any) -> None:
+        del self.watched[sock]
+
+
+@pytest.fixture
+def lingering(conf: ModuleType) -> Iterator[Any]:
+    """A worker that has just answered one client for the last time; its `client` is that client's end."""
+    worker = conf.ClosingThreadWorker.__new__(conf.ClosingThreadWorker)
+    worker.lingering, worker.pending_conns, worker.poller, worker.nr_conns = deque(), deque(), Poller(), 1
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker.client = theirs
+        worker.conn = SimpleNamespace(sock=ours, close=ours.close, timeout=None)
+        answered: Future[object] = Future()
+        answered.set_result(False)
+        worker.finish_request(worker.conn, answered)
+        yield worker
+
+
+def test_nobody_waits_for_a_client_to_hang_up(lingering: Any) -> None:
+    assert lingering.client.recv(1) == b""
+    lingering.client.sendall(b"the rest of a body that nobody wants")
+    [callback] = lingering.poller.watched.values()
+    callback(lingering.conn.sock)
+    callback(lingering.conn.sock)
+    assert lingering.nr_conns == 1
+    lingering.client.close()
+    callback(lingering.conn.sock)
+    assert (lingering.nr_conns, lingering.conn.sock.fileno()) == (0, -1)
+    assert not lingering.lingering
+    assert not lingering.poller.watched
+
+
+def test_a_client_that_never_hangs_up_is_cut(lingering: Any) -> None:
+    lingering.murder_pending()
+    assert lingering.nr_conns == 1
+    lingering.conn.timeout = 0.0
+    lingering.murder_pending()
+    assert (lingering.nr_conns, lingering.conn.sock.fileno()) == (0, -1)
+    assert not lingering.poller.watched
+
+
+def test_a_connection_that_is_closed_already(conf: ModuleType) -> None:
+    worker = conf.ClosingThreadWorker.__new__(conf.ClosingThreadWorker)
+    worker.lingering, worker.poller, worker.nr_conns = deque(), Poller(), 1
+    ours, theirs = socket.socketpair()
+    ours.close()
+    theirs.close()
+    answered: Future[object] = Future()
+    answered.set_result(False)
+    worker.finish_request(SimpleNamespace(sock=ours, close=ours.close), answered)
+    assert worker.nr_conns == 0
+
+
+def test_a_connection_that_is_kept_is_gunicorns(conf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[object] = []
+    monkeypatch.setattr(ThreadWorker, "finish_request", lambda self, conn, fs: kept.append(conn))
+    worker = conf.ClosingThreadWorker.__new__(conf.ClosingThreadWorker)
+    for result in (True, object()):
+        answered: Future[object] = Future()
+        answered.set_result(result)
+        worker.finish_request("conn", answered)
+    failed: Future[object] = Future()
+    failed.set_exception(ValueError())
+    worker.finish_request("conn", failed)
+    assert kept == ["conn"] * 3
+
+
+def test_a_client_that_takes_nothing_is_cut(conf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stall(self: object, req: object, conn: object) -> bool:
+        raise BlockingIOError
+
+    monkeypatch.setattr(ThreadWorker, "handle_request", stall)
+    worker = conf.ClosingThreadWorker.__new__(conf.ClosingThreadWorker)
+    worker.log = FakeLog()
+    assert worker.handle_request(None, None) is False
+    assert worker.log.levels == ["info"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "closed"), [([("Connection", "close")], True), ([("X", "close")], False)]
+)
+def test_the_application_can_close_a_connection(
+    conf: ModuleType, headers: list[tuple[str, str]], closed: bool
+) -> None:
+    response = Response(SimpleNamespace(should_close=lambda: False, method="GET", version=(1, 1)), None, None)
+
+    def app(environ: dict[str, object], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "0"), *headers])
+        return []
+
+    assert conf._closing_when_told(app, {}, response.start_response) == []
+    assert response.should_close() is closed
+    assert response.status == "200 OK"

@@ -19,7 +19,15 @@ LAYERS = {
         "app.waveform",
         "app.synthesis",
     },
-    "app.runtime": {"app.checkpoints", "app.engines", "app.synthesis", "app.transcription", "app.waveform"},
+    "app.admission": set(),
+    "app.runtime": {
+        "app.admission",
+        "app.checkpoints",
+        "app.engines",
+        "app.synthesis",
+        "app.transcription",
+        "app.waveform",
+    },
     "app.__main__": {"app.commands", "app.checkpoints"},
     "app.commands": {
         "app.checkpoints",

@@ -11,11 +11,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import create_app
+from app.admission import ADMITTED
 from app.api.schemas import CHAT_COMPLETION, TRANSCRIPTION
 from app.checkpoints import DEMO_NOTICE, RELEASES
 from app.dialogue.request import MOST_RECORDINGS
 from app.formats import FORMATS
-from app.runtime import ADMITTED, TRANSCRIPTION_MODELS, Runtime
+from app.runtime import TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
 from app.transcription.request import Chunking
 from tests.readme import API, PAGES, README, ROOT, blocks, table

@@ -10,18 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.admission import ADMITTED
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH
+from app.engines.metered import Meter
 from app.errors import (
+    AudioTooLong,
     ClientGone,
     InvalidParameter,
     ModelNotFound,
     RequestTimeout,
     ServerBusy,
-    UndecodableAudio,
 )
-from app.runtime import ADMITTED, TRANSCRIPTION_MODELS, Runtime
+from app.runtime import TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
-from app.transcript import Transcript
+from app.transcript import Effort, Transcript
 from app.transcription.request import TranscriptionRequest
 from tests.scripted_engine import ScriptedEngine, result, spell
 
@@ -76,14 +78,35 @@ def test_permits_are_limited_and_come_back(runtime: Runtime) -> None:
         with pytest.raises(ServerBusy) as caught, runtime.admit():
             pass
         assert 1 <= caught.value.retry_after_seconds <= 120
-    with runtime.admit():
+    with runtime.admit(), runtime.read():
         pass
 
 
-def test_a_failing_request_returns_its_permit(runtime: Runtime) -> None:
-    for _ in range(ADMITTED + 1):
-        with pytest.raises(UndecodableAudio), runtime.admit():
-            raise UndecodableAudio("no audio")
+def test_the_measured_speed_decides_how_long_a_request_may_wait(engine: ScriptedEngine) -> None:
+    runtime = Runtime(Settings(max_wait_seconds=10), engine)
+    runtime.meter = Meter(11.0)
+    with runtime.admit(), pytest.raises(ServerBusy, match="after about 11 seconds"), runtime.admit():
+        pass
+
+
+def test_what_cannot_be_done_within_the_deadline_is_not_decoded(engine: ScriptedEngine) -> None:
+    runtime = Runtime(Settings(request_seconds=10), engine)
+    runtime.meter = Meter(120.0)
+    with (DATA / "flagship.wav").open("rb") as file, pytest.raises(AudioTooLong) as caught:
+        runtime.transcribe(file, TranscriptionRequest())
+    assert caught.value.message == (
+        "Audio duration 2.8 seconds is longer than 2.5 seconds, which is all that this server can "
+        "transcribe at its present speed within the 10 seconds that it allows a request "
+        "(WHISPER_REQUEST_SECONDS)."
+    )
+    assert engine.recordings == []
+
+
+def test_what_a_request_cost_is_counted_for_it(runtime: Runtime) -> None:
+    effort = Effort()
+    with (DATA / "flagship.wav").open("rb") as file:
+        runtime.transcribe(file, TranscriptionRequest(), effort=effort)
+    assert (effort.windows, runtime.meter.windows_finished) == (1, 1)
 
 
 def test_transcribe(runtime: Runtime) -> None:

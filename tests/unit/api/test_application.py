@@ -4,7 +4,10 @@ import socket
 import pytest
 from werkzeug.test import EnvironBuilder
 
+from app import create_app
 from app.api.application import CountedInput, IncomingRequest
+from app.errors import ServerBusy
+from app.settings import Settings
 from tests.unit.scripted import error_of, upload
 
 URL = "/v1/audio/transcriptions"
@@ -26,6 +29,32 @@ class Broken:
 
     def read(self, size: int) -> bytes:
         raise OSError("connection reset")
+
+
+class Stalling:
+    """A client that stops in the middle of its body, as a socket with SO_RCVTIMEO tells it."""
+
+    def __init__(self):
+        self.reads = 0
+
+    def read(self, size):
+        self.reads += 1
+        if self.reads == 1:
+            return b"--B\r\n"
+        raise BlockingIOError("Resource temporarily unavailable")
+
+
+class Watched:
+    """A body that notes how many are being read while it is."""
+
+    def __init__(self, body, runtime):
+        self.rest = io.BytesIO(body)
+        self.seen = []
+        self.runtime = runtime
+
+    def read(self, size=-1):
+        self.seen.append(self.runtime.bodies_read)
+        return self.rest.read(size)
 
 
 def _post(client, path, stream, length=None):
@@ -117,3 +146,67 @@ def test_whoever_gave_up_is_gone(connection):
     request, *_ = connection
     request.give_up()
     assert request.client_gone()
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=B", "application/json"])
+def test_a_body_that_stalls_is_408_and_read_no_further(client, runtime, kind):
+    body = Stalling()
+    response = client.post(URL, environ_overrides=upload(body, None, kind))
+    assert response.status_code == 408
+    assert error_of(response) == {
+        "message": "The body stopped after 5 bytes: no more came for as long as this server waits "
+        "(WHISPER_STALL_SECONDS).",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "request_timeout",
+    }
+    assert response.headers["Connection"] == "close"
+    assert (body.reads, runtime.bodies_read) == (2, 0)
+
+
+def test_an_unwanted_body_that_stalls_keeps_its_answer(client, runtime):
+    body = Stalling()
+    response = _post(client, "/v1/nowhere", body)
+    assert response.status_code == 404
+    assert response.headers["Connection"] == "close"
+    assert (body.reads, runtime.bodies_read) == (2, 0)
+
+
+@pytest.mark.parametrize("path", [URL, "/v1/nowhere"])
+@pytest.mark.parametrize("length", [None, 70_000])
+def test_a_place_is_held_while_a_body_is_read(client, runtime, path, length):
+    body = Watched(b"x" * 70_000, runtime)
+    response = _post(client, path, body, length)
+    assert body.rest.tell() == 70_000
+    assert set(body.seen) == {1}
+    assert runtime.bodies_read == 0
+    assert "Connection" not in response.headers
+
+
+@pytest.mark.parametrize("path", [URL, "/v1/nowhere", "/health"])
+def test_without_a_place_nothing_is_read(client, runtime, path):
+    runtime.reading_full = ServerBusy("full", retry_after_seconds=7)
+    body = Watched(b"x" * 70_000, runtime)
+    response = _post(client, path, body)
+    assert response.status_code == 503
+    assert error_of(response)["message"] == "full"
+    assert (response.headers["Retry-After"], response.headers["Connection"]) == ("7", "close")
+    assert body.seen == []
+
+
+def test_what_has_no_body_needs_no_place(client, runtime):
+    runtime.reading_full = ServerBusy("full")
+    response = client.get("/health")
+    assert response.status_code == 200
+    assert "Connection" not in response.headers
+
+
+def test_a_stranger_needs_a_place_too(runtime):
+    client = create_app(Settings(api_keys=("secret",)), runtime).test_client()
+    body = Watched(b"x" * 70_000, runtime)
+    assert _post(client, URL, body).status_code == 401
+    assert set(body.seen) == {1}
+    runtime.reading_full = ServerBusy("full")
+    unread = Watched(b"x" * 70_000, runtime)
+    response = _post(client, URL, unread)
+    assert (response.status_code, response.headers["Connection"], unread.seen) == (401, "close", [])

@@ -4,6 +4,7 @@ import pytest
 from werkzeug.exceptions import ImATeapot
 
 from app import errors
+from app.api.application import incoming
 from tests.unit.scripted import error_of
 
 URL = "/v1/audio/transcriptions"
@@ -99,6 +100,7 @@ def _failing(app, error):
         (errors.Unauthorized("m"), 401, ("invalid_request_error", None, None)),
         (errors.IncorrectKey("m"), 401, ("invalid_request_error", None, "invalid_api_key")),
         (errors.ModelNotFound("m"), 404, ("invalid_request_error", None, "model_not_found")),
+        (errors.BodyStalled("m"), 408, ("invalid_request_error", None, "request_timeout")),
         (errors.UploadTooLarge("m"), 413, ("server_error", None, None)),
         (errors.EngineFailure("m"), 500, ("server_error", None, None)),
         (errors.ServerBusy("m"), 503, ("server_error", None, None)),
@@ -126,6 +128,30 @@ def test_each_error_of_the_tree(app, error, status, fields):
 )
 def test_what_clients_are_told_about_retrying(app, error, header, value):
     assert _failing(app, error).headers.get(header) == value
+
+
+@pytest.mark.parametrize(
+    ("error", "value"),
+    [
+        (errors.UpstreamFailure("m"), "false"),
+        (errors.UpstreamFailure.refused(429, "m"), "false"),
+        (errors.SpeechError("m"), "false"),
+        (errors.RequestTimeout("m"), "false"),
+        (errors.ServerBusy("m"), None),
+    ],
+)
+def test_what_the_model_has_worked_for_is_not_sent_again(app, error, value):
+    @app.before_request
+    def have_worked():
+        incoming().effort.windows = 1
+
+    response = _failing(app, error)
+    assert response.headers.get("x-should-retry") == value
+    assert (response.headers.get("Retry-After") is None) == (value == "false")
+
+
+def test_an_upstream_that_fails_before_the_model_has_worked_may_be_asked_again(app):
+    assert "x-should-retry" not in _failing(app, errors.UpstreamFailure("m")).headers
 
 
 def test_an_unforeseen_error_is_logged_with_the_request_id_and_never_shown(app, caplog):

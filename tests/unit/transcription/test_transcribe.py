@@ -65,6 +65,20 @@ def test_silence_by_the_model_moves_on_without_a_segment() -> None:
     assert transcript.segments[0].seek == 3000
 
 
+def test_nobody_waits_for_the_rest_of_a_long_silence() -> None:
+    heard: list[int] = []
+
+    def has_speech(samples: object, floor: float) -> bool:
+        heard.append(len(heard))
+        return False
+
+    patience = Patience.of(60, lambda: len(heard) == 2)
+    policy = Policy(has_speech=has_speech)
+    with pytest.raises(ClientGone):
+        list(stream(by_seek({}), silence(300), TranscriptionRequest(language="en"), policy, patience))
+    assert len(heard) == 2
+
+
 def test_windows_without_speech_are_not_decoded() -> None:
     engine = by_seek({})
     transcript = run(engine, 40.0, spoken=never)

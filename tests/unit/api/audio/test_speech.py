@@ -9,8 +9,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.admission import ADMITTED
 from app.errors import ServerBusy, SpeechError, SynthesisFailure
-from app.runtime import ADMITTED, Runtime
+from app.runtime import Runtime
 from app.settings import Settings
 from app.synthesis import VOICES
 from tests.scripted_engine import ScriptedEngine, result

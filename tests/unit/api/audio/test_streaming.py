@@ -16,8 +16,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.admission import ADMITTED
 from app.engines.interface import Window, WindowOptions, WindowResult
-from app.runtime import ADMITTED, Runtime
+from app.runtime import Runtime
 from app.settings import Settings
 from tests.openai_spec import conforming
 from tests.scripted_engine import ScriptedEngine, result, spell, ts

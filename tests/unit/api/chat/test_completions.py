@@ -12,9 +12,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.admission import ADMITTED
 from app.dialogue.converse import NOTE
 from app.errors import EngineFailure
-from app.runtime import ADMITTED, Runtime
+from app.runtime import Runtime
 from app.settings import Settings
 from tests.functional.gunicorn_server import free_port
 from tests.functional.recordings import silence
