@@ -8,6 +8,7 @@ PROGRAMS = {
     "engine_speed": "this engine beside openai-whisper and faster-whisper, with the same weights",
     "http_speed": "eight clients at once, with this engine and with openai-whisper behind the same server",
     "short_note": "how long a note of 5 s takes while an hour is being transcribed",
+    "load": "what /health takes while a server is full, and how it refuses",
     "request_cost": "how the wall time of a request splits into upload, decode, model and answer",
 }
 """Module of this package -> what it measures."""
