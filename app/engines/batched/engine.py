@@ -1,7 +1,7 @@
 """The batching engine: one thread, one model, and the windows of all requests in one running batch."""
 
 import logging
-import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -16,6 +16,7 @@ from app.engines.batched.alignment import Aligner
 from app.engines.batched.batch import Batch, Decoding
 from app.engines.batched.beam import BeamSearch, Sampling, Search, best
 from app.engines.batched.decoder import Decoder
+from app.engines.batched.draws import uniform
 from app.engines.batched.graphs import GraphedDecoder
 from app.engines.batched.model import Model
 from app.engines.batched.scheduler import Idle, Scheduler, Turn
@@ -43,7 +44,9 @@ T = TypeVar("T")
 
 _MOST_ROWS = 16
 """The most beams or samples that one window may ask for."""
-_STEPS_BETWEEN_TURNS = 4
+_PAUSE_STEPS = 4
+_SHELTER_STEPS = 32
+"""What a sentence or two take: a short note is not slowed down by another's encodes."""
 _SPARE_WINDOWS = 8
 """Windows beside the running ones whose keys and values are kept, for the decode or alignment to come."""
 
@@ -58,8 +61,8 @@ class BatchedEngine:
     def __init__(self, model: Model, thread: EngineThread, capacity: int) -> None:
         self._model = model
         self._thread = thread
-        self._scheduler: Scheduler[Job | Decode] = Scheduler(capacity, _STEPS_BETWEEN_TURNS)
         rows = max(capacity, _MOST_ROWS)
+        self._scheduler: Scheduler[Job | Decode] = Scheduler(capacity, rows, _PAUSE_STEPS, _SHELTER_STEPS)
         kind = GraphedDecoder if model.device.type == "cuda" else Decoder
         decoder = kind(model.decoder, rows, model.dims.n_text_ctx)
         draws = model.dims.n_text_ctx // 2
@@ -143,7 +146,8 @@ class BatchedEngine:
     def _go_on(self) -> bool:
         """Take one turn or step; False when there is nothing to do."""
         self._drop_unwanted()
-        turn = self._scheduler.next(self._batch.size)
+        windows: Counter[object] = Counter(work.recording for work in self._running.values())
+        turn = self._scheduler.next(self._batch.size, windows)
         if isinstance(turn, Turn):
             self._begin(turn.work)
         elif turn is Idle.STEP:
@@ -211,7 +215,7 @@ class BatchedEngine:
         if len(interrupted) == 1 and self._scheduler.capacity == 1:
             fail(interrupted[0], error)
             return
-        self._scheduler.capacity = max(1, self._scheduler.capacity // 2)
+        self._scheduler.shrink()
         _log.warning("the device is out of memory: %d windows at a time now", self._scheduler.capacity)
         for again in interrupted:
             self._scheduler.add(Turn(again, again.recording, again.rows))
@@ -244,7 +248,7 @@ class BatchedEngine:
             search=search,
             suppressed=self._model.suppressed(options.suppress_tokens),
             temperature=options.temperature,
-            draws=_draws(window, options, search.rows, self.card.text_context // 2),
+            draws=uniform(window, options, search.rows, self.card.text_context // 2),
             candidates=options.beam_size + 1 if options.beam_size else 0,
         )
 
@@ -286,10 +290,3 @@ class BatchedEngine:
 
     def _encode(self, window: Window) -> Tensor:
         return self._model.encode(cast(LogMel, window.recording).window(window.seek, window.frames))
-
-
-def _draws(window: Window, options: WindowOptions, rows: int, count: int) -> Tensor:
-    """Uniform numbers `[rows, count]`, each row's own: a request gives the same text in any batch."""
-    keys = (f"{options.seed or 0}/{window.seek}/{options.temperature}/{row}" for row in range(rows))
-    generators = (np.random.default_rng(zlib.crc32(key.encode())) for key in keys)
-    return torch.from_numpy(np.stack([generator.random(count) for generator in generators]))

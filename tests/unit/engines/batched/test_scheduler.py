@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -11,10 +10,12 @@ from hypothesis import strategies as st
 from app.engines.batched.scheduler import Idle, Scheduler, Turn
 
 PAUSE = 4
+SHELTER = 32
+MOST = 16
 
 
 def scheduler(capacity: int = 8, pause: int = PAUSE) -> Scheduler[str]:
-    return Scheduler(capacity, pause)
+    return Scheduler(capacity, MOST, pause, SHELTER)
 
 
 def fill(queue: Scheduler[str], *owned: tuple[str, str], rows: int = 0) -> None:
@@ -22,15 +23,25 @@ def fill(queue: Scheduler[str], *owned: tuple[str, str], rows: int = 0) -> None:
         queue.add(Turn(work, owner, rows))
 
 
+def decide(queue: Scheduler[str], running: int) -> Turn[str] | Idle:
+    """With so many rows in the batch, each of another owner."""
+    return queue.next(running, {("running", number): 1 for number in range(running)})
+
+
 def next_work(queue: Scheduler[str], running: int) -> str:
-    turn = queue.next(running)
+    turn = decide(queue, running)
     assert isinstance(turn, Turn)
     return turn.work
 
 
+def steps_until(queue: Scheduler[str], rows: int, windows: dict[object, int]) -> int:
+    """How many steps come before the next turn."""
+    return next(steps for steps in range(1_000) if queue.next(rows, windows) is not Idle.STEP)
+
+
 def test_nothing_to_do() -> None:
-    assert scheduler().next(0) is Idle.WAIT
-    assert scheduler().next(3) is Idle.STEP
+    assert decide(scheduler(), 0) is Idle.WAIT
+    assert decide(scheduler(), 3) is Idle.STEP
 
 
 def test_owners_take_turns() -> None:
@@ -58,7 +69,7 @@ def test_a_short_note_waits_for_one_turn_of_a_long_meeting() -> None:
 def test_between_two_turns_running_rows_advance(pause: int) -> None:
     queue = scheduler(pause=pause)
     fill(queue, *[("a", str(number)) for number in range(5)])
-    decisions = [queue.next(1) for _ in range(4 * (pause + 1) + 1)]
+    decisions = [decide(queue, 1) for _ in range(4 * (pause + 1) + 1)]
     turns = [place for place, decision in enumerate(decisions) if isinstance(decision, Turn)]
     assert turns == [number * (pause + 1) for number in range(5)]
 
@@ -72,9 +83,9 @@ def test_where_nothing_runs_nobody_waits() -> None:
 def test_rows_join_up_to_the_capacity() -> None:
     queue = scheduler(capacity=8, pause=0)
     fill(queue, ("a", "a1"), ("b", "b1"), rows=4)
-    assert queue.next(5) is Idle.STEP
+    assert decide(queue, 5) is Idle.STEP
     assert next_work(queue, 4) == "a1"
-    assert queue.next(8) is Idle.STEP
+    assert decide(queue, 8) is Idle.STEP
 
 
 def test_a_turn_without_rows_needs_no_room() -> None:
@@ -82,13 +93,13 @@ def test_a_turn_without_rows_needs_no_room() -> None:
     fill(queue, ("a", "decode"), rows=1)
     fill(queue, ("b", "align"))
     assert next_work(queue, 2) == "align"
-    assert queue.next(2) is Idle.STEP
+    assert decide(queue, 2) is Idle.STEP
 
 
 def test_a_turn_wider_than_the_batch_runs_alone() -> None:
     queue = scheduler(capacity=8, pause=0)
     fill(queue, ("a", "wide"), rows=12)
-    assert queue.next(1) is Idle.STEP
+    assert decide(queue, 1) is Idle.STEP
     assert next_work(queue, 0) == "wide"
 
 
@@ -97,7 +108,7 @@ def test_narrow_turns_dont_starve_a_wide_one() -> None:
     fill(queue, ("a", "wide"), rows=8)
     for number in range(20):
         fill(queue, (f"n{number}", f"n{number}"), rows=1)
-    assert [queue.next(running) for running in (3, 2, 1)] == [Idle.STEP] * 3
+    assert [decide(queue, running) for running in (3, 2, 1)] == [Idle.STEP] * 3
     assert next_work(queue, 0) == "wide"
 
 
@@ -125,82 +136,94 @@ def test_each_turn_is_asked_once_whether_it_is_wanted() -> None:
     assert queue.waiting == 1
 
 
-@dataclass
-class Load:
-    """A simulated engine. Times are in steps of one running row, as measured for `base` dimensions."""
+def meeting_of(windows: int, pause: int = PAUSE) -> Scheduler[str]:
+    """A meeting has so many windows in the batch, and more to come; its last turn was just now."""
+    queue = scheduler(pause=pause)
+    fill(queue, ("meeting", "first"), rows=1)
+    assert queue.next(windows - 1, {"meeting": windows - 1} if windows > 1 else {}) is not Idle.STEP
+    fill(queue, *[("meeting", f"m{number}") for number in range(9)], rows=1)
+    return queue
 
-    queue: Scheduler[tuple[str, int]]
-    running: list[list]  # [who, steps left] of each row
-    clock: float = 0.0
 
-    ENCODE = 90.0
-    STEP = (0.0, 1.0, 1.4, 1.6, 1.7, 2.2, 2.6, 3.0, 3.4)
-    """By rows."""
+def test_the_owner_with_the_fewest_windows_comes_first() -> None:
+    queue = scheduler(capacity=16, pause=0)
+    fill(queue, ("a", "a"), ("b", "b"), ("c", "c"), ("d", "d"))
+    windows = {"a": 3, "b": 1, "d": 2}
+    assert [queue.next(6, windows).work for _ in range(4)] == ["c", "b", "d", "a"]
 
-    def advance(self) -> str | None:
-        """One decision: whose encode came, if one did."""
-        turn = self.queue.next(len(self.running))
+
+def test_a_newcomer_waits_one_step_for_those_who_have_several_windows() -> None:
+    queue = meeting_of(8)
+    fill(queue, ("note", "n"), rows=1)
+    assert steps_until(queue, 8, {"meeting": 8}) == 1
+    assert queue.waiting == 9
+
+
+def test_a_newcomer_waits_longer_where_somebody_has_one_window() -> None:
+    queue = meeting_of(7)
+    fill(queue, ("note", "n"), rows=1)
+    assert steps_until(queue, 8, {"meeting": 7, "other": 1}) == PAUSE
+
+
+@pytest.mark.parametrize(("rows", "joins"), [(8, True), (15, True), (16, False)])
+def test_newcomers_have_room_above_the_capacity(rows: int, joins: bool) -> None:
+    queue = scheduler()
+    fill(queue, ("note", "n"), rows=1)
+    assert (queue.next(rows, {"meeting": rows}) is not Idle.STEP) is joins
+
+
+def test_there_is_no_room_above_the_capacity_where_nobody_has_more() -> None:
+    queue = scheduler()
+    fill(queue, ("note", "n"), rows=1)
+    assert decide(queue, 8) is Idle.STEP
+    assert queue.next(8, {"beams": 1}) is Idle.STEP
+
+
+def test_a_batch_that_shrinks_has_no_room_above() -> None:
+    queue = scheduler()
+    queue.shrink()
+    fill(queue, ("note", "n"), rows=1)
+    assert queue.capacity == 4
+    assert queue.next(4, {"meeting": 4}) is Idle.STEP
+    assert queue.next(3, {"meeting": 3}) is not Idle.STEP
+
+
+def test_who_has_windows_gets_no_more_while_a_newcomer_is_sheltered() -> None:
+    queue = meeting_of(5)
+    fill(queue, ("note", "n"), rows=1)
+    assert steps_until(queue, 5, {"meeting": 5}) == 1
+    assert steps_until(queue, 6, {"meeting": 5, "note": 1}) == SHELTER
+    assert steps_until(queue, 7, {"meeting": 6, "note": 1}) == PAUSE
+
+
+def test_a_meeting_keeps_one_window_beside_newcomers() -> None:
+    queue = meeting_of(2)
+    fill(queue, ("note", "n"), rows=1)
+    assert steps_until(queue, 2, {"meeting": 2}) == 1
+    assert steps_until(queue, 1, {"note": 1}) == PAUSE
+
+
+def test_nobody_is_held_up_by_windows_of_their_own() -> None:
+    queue = meeting_of(1)
+    for windows in range(1, 8):
+        assert steps_until(queue, windows, {"meeting": windows}) == PAUSE
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_an_endless_stream_of_newcomers_starves_nobody(rows: int) -> None:
+    """One comes whenever the one before has had its turn: the meeting loses what it has more than others."""
+    queue = meeting_of(8)
+    running = [["meeting", 40 + number] for number in range(8)]
+    for number in range(2_000):
+        if queue.waiting < 10:
+            fill(queue, (f"note{number}", "n"), rows=rows)
+        turn = queue.next(len(running), Counter(who for who, _ in running))
+        if isinstance(turn, Turn) and turn.owner == "meeting":
+            return
         if isinstance(turn, Turn):
-            who, length = turn.work
-            self.clock += self.ENCODE
-            self.running.append([who, length])
-            return who
-        self.clock += self.STEP[len(self.running)]
-        for row in self.running:
-            row[1] -= 1
-        self.running = [row for row in self.running if row[1]]
-        return None
-
-    def answer(self, who: str) -> Counter[str]:
-        """Go on until the last row of `who` is done: how often who had a turn, and the steps."""
-        seen: Counter[str] = Counter()
-        while not seen[who] or any(row[0] == who for row in self.running):
-            seen[self.advance() or "steps"] += 1
-        return seen
-
-
-@pytest.mark.parametrize("elapsed", range(0, 240, 7))
-def test_a_note_is_answered_within_twice_its_time_alone_plus_an_encode(elapsed: int) -> None:
-    """An hour is transcribed window after window when a 5 s note arrives, at whatever moment."""
-    note = ("note", 20)
-    alone = Load(scheduler(), [])
-    alone.queue.add(Turn(note, "note", 1))
-    alone.answer("note")
-
-    load = Load(scheduler(), [])
-    for _ in range(elapsed):
-        keep_reading(load)
-        load.advance()
-    arrived = load.clock
-    keep_reading(load)
-    load.queue.add(Turn(note, "note", 1))
-    seen = load.answer("note")
-    assert seen["meeting"] <= 1
-    assert seen["steps"] <= note[1] + 2 * PAUSE
-    assert load.clock - arrived <= 2 * alone.clock + Load.ENCODE
-
-
-def keep_reading(load: Load) -> None:
-    """A meeting's next window comes when the one before is done."""
-    if not load.running and not load.queue.waiting:
-        load.queue.add(Turn(("meeting", 100), "meeting", 1))
-
-
-@pytest.mark.parametrize("elapsed", range(0, 400, 13))
-def test_a_note_gets_the_second_free_row_of_a_full_batch(elapsed: int) -> None:
-    """All windows of an hour are queued at once (`chunking_strategy`), and fill the batch."""
-    load = Load(scheduler(), [])
-    for _ in range(120):
-        load.queue.add(Turn(("meeting", 100), "meeting", 1))
-    for _ in range(elapsed):
-        load.advance()
-    load.queue.add(Turn(("note", 20), "note", 1))
-    encodes, steps = 0, 0
-    while (who := load.advance()) != "note":
-        encodes += who == "meeting"
-        steps += who is None
-    assert encodes <= 1
-    assert steps <= 100 + PAUSE
+            running += [[turn.owner, 20]] * turn.rows
+        running = [[who, left - (turn is Idle.STEP)] for who, left in running if left > 1]
+    pytest.fail("the meeting never had its turn")
 
 
 @given(
@@ -213,11 +236,11 @@ def test_a_note_gets_the_second_free_row_of_a_full_batch(elapsed: int) -> None:
 def test_no_turn_is_lost_or_comes_twice(
     turns: list[tuple[int, int]], arrivals: list[int], lengths: list[int], unwanted: set[int]
 ) -> None:
-    queue: Scheduler[int] = Scheduler(capacity=8, steps_between_turns=3)
+    queue: Scheduler[int] = Scheduler(capacity=8, most=12, pause=3, shelter=9)
     coming = list(enumerate(turns))
     done: list[int] = []
     order: dict[int, list[int]] = {}
-    running: list[int] = []
+    running: list[tuple[int, int, int]] = []  # window, owner, steps left, of each row
     for decision in range(3_000):
         if len(done) == len(turns):
             break
@@ -226,15 +249,16 @@ def test_no_turn_is_lost_or_comes_twice(
                 number, (owner, rows) = coming.pop(0)
                 queue.add(Turn(number, owner, rows))
         done += queue.drop(lambda number, now=decision: number in unwanted and number % 3 == now % 3)
-        turn = queue.next(len(running))
+        windows = Counter(owner for _, owner in {(window, owner) for window, owner, _ in running})
+        turn = queue.next(len(running), windows)
         if isinstance(turn, Turn):
-            assert not turn.rows or not running or len(running) + turn.rows <= 8
+            assert not turn.rows or not running or len(running) + turn.rows <= 12
             done.append(turn.work)
             order.setdefault(turn.owner, []).append(turn.work)
-            running += [lengths[turn.work % len(lengths)]] * turn.rows
+            running += [(turn.work, turn.owner, lengths[turn.work % len(lengths)])] * turn.rows
         elif turn is Idle.STEP:
             assert running
-            running = [left - 1 for left in running if left > 1]
+            running = [(window, owner, left - 1) for window, owner, left in running if left > 1]
         else:
             assert not queue.waiting
             assert not running
