@@ -53,6 +53,7 @@ class Batch:
         """Read a window's prompt and choose its first tokens; the prompt's states `[length, state]`."""
         first, rows = self.size, decoding.search.rows
         decoding.rows = list(range(first, first + rows))
+        self._decoder.cache.clear(slice(first, first + rows))
         states = self._decoder.read(decoding.prompt, decoding.cross, row=first)
         for place, row in enumerate(decoding.rows):
             self._states.start(row, decoding.suppressed, decoding.temperature, decoding.draws[place])
@@ -133,7 +134,8 @@ class Batch:
             self._upload([source for source, _ in moves]),
             self._upload([target for _, target in moves]),
         )
-        self._decoder.cache.copy(*uploaded, max(self._lengths[source] for source, _ in moves))
+        longest = max(self._lengths[row] for move in moves for row in move)  # nothing stays of the targets'
+        self._decoder.cache.copy(*uploaded, longest)
         states(*uploaded)
 
     def _note_tokens(self, rows: list[int]) -> None:

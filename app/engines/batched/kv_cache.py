@@ -7,12 +7,18 @@ from torch import Tensor
 class KVCache:
     """Self-attention keys and values, `[layers, rows, heads, text_context, head]` each, allocated once.
 
-    Row r holds `lengths[r]` tokens from position 0 on, so rows of any length run side by side.
+    Row r holds `lengths[r]` tokens from position 0 on, so rows of any length run side by side. Attention
+    masks the places after them, which makes no difference of NaN: they have to be finite.
     """
 
     def __init__(self, shape: tuple[int, int, int, int, int], like: Tensor) -> None:
         self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
+
+    def clear(self, rows: slice) -> None:
+        """Forget whatever other windows have left in some rows."""
+        self.keys[:, rows] = 0
+        self.values[:, rows] = 0
 
     def put_prompt(self, layer: int, row: int, keys: Tensor, values: Tensor) -> None:
         """A row's first tokens: `[heads, length, head]` each."""
@@ -29,6 +35,6 @@ class KVCache:
         return self.keys[layer, :rows, :, :length], self.values[layer, :rows, :, :length]
 
     def copy(self, sources: Tensor, targets: Tensor, length: int) -> None:
-        """Make rows `targets` continue from `sources`, of which `length` tokens count."""
+        """Make rows `targets` continue from `sources`; none of them has more than `length` tokens."""
         self.keys[:, targets, :, :length] = self.keys[:, sources, :, :length]
         self.values[:, targets, :, :length] = self.values[:, sources, :, :length]

@@ -100,6 +100,16 @@ def test_the_thread_count_is_what_was_asked_for(engine: BatchedEngine) -> None:
     assert engine._thread.submit(torch.get_num_threads).result() == 1
 
 
+def test_what_others_left_in_the_cache_is_not_seen(engine: BatchedEngine) -> None:
+    """A window that overflows leaves NaN behind, and no mask takes that away: NaN - inf is NaN."""
+    asked = window(engine)
+    each = (replace(EN, prompt=(440,) * 100), EN, replace(EN, beam_size=3))
+    alone = [engine.submit(asked, options).result().tokens for options in each]
+    engine._decoder.cache.keys.fill_(torch.nan)
+    engine._decoder.cache.values.fill_(torch.nan)
+    assert [found.result().tokens for found in [engine.submit(asked, options) for options in each]] == alone
+
+
 def test_languages_and_their_probabilities(engine: BatchedEngine) -> None:
     probabilities = engine.detect_language(window(engine)).result()
     assert set(probabilities) == set(engine.card.languages)

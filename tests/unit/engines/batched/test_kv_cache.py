@@ -45,3 +45,13 @@ def test_copied_rows_dont_see_each_others_new_places() -> None:
     assert torch.equal(kv.keys[:, :, :, 4:], before[:, :, :, 4:])
     assert torch.equal(kv.keys[:, 3:], before[:, 3:])
     assert torch.equal(kv.values[..., :4, :], -kv.keys[..., :4, :])
+
+
+def test_cleared_rows_hold_nothing() -> None:
+    kv = cache()
+    kv.keys.fill_(torch.nan)
+    kv.values.fill_(torch.nan)
+    kv.clear(slice(1, 3))
+    assert not kv.keys[:, 1:3].any()
+    assert not kv.values[:, 1:3].any()
+    assert kv.keys[:, [0, 3, 4]].isnan().all()
