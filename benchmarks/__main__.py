@@ -9,6 +9,7 @@ PROGRAMS = {
     "http_speed": "eight clients at once, with this engine and with openai-whisper behind the same server",
     "short_note": "how long a note of 5 s takes while an hour is being transcribed",
     "load": "what /health takes while a server is full, and how it refuses",
+    "memory": "how a worker's memory grows over hundreds of requests of all kinds",
     "request_cost": "how the wall time of a request splits into upload, decode, model and answer",
 }
 """Module of this package -> what it measures."""

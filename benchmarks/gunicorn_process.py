@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import requests
 
@@ -18,9 +19,21 @@ UNSHARED = {"WHISPER_RETRY_GRACE_SECONDS": "0"}
 """Clients that send the same file at the same time would share its windows, and nobody would measure them."""
 
 
+class Server(NamedTuple):
+    """A running server: its base URL, and its master's process id."""
+
+    url: str
+    pid: int
+
+    def workers(self) -> list[int]:
+        """The process ids of the master's children."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+
 @contextmanager
-def serving(app: str, log: Path, **environ: str) -> Iterator[str]:
-    """The base URL of a ready server for a WSGI application; `environ` are its settings.
+def serving(app: str, log: Path, **environ: str) -> Iterator[Server]:
+    """A ready server for a WSGI application; `environ` are its settings.
 
     Raises RuntimeError with what it logged if it does not start.
     """
@@ -31,7 +44,7 @@ def serving(app: str, log: Path, **environ: str) -> Iterator[str]:
         process = subprocess.Popen(command, cwd=ROOT, env=settings, stdout=output, stderr=output)
     try:
         _wait_until_ready(process, url := f"http://127.0.0.1:{port}", log)
-        yield url
+        yield Server(url, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()

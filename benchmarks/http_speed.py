@@ -81,7 +81,7 @@ def servers(checkpoint: Path, folder: Path) -> Iterator[Mapping[str, str]]:
         yield {
             engine: stack.enter_context(
                 serving("wsgi:app", folder / f"{engine}.log", WHISPER_ENGINE=engine, **settings)
-            )
+            ).url
             for engine in ENGINES
         }
 

@@ -151,7 +151,7 @@ def run(rounds: int, seconds: float) -> Iterator[Seen]:
     """What the server answers while it is idle, then while it is full."""
     settings = {"WHISPER_MODEL": "demo", "WHISPER_DEVICES": "cpu", "WHISPER_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as clients:
-        url = clients.enter_context(serving("wsgi:app", Path(folder) / "server.log", **settings))
+        url = clients.enter_context(serving("wsgi:app", Path(folder) / "server.log", **settings)).url
         load = Load(url, Seen(), clients)
         for _ in range(rounds):
             load.ask_health()

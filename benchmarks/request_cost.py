@@ -146,11 +146,11 @@ def run(lengths: list[int], rounds: int, threads: int) -> Iterator[Case]:
             "WHISPER_DEVICES": "cpu",
             "WHISPER_THREADS": str(threads),
         }
-        with serving("benchmarks.measured_app:create()", Path(folder) / "log", **settings) as url:
-            measure(url, min(lengths), "wav", 1)
+        with serving("benchmarks.measured_app:create()", Path(folder) / "log", **settings) as server:
+            measure(server.url, min(lengths), "wav", 1)
             for seconds in lengths:
                 for container in recordings.CODECS:
-                    yield measure(url, seconds, container, rounds)
+                    yield measure(server.url, seconds, container, rounds)
 
 
 def main(arguments: list[str] | None = None) -> None:
