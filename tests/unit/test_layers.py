@@ -16,6 +16,8 @@ LAYERS = {
         "app.transcription",
         "app.dialogue",
         "app.formats",
+        "app.logs",
+        "app.metrics",
         "app.waveform",
         "app.synthesis",
     },
@@ -24,10 +26,13 @@ LAYERS = {
         "app.admission",
         "app.checkpoints",
         "app.engines",
+        "app.metrics",
         "app.synthesis",
         "app.transcription",
         "app.waveform",
     },
+    "app.metrics": set(),
+    "app.logs": set(),
     "app.__main__": {"app.commands", "app.checkpoints"},
     "app.commands": {
         "app.checkpoints",
@@ -62,6 +67,7 @@ CONFINED = {
     "jsonschema": ["app.api"],
     "referencing": ["app.api"],
     "requests": ["app.dialogue", "app.download"],
+    "prometheus_client": ["app.metrics"],
     "gunicorn": [],
 }
 """A third-party package -> the only layers that may import it."""
@@ -76,6 +82,7 @@ BASE_MAY_IMPORT = BASE | {
     "enum",
     "re",
     "pathlib",
+    "threading",
     "__future__",
 }
 
