@@ -3,11 +3,16 @@
 State is kept on the arbiter and its workers, because this file is executed anew on SIGHUP.
 """
 
+import atexit
+import logging
+import os
 import selectors
+import shutil
 import signal
 import socket
 import struct
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,13 +21,17 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from gunicorn import glogging
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
 from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app import preflight
 from app.errors import StartError
+from app.logs import FORMATTERS
+from app.metrics import forget_dead
 from app.runtime import Runtime
 from app.settings import Settings
 
@@ -116,6 +125,22 @@ def _closing_when_told(
     return app(environ, start)
 
 
+class OneFormatLogger(glogging.Logger):  # type: ignore[misc]
+    """Gunicorn's logger, whose file, level and format hold for the application's lines too.
+
+    A `logconfig_dict` would fix all three, so that --log-level and --error-logfile did nothing, and
+    switch on the access log, which the application's own line for each request replaces.
+    """
+
+    def setup(self, cfg: Config) -> None:
+        """Gunicorn calls this at the start and on SIGHUP."""
+        super().setup(cfg)
+        for handler in (*self.error_log.handlers, *self.access_log.handlers):
+            handler.setFormatter(FORMATTERS[_settings.log_format]())
+        logging.getLogger().handlers = self.error_log.handlers
+        logging.getLogger("app").setLevel(self.loglevel)
+
+
 def _read_settings() -> Settings:
     try:
         return Settings.from_environ()
@@ -126,6 +151,7 @@ def _read_settings() -> Settings:
 _settings = _read_settings()
 
 bind = _settings.bind
+logger_class = OneFormatLogger
 worker_class = ClosingThreadWorker
 threads = 64
 worker_connections = 256
@@ -143,6 +169,7 @@ def on_starting(server: Arbiter) -> None:
     # A download may take minutes, and Gunicorn handles signals only after this hook.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: sys.exit(0))
+    server.metrics_folder = _metrics_folder(server)
     found = preflight.run()
     server.checkpoint = found.checkpoint
     server.devices = found.devices
@@ -156,6 +183,23 @@ def when_ready(server: Arbiter) -> None:
     for listener in server.LISTENERS:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
+
+
+def _metrics_folder(server: Arbiter) -> Path:
+    """An empty folder for the counts of this master's workers, which goes when the master goes.
+
+    Another instance has another, and so has the second master that SIGUSR2 starts: it counts from zero.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="whisper-metrics-", dir=worker_tmp_dir))
+    os.chown(folder, server.cfg.uid, server.cfg.gid)
+    master = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == master:  # workers inherit this
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 def on_reload(server: Arbiter) -> None:
@@ -176,12 +220,30 @@ def pre_fork(server: Arbiter, worker: Worker) -> None:
     def load(slot: int) -> tuple[int, int]:
         return live.count((server.generation, slot)), [taken for _, taken in live].count(slot)
 
+    worker.number = _free_number(server)
     worker.generation = server.generation
     worker.slot = min(range(len(server.devices)), key=load)
     worker.device = server.devices[worker.slot]
     worker.first = worker.age <= len(server.devices)
     # Later workers look again: the file may have been replaced since.
     worker.checkpoint = server.checkpoint if worker.first else None
+
+
+def _free_number(server: Arbiter) -> int:
+    """The lowest that no live worker has: a dead one's counts are taken over and go on."""
+    taken = {other.number for other in server.WORKERS.values()}
+    return next(number for number in range(len(taken) + 1) if number not in taken)
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """Count together with the other workers from here on."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metrics_folder)
+    _runtime(worker).metrics.share(server.metrics_folder, worker.number)
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """A dead worker has no requests in progress."""
+    forget_dead(server.metrics_folder, worker.number)
 
 
 def post_worker_init(worker: Worker) -> None:

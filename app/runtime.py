@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
+from time import perf_counter
 from typing import BinaryIO
 
 from app import engines, synthesis
@@ -12,6 +13,7 @@ from app.checkpoints import Checkpoint, resolve
 from app.engines.interface import Engine, EngineOptions, ModelCard
 from app.engines.metered import Meter, MeteredEngine
 from app.errors import InvalidParameter, ModelNotFound, ServerBusy
+from app.metrics import Metrics
 from app.settings import Settings
 from app.synthesis.interface import Synthesizer
 from app.synthesis.spoken import Spoken
@@ -20,7 +22,7 @@ from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import stream, transcribe
 from app.transcription.uploads import Uploads
-from app.waveform import Samples
+from app.waveform import SAMPLE_RATE, Samples
 from app.waveform.decode import DecodeLimits, decode, decode_channels
 from app.waveform.encode import ENCODINGS
 from app.waveform.voice_activity import VoiceActivity
@@ -64,14 +66,15 @@ class Runtime:
     """One worker's share of the server. Made before the fork, started after it.
 
     `engine` and `synthesizer` are for tests: with them the runtime is ready without `start()`.
-    `meter` counts what the engine does. `created` is when the checkpoint's file was last written, in
-    Unix seconds; 0 before the start.
+    `meter` counts what the engine does, `metrics` what Prometheus is told. `created` is when the
+    checkpoint's file was last written, in Unix seconds; 0 before the start.
     """
 
     def __init__(
         self, settings: Settings, engine: Engine | None = None, synthesizer: Synthesizer | None = None
     ) -> None:
         self.settings = settings
+        self.metrics = Metrics()
         self.policy = Policy(strict=settings.strict, speech_floor=settings.speech_floor)
         self._limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
         self.admission = Admission(settings.max_wait_seconds, lambda: self.meter.seconds_per_window)
@@ -98,8 +101,9 @@ class Runtime:
             has_speech=voices.has_speech,
             find_speech=lambda samples, chunking: voices.find_speech(samples, *astuple(chunking)),
         )
-        options = EngineOptions(self.settings.threads, self.settings.batch, self.settings.precision)
-        engine = engines.start(self.settings.engine, checkpoint, device, options)
+        settings = self.settings
+        options = EngineOptions(settings.threads, settings.batch, settings.precision, self.metrics.batch_step)
+        engine = engines.start(settings.engine, checkpoint, device, options)
         self.meter = Meter(engine.warm_up_seconds)
         self._engine = engine
         self._checkpoint = checkpoint
@@ -153,13 +157,19 @@ class Runtime:
         """The time one request has from now on; what it costs is counted in `effort`."""
         return Patience.of(self.settings.request_seconds, client_gone, effort)
 
-    def decode(self, file: BinaryIO, *, by_channel: bool = False) -> Samples:
+    def decode(self, file: BinaryIO, *, by_channel: bool = False, effort: Effort | None = None) -> Samples:
         """An audio file as 16 kHz samples: mono `[n]`, or `[channels, n]` with one speaker on each.
 
         Raises InvalidRequest: what is no audio, over this server's limits, or by channel without channels.
         """
-        limits = self._limits_at_this_speed()
-        return _speakers(decode_channels(file, limits)) if by_channel else decode(file, limits)
+        effort, began = effort or Effort(), perf_counter()
+        try:
+            limits = self._limits_at_this_speed()
+            samples = decode_channels(file, limits) if by_channel else decode(file, limits)
+        finally:
+            effort.decode_seconds += perf_counter() - began
+        effort.audio_seconds += samples.shape[-1] / SAMPLE_RATE
+        return _speakers(samples) if by_channel else samples
 
     def _limits_at_this_speed(self) -> DecodeLimits:
         """What takes longer than the deadline even if the engine has nothing else to do need not be read."""
@@ -187,7 +197,7 @@ class Runtime:
         """
         patience = self.patience(client_gone, effort)
         with self._uploads.resuming(self._metered(patience), file, request, caller, client_gone) as engine:
-            samples = self.decode(file, by_channel=request.by_channel)
+            samples = self.decode(file, by_channel=request.by_channel, effort=effort)
             return transcribe(engine, samples, request, self.policy, patience)
 
     def stream(

@@ -11,21 +11,25 @@ def register(app: Flask) -> None:
     """Put every URL, error handler and header on the application."""
     from app.api import (  # noqa: PLC0415, they ask for current_runtime
         access,
+        accounting,
         audio,
         bodies,
         chat,
         cors,
         error_body,
         health,
+        metrics,
         models,
     )
 
     app.url_map.merge_slashes = False  # a redirect would lose a streamed body
+    accounting.register(app)
     access.register(app)
     cors.register(app)
     bodies.register(app)
     error_body.register(app)
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(metrics.blueprint)
     app.register_blueprint(models.blueprint, url_prefix="/v1/models")
     app.register_blueprint(audio.blueprint, url_prefix="/v1/audio")
     app.register_blueprint(chat.blueprint, url_prefix="/v1/chat")

@@ -8,12 +8,14 @@ from types import TracebackType
 from typing import IO, Any, cast
 
 from flask import Flask, Request, g, request
+from flask.globals import request_ctx
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import get_input_stream
 
 from app.errors import BodyStalled
+from app.logs import fields
 from app.transcript import Effort
 
 _DRAIN_SECONDS = 10.0
@@ -56,7 +58,8 @@ class CountedInput:
 class IncomingRequest(Request):
     """A request that says so when its form can't be parsed, when its client has gone, and how long it is.
 
-    `effort` is what it has cost the model so far.
+    `model` is the one it names, and `effort` what it has cost so far. `outcome` is the status that its
+    answer would have had, if that came to light only after the headers had left.
     """
 
     def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -66,7 +69,9 @@ class IncomingRequest(Request):
         self._upload_streams: list[IO[bytes]] = []
         self._given_up = False
         self._has_place = False
+        self.model = ""
         self.effort = Effort()
+        self.outcome: int | None = None
         super().__init__(environ, *args, **kwargs)
 
     def make_form_data_parser(self) -> FormDataParser:
@@ -104,12 +109,11 @@ class IncomingRequest(Request):
         self._given_up = True
 
     def client_gone(self) -> bool:
-        """Whether nobody waits for the answer: it was given up, or the client has closed its connection.
+        """Whether nobody waits for the answer: it was given up, or the client has hung up."""
+        return self._given_up or self.hung_up()
 
-        Only Gunicorn's plain sockets tell of the latter.
-        """
-        if self._given_up:
-            return True
+    def hung_up(self) -> bool:
+        """Whether the client has closed its connection; only Gunicorn's plain sockets tell."""
         connection = self.environ.get("gunicorn.socket")
         if connection is None:
             return False
@@ -159,9 +163,9 @@ class Application(Flask):
     ) -> None:
         """Log a failure that nobody expected."""
         where = f"{request.method} {request.path}"
-        self.logger.error("%s: %s failed", g.request_id, where, exc_info=exc_info)
+        self.logger.error("%s failed", where, exc_info=exc_info, extra=fields(request_id=g.request_id))
 
 
 def incoming() -> IncomingRequest:
-    """The request being answered, as what it is here."""
-    return cast(IncomingRequest, request)
+    """The request being answered, as what it is here; it may be kept beyond its answer."""
+    return cast(IncomingRequest, request_ctx.request)

@@ -58,7 +58,7 @@ def read_recording(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
 def read_form(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
     """The fields and the file of a multipart form; raises as `read_recording` does."""
     form, files = _parsed_form()
-    fields = as_json(form, _properties(schema))
+    fields = _noted(as_json(form, _properties(schema)))
     check(schema, fields)
     return fields, cast(BinaryIO, _file_part(form, files).stream)
 
@@ -68,7 +68,7 @@ def read_json(schema: Draft202012Validator) -> Fields:
 
     A null or an empty text that stands for a field not sent is left out. Raises as `read_recording`.
     """
-    fields = _sent(_parsed_json(), _properties(schema))
+    fields = _noted(_sent(_parsed_json(), _properties(schema)))
     check(schema, fields)
     return fields
 
@@ -77,6 +77,12 @@ def check(schema: Draft202012Validator, fields: Fields) -> None:
     """Raise MissingParameter or InvalidParameter for the first thing that the schema refuses."""
     for violation in schema.iter_errors(fields):
         raise refusal(violation)
+
+
+def _noted(fields: Fields) -> Fields:
+    """The same; the log will name the model that was asked for, whatever becomes of the request."""
+    incoming().model = str(fields.get("model", ""))
+    return fields
 
 
 def _properties(schema: Draft202012Validator) -> dict[str, Fields]:

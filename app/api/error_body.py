@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAll
 
 from app.api.application import incoming
 from app.errors import ServerBusy, SpeechError, Unauthorized
+from app.logs import fields
 
 
 def register(app: Flask) -> None:
@@ -33,7 +34,8 @@ def describe(error: Exception, request_id: str) -> dict[str, dict[str, str | Non
 
 def _from_speech_error(error: SpeechError) -> Response:
     if error.status == InternalServerError.code:
-        current_app.logger.error("%s: %s", g.request_id, error.message, exc_info=error)
+        known = fields(request_id=g.request_id)
+        current_app.logger.error("%s", error.message, exc_info=error, extra=known)
     response = jsonify(describe(error, g.request_id))
     response.status_code = error.status
     if isinstance(error, Unauthorized):

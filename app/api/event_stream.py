@@ -12,10 +12,11 @@ from typing import Any
 
 from flask import Response, current_app, g
 
-from app.api.application import incoming
+from app.api.application import IncomingRequest, incoming
 from app.api.error_body import describe
 from app.errors import ClientGone, SpeechError
 from app.formats.wire import dump_json
+from app.logs import fields
 
 PING_SECONDS = 10.0
 """After so long a pause a comment is sent: proxies and clients take silence for a dead connection."""
@@ -43,9 +44,10 @@ def event_stream(
         frames = making.frames()
         first = list(islice(frames, 1))
         explain = partial(_explain, logger=current_app.logger, request_id=g.request_id)
-        body = chain(first, _to_the_end(frames, closing, explain))
+        body = chain(first, _to_the_end(frames, closing, explain, incoming()))
         response = Response(body, content_type="text/event-stream; charset=utf-8", headers=_HEADERS)
         response.call_on_close(held.pop_all().close)
+        incoming().outcome = ClientGone.status  # until the end has been taken
         return response
 
 
@@ -81,31 +83,38 @@ class _Making:
     def _make(self, events: Generator[Event, None, None], unwanted: Callable[[], bool]) -> None:
         try:
             for event in events:
-                self._made.put(event)
+                # Not after the last one: who has that may hang up.
                 if unwanted():
-                    break
+                    raise ClientGone("The client closed the connection.")
+                self._made.put(event)
         finally:
             events.close()
             self._made.put(None)
 
 
 def _to_the_end(
-    frames: Iterator[str], closing: str | None, explain: Callable[[Exception], Event]
+    frames: Iterator[str],
+    closing: str | None,
+    explain: Callable[[Exception], Event],
+    asked: IncomingRequest,
 ) -> Iterator[str]:
+    """The frames after the first. A stream that nobody reads to its end is one whose client has gone."""
     try:
         yield from frames
         if closing is not None:
             yield _frame(closing)
+        asked.outcome = None
     except ClientGone:
         return
     except Exception as error:
+        asked.outcome = error.status if isinstance(error, SpeechError) else SpeechError.status
         yield _frame(dump_json(explain(error)))
 
 
 def _explain(error: Exception, *, logger: Logger, request_id: str) -> Event:
     """OpenAI's error body for a failure after the first byte, when the status is long sent."""
     if not isinstance(error, SpeechError) or error.status == SpeechError.status:
-        logger.error("%s: the stream broke off", request_id, exc_info=error)
+        logger.error("the stream broke off", exc_info=error, extra=fields(request_id=request_id))
     return describe(error, request_id)
 
 

@@ -6,7 +6,7 @@ live exactly as long as its `Window` object, so that every temperature, language
 word alignment share them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -110,16 +110,26 @@ class WordTiming:
     probability: float
 
 
+OnStep = Callable[[int, int], None]
+"""Told the running rows, and how many there is room for, before each decoding step."""
+
+
+def _tell_nobody(rows: int, capacity: int) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """How an engine works. `threads` 0: one per core. `batch` 0: 8 rows on a CPU, 64 on CUDA.
 
-    `precision` is `exact`, `int8` or `bfloat16`; the batched engine alone knows the latter two.
+    `precision` is `exact`, `int8` or `bfloat16`; the batched engine alone knows the latter two, and
+    it alone calls `on_step`, in its thread.
     """
 
     threads: int = 0
     batch: int = 0
     precision: str = "exact"
+    on_step: OnStep = _tell_nobody
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class Meter:
                 self._counted_until = self._clock()
             self._works += 1
             self.windows_in_flight += windows
+            effort.unfinished += 1
         work.add_done_callback(lambda ended: self._end(ended, effort, windows))
         return work
 
@@ -77,6 +78,7 @@ class Meter:
                 self.windows_failed += windows
             if isinstance(work, TimedFuture):
                 self._count_work(work, effort)
+            effort.unfinished -= 1
 
     def _count_time(self, windows: int) -> None:
         """The time since the last piece of work was finished is what this one took of the engine's."""

@@ -15,8 +15,10 @@ def decode_with_fallback(
     patience: Patience,
 ) -> WindowResult:
     """The first result that passes the request's thresholds, else that of the last temperature."""
-    for temperature in request.temperatures:
+    for attempt, temperature in enumerate(request.temperatures):
         patience.check()
+        if attempt:
+            patience.effort.fall_back()
         result = patience.wait(engine.submit(window, at_temperature(options, temperature)))
         if not needs_fallback(result, request):
             break

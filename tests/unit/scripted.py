@@ -7,6 +7,7 @@ from typing import BinaryIO
 from werkzeug.test import TestResponse
 
 from app.errors import ModelNotFound, SpeechError
+from app.metrics import Metrics
 from app.transcript import Effort, Segment, Transcript, TranscriptDelta, Word
 from app.transcription.patience import Patience
 from app.transcription.request import TranscriptionRequest
@@ -41,6 +42,7 @@ class ScriptedRuntime:
 
     def __init__(self) -> None:
         self.ready = True
+        self.metrics = Metrics()
         self.notice: str | None = None
         self.full: SpeechError | None = None
         self.failure: Exception | None = None
@@ -96,7 +98,7 @@ class ScriptedRuntime:
     def patience(self, client_gone: Callable[[], bool], effort: Effort | None = None) -> Patience:
         return Patience.of(60, client_gone, effort)
 
-    def decode(self, file: BinaryIO, *, by_channel: bool = False) -> Samples:
+    def decode(self, file: BinaryIO, *, by_channel: bool = False, effort: Effort | None = None) -> Samples:
         assert self.permits_held == 1
         self.files.append(file.read())
         return silence(2.5)

@@ -1,5 +1,7 @@
 """Gunicorn's settings, and what its hooks do to arbiters and workers."""
 
+import logging
+import os
 import socket
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from app.checkpoints import Checkpoint
 from app.errors import CheckpointError
+from app.logs import FORMATTERS
 from app.preflight import Preflight
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,10 +36,12 @@ def load_conf() -> ModuleType:
 
 
 @pytest.fixture
-def conf(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    for name in ("HOST", "PORT", "WHISPER_REQUEST_SECONDS", "WHISPER_STALL_SECONDS"):
+def conf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    for name in ("HOST", "PORT", "WHISPER_REQUEST_SECONDS", "WHISPER_STALL_SECONDS", "WHISPER_LOG_FORMAT"):
         monkeypatch.delenv(name, raising=False)
-    return load_conf()
+    conf = load_conf()
+    monkeypatch.setattr(conf, "worker_tmp_dir", str(tmp_path))
+    return conf
 
 
 class FakeRuntime:
@@ -48,6 +53,7 @@ class FakeRuntime:
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
         self.told: list[Any] = []
+        self.metrics = SimpleNamespace(share=lambda *shared: self.told.append(shared))
 
     def start(self, device: str, checkpoint: Checkpoint | None) -> None:
         self.told.append((device, checkpoint))
@@ -101,7 +107,16 @@ def test_every_name_that_looks_like_a_setting_is_one(conf: ModuleType) -> None:
     assert given.keys() == {
         *("bind", "worker_class", "threads", "worker_connections", "preload_app", "max_requests", "timeout"),
         *("graceful_timeout", "keepalive", "control_socket_disable", "worker_tmp_dir"),
-        *("on_starting", "when_ready", "on_reload", "pre_fork", "post_worker_init", "worker_exit"),
+        *(
+            "on_starting",
+            "when_ready",
+            "on_reload",
+            "pre_fork",
+            "post_fork",
+            "post_worker_init",
+            "worker_exit",
+        ),
+        *("child_exit", "logger_class"),
     }
     assert config.worker_connections > config.threads
 
@@ -138,6 +153,7 @@ def test_on_starting_asks_the_preflight(conf: ModuleType, monkeypatch: pytest.Mo
     monkeypatch.setattr(conf.signal, "signal", lambda *_: None)
     server = SimpleNamespace(cfg=Config())
     conf.on_starting(server)
+    assert server.metrics_folder.is_dir()
     assert (server.checkpoint, server.devices) == (CHECKPOINT, ("cuda:0", "cuda:1"))
     assert server.num_workers == server.cfg.workers == 2
 
@@ -171,6 +187,76 @@ def test_reload_spreads_the_new_workers_while_the_old_are_still_there(conf: Modu
     assert {worker.device for worker in new} == {"cuda:0", "cuda:1"}
     assert not any(worker.first for worker in new)
     assert all(worker.first for worker in old[:2])
+
+
+def test_a_workers_number_is_free_until_it_is_dead(conf: ModuleType) -> None:
+    server = arbiter("cpu", "cpu")
+    assert [spawn(conf, server, age).number for age in (1, 2)] == [0, 1]
+    conf.on_reload(server)
+    assert [spawn(conf, server, age).number for age in (3, 4)] == [2, 3]
+    del server.WORKERS[1], server.WORKERS[2]
+    conf.on_reload(server)
+    assert [spawn(conf, server, age).number for age in (5, 6, 7)] == [0, 1, 4]
+
+
+def test_workers_of_one_instance_count_together(
+    conf: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/of/somebody/else")
+    server, runtime = SimpleNamespace(metrics_folder=tmp_path), FakeRuntime()
+    worker = worker_of(runtime, number=1)
+    conf.post_fork(server, worker)
+    assert runtime.told == [(tmp_path, 1)]
+    assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path)
+    for name in ("gauge_livesum_0.db", "gauge_livesum_1.db", "counter_1.db"):
+        (tmp_path / name).touch()
+    conf.child_exit(server, worker)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["counter_1.db", "gauge_livesum_0.db"]
+
+
+def test_the_folder_goes_with_its_master_alone(conf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[Any] = []
+    monkeypatch.setattr(conf.atexit, "register", at_exit.append)
+    folder = conf._metrics_folder(SimpleNamespace(cfg=Config()))
+    [remove] = at_exit
+    master = os.getpid()
+    monkeypatch.setattr(conf.os, "getpid", lambda: master + 1)
+    remove()
+    assert folder.is_dir()
+    monkeypatch.setattr(conf.os, "getpid", lambda: master)
+    remove()
+    assert not folder.exists()
+
+
+@pytest.fixture
+def loggers() -> Iterator[list[logging.Logger]]:
+    """Those that Gunicorn's logger changes, left as they were."""
+    names = (None, "app", "gunicorn.error", "gunicorn.access")
+    found = [logging.getLogger(name) for name in names]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in found]
+    for logger in found[2:]:
+        logger.handlers = []
+    yield found
+    for logger, (handlers, level, propagate) in zip(found, before, strict=True):
+        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+
+
+@pytest.mark.parametrize(("name", "formatter"), FORMATTERS.items())
+def test_all_lines_have_one_format_and_one_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loggers: list[logging.Logger], name: str, formatter: type
+) -> None:
+    monkeypatch.setenv("WHISPER_LOG_FORMAT", name)
+    config, file = Config(), tmp_path / "errors.log"
+    config.set("errorlog", str(file))
+    config.set("loglevel", "warning")
+    load_conf().OneFormatLogger(config).error("gunicorns")
+    for logger in ("app.engines", "third.party"):
+        logging.getLogger(logger).warning("ours")
+    logging.getLogger("app.api").info("too little")
+    [handler] = loggers[0].handlers
+    handler.close()
+    assert type(handler.formatter) is formatter
+    assert [line.count("ours") for line in file.read_text().splitlines()] == [0, 1, 1]
 
 
 def test_worker_starts_and_stops_its_runtime(conf: ModuleType) -> None:

@@ -27,7 +27,7 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> Batche
     except CheckpointError:
         thread.close()
         raise
-    engine = BatchedEngine(model, thread, options.batch or _ROWS[where.type])
+    engine = BatchedEngine(model, thread, options.batch or _ROWS[where.type], options.on_step)
     engine.warm_up_seconds = warm_up(engine)
     # once more: numba's OpenMP threads, started by the first alignment, set the count to the cores
     thread.submit(partial(use_threads, options.threads)).result()

@@ -27,6 +27,7 @@ from app.engines.engine_thread import EngineThread
 from app.engines.features import LogMel
 from app.engines.interface import (
     ModelCard,
+    OnStep,
     Recording,
     Tokenizer,
     Window,
@@ -58,7 +59,7 @@ class BatchedEngine:
     whatever has come in meanwhile.
     """
 
-    def __init__(self, model: Model, thread: EngineThread, capacity: int) -> None:
+    def __init__(self, model: Model, thread: EngineThread, capacity: int, on_step: OnStep) -> None:
         self._model = model
         self._thread = thread
         rows = max(capacity, _MOST_ROWS)
@@ -72,6 +73,7 @@ class BatchedEngine:
         self._windows = WindowStore(self._encode, model.project, capacity + _SPARE_WINDOWS)
         self._running: dict[Decoding, Decode] = {}
         self._pumping = False
+        self._on_step = on_step
         self.card = ModelCard(
             model.name, model.tokenizers.languages, model.dims.n_vocab >= 51865, model.dims.n_text_ctx
         )
@@ -189,6 +191,7 @@ class BatchedEngine:
 
     @torch.inference_mode()
     def _step(self) -> None:
+        self._on_step(self._batch.size, self._scheduler.capacity)
         try:
             done = self._batch.step()
         except torch.OutOfMemoryError as error:

@@ -148,6 +148,7 @@ def test_comparing_takes_any_text(sent, found):
         ("GET", "/"),
         ("POST", "/health"),
         ("GET", "/health/"),
+        ("GET", "/metrics"),
     ],
 )
 def test_all_but_the_probes_is_locked(locked, method, path):

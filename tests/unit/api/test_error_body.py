@@ -163,14 +163,14 @@ def test_an_unforeseen_error_is_logged_with_the_request_id_and_never_shown(app, 
     assert "secret" not in response.text
     assert response.headers["x-should-retry"] == "false"
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert record.getMessage() == "req_mine: GET /v1/fail failed"
+    assert (record.getMessage(), record.fields) == ("GET /v1/fail failed", {"request_id": "req_mine"})
     assert "secret detail" in caplog.text
 
 
 def test_an_engine_failure_is_logged_with_its_traceback(app, caplog):
     _failing(app, errors.EngineFailure("the engine died"))
     [record] = caplog.records
-    assert record.getMessage() == "req_mine: the engine died"
+    assert (record.getMessage(), record.fields) == ("the engine died", {"request_id": "req_mine"})
     assert record.exc_info
 
 

@@ -107,7 +107,7 @@ def test_an_unforeseen_late_failure_tells_the_log_alone(
     told = json.loads(text.split("\n\n")[1].removeprefix("data: "))["error"]
     request_id = re.search(r"req_[0-9a-f]{32}", told["message"])[0]
     [record] = caplog.records
-    assert request_id in record.getMessage()
+    assert record.fields == {"request_id": request_id}
     assert record.exc_info[1] is error
 
 

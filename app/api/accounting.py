@@ -1,0 +1,118 @@
+"""What each request was and what it cost: one line in the log, and the counts for Prometheus.
+
+Both are written when the answer has left, a stream's with its last byte. The line replaces
+Gunicorn's access log, which knows nothing of audio and calls every stream a 200.
+"""
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import monotonic, perf_counter, sleep
+
+from flask import Flask, Response, g
+
+from app.api import current_runtime
+from app.api.access import caller
+from app.api.application import IncomingRequest, incoming
+from app.errors import ClientGone, ServerBusy
+from app.logs import fields
+from app.metrics import Metrics
+
+UNKNOWN = "unknown"
+"""The endpoint of every URL that doesn't exist: whatever is asked for must not become a label."""
+
+_QUIET = frozenset({"health", "metrics"})
+"""Blueprints that are asked every few seconds: their lines are told at level debug while all is well."""
+_MOST_CHARACTERS = 200
+_SETTLE_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def register(app: Flask) -> None:
+    """Account for every request. Comes before all else, so that nothing is left out."""
+    app.before_request(_begin)
+    app.after_request(_end_on_close)
+
+
+@dataclass
+class Account:
+    """One request and what came of it; `status` is that of the headers."""
+
+    asked: IncomingRequest
+    request_id: str
+    who: str
+    began: float
+    status: int
+    metrics: Metrics
+
+    @property
+    def endpoint(self) -> str:
+        """The rule of its route."""
+        rule = self.asked.url_rule
+        return rule.rule if rule else UNKNOWN
+
+    def close(self) -> None:
+        """Nothing more is sent: write it down."""
+        _settle(self.asked)
+        seconds = perf_counter() - self.began
+        status = self.asked.outcome or self.status
+        self.metrics.end(self.endpoint, status, seconds, self.asked.effort)
+        if status == ServerBusy.status and self.asked.blueprint not in _QUIET:
+            self.metrics.refuse()
+        quiet = self.asked.blueprint in _QUIET and status < 400
+        _log.log(logging.DEBUG if quiet else logging.INFO, "answered", extra=self._line(status, seconds))
+
+    def _line(self, status: int, seconds: float) -> dict[str, object]:
+        """What operations ask for. Never what was said, nor the key."""
+        effort = self.asked.effort
+        return fields(
+            request_id=self.request_id,
+            who=self.who,
+            method=self.asked.method,
+            path=self.asked.path[:_MOST_CHARACTERS],
+            status=status,
+            model=self.asked.model[:_MOST_CHARACTERS],
+            audio_seconds=round(effort.audio_seconds, 3),
+            queue_ms=_milliseconds(effort.queue_seconds),
+            decode_ms=_milliseconds(effort.decode_seconds),
+            model_ms=_milliseconds(effort.model_seconds),
+            total_ms=_milliseconds(seconds),
+            windows=effort.windows,
+            fallbacks=effort.fallbacks,
+            agent=self.asked.user_agent.string[:_MOST_CHARACTERS],
+        )
+
+
+def _begin() -> None:
+    current_runtime().metrics.begin()
+
+
+def _end_on_close(response: Response) -> Response:
+    asked = incoming()
+    status = ClientGone.status if asked.hung_up() else response.status_code
+    account = Account(asked, g.request_id, _who(asked), g.started, status, current_runtime().metrics)
+    once = ExitStack()
+    once.callback(account.close)
+    response.call_on_close(once.close)
+    return response
+
+
+def _settle(asked: IncomingRequest) -> None:
+    """Wait for work that the engine is about to drop, and that this request has cost all the same."""
+    give_up = monotonic() + _SETTLE_SECONDS
+    while asked.effort.unfinished and monotonic() < give_up:
+        sleep(0.01)
+
+
+def _who(asked: IncomingRequest) -> str:
+    """Enough of a key's digest to tell keys apart, else an address."""
+    if digest := caller():
+        return f"key:{digest[:8]}"
+    # A Unix socket has no address; whoever asks there is a proxy, which tells for whom.
+    address = asked.remote_addr or asked.access_route[-1] or "-"
+    return address[:_MOST_CHARACTERS]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

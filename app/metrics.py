@@ -1,0 +1,153 @@
+"""What Prometheus is told, under names that stay."""
+
+from pathlib import Path
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Summary,
+    generate_latest,
+    values,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from app.transcript import Effort
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+_WAITS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+_FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+
+
+class _Series:
+    """Every series there is, at zero."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "whisper_requests",
+            "Answers, by route and HTTP status. A stream counts as what it ended in; 499: the client left.",
+            ["endpoint", "status"],
+            registry=registry,
+        )
+        self.in_progress = Gauge(
+            "whisper_requests_in_progress",
+            "Requests that are being read, worked on or answered.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.refused = Counter(
+            "whisper_requests_refused", "Requests for work answered with 503.", registry=registry
+        )
+        self.request_seconds = Histogram(
+            "whisper_request_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["endpoint"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.audio_seconds = Counter(
+            "whisper_audio_seconds", "Length of the recordings that were answered.", registry=registry
+        )
+        self.decode_seconds = Counter(
+            "whisper_decode_seconds", "Time spent on reading audio files.", registry=registry
+        )
+        self.queue_seconds = Histogram(
+            "whisper_queue_seconds",
+            "How long the work of one request waited for the model, over all its windows.",
+            registry=registry,
+            buckets=_WAITS,
+        )
+        self.model_seconds = Counter(
+            "whisper_model_seconds",
+            "How long the model took, added up over windows that run side by side.",
+            registry=registry,
+        )
+        self.windows = Counter(
+            "whisper_windows", "Windows decoded, again at each temperature.", registry=registry
+        )
+        self.fallbacks = Counter(
+            "whisper_fallbacks", "Windows decoded once more at a higher temperature.", registry=registry
+        )
+        self.batch_fill = Summary(
+            "whisper_batch_fill",
+            "At each decoding step: rows that run, divided by the rows there is room for.",
+            registry=registry,
+        )
+        self.real_time_factor = Histogram(
+            "whisper_real_time_factor",
+            "Seconds that a second of audio took, from request to answer.",
+            registry=registry,
+            buckets=_FACTORS,
+        )
+        self.decoder_restarts = Counter(
+            "whisper_decoder_restarts", "Audio decoders replaced because they died.", registry=registry
+        )
+
+
+class Metrics:
+    """One application's counts, in this process alone until they are shared. Any thread may count.
+
+    prometheus_client would choose between the two by an environment variable, when it is imported;
+    here the choice is made in the open, after the fork.
+    """
+
+    def __init__(self) -> None:
+        values.ValueClass = values.MutexValue
+        self._shown = CollectorRegistry()
+        self._series = _Series(self._shown)
+
+    def share(self, folder: Path, number: int) -> None:
+        """Count in files of `folder`, which PROMETHEUS_MULTIPROC_DIR must name; `text()` sums them up.
+
+        No two living processes may have the same `number`. Whoever gets a dead one's goes on counting
+        where that left off, so there are never more files than there were processes at a time.
+        """
+        values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
+        self._series = _Series(CollectorRegistry())
+        self._shown = CollectorRegistry()
+        MultiProcessCollector(self._shown, str(folder))  # type: ignore[no-untyped-call]
+
+    def begin(self) -> None:
+        """A request has come."""
+        self._series.in_progress.inc()
+
+    def end(self, endpoint: str, status: int, seconds: float, effort: Effort) -> None:
+        """A request has been answered. `endpoint` is one of a fixed few: it becomes a label."""
+        series = self._series
+        series.in_progress.dec()
+        series.requests.labels(endpoint, str(status)).inc()
+        series.request_seconds.labels(endpoint).observe(seconds)
+        series.decode_seconds.inc(effort.decode_seconds)
+        series.model_seconds.inc(effort.model_seconds)
+        series.windows.inc(effort.windows)
+        series.fallbacks.inc(effort.fallbacks)
+        if effort.windows:
+            series.queue_seconds.observe(effort.queue_seconds)
+        if status < 400 and effort.audio_seconds:
+            series.audio_seconds.inc(effort.audio_seconds)
+            series.real_time_factor.observe(seconds / effort.audio_seconds)
+
+    def refuse(self) -> None:
+        """There was no room for a request."""
+        self._series.refused.inc()
+
+    def batch_step(self, rows: int, capacity: int) -> None:
+        """A decoding step begins with so many rows running."""
+        self._series.batch_fill.observe(rows / capacity)
+
+    def decoder_restarted(self) -> None:
+        """A process that reads audio files died and was replaced."""
+        self._series.decoder_restarts.inc()
+
+    def text(self) -> bytes:
+        """All counts of all processes, in Prometheus's text format."""
+        return generate_latest(self._shown)
+
+
+def forget_dead(folder: Path, number: int) -> None:
+    """Drop what only a living process has, such as its requests in progress; its counts stay."""
+    mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
