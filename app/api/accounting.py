@@ -5,6 +5,7 @@ Gunicorn's access log, which knows nothing of audio and calls every stream a 200
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic, perf_counter, sleep
@@ -14,7 +15,7 @@ from flask import Flask, Response, g
 from app.api import current_runtime
 from app.api.access import caller
 from app.api.application import IncomingRequest, incoming
-from app.errors import ClientGone, ServerBusy
+from app.errors import ClientGone, ServerBusy, SpeechError
 from app.logs import fields
 from app.metrics import Metrics
 
@@ -37,7 +38,7 @@ def register(app: Flask) -> None:
 
 @dataclass
 class Account:
-    """One request and what came of it; `status` is that of the headers."""
+    """One request and what came of it; `status` as far as the one who sends its answer can tell."""
 
     asked: IncomingRequest
     request_id: str
@@ -92,10 +93,28 @@ def _end_on_close(response: Response) -> Response:
     asked = incoming()
     status = ClientGone.status if asked.hung_up() else response.status_code
     account = Account(asked, g.request_id, _who(asked), g.started, status, current_runtime().metrics)
+    if response.is_streamed:
+        response.response = _watched(response.iter_encoded(), account)
     once = ExitStack()
     once.callback(account.close)
     response.call_on_close(once.close)
     return response
+
+
+def _watched(pieces: Iterable[bytes], account: Account) -> Iterator[bytes]:
+    """The same. Whoever doesn't take them to the end has gone."""
+    promised = account.status
+
+    def watch() -> Iterator[bytes]:
+        try:
+            yield from pieces
+        except Exception as error:
+            account.status = error.status if isinstance(error, SpeechError) else SpeechError.status
+            raise
+        account.status = promised
+
+    account.status = ClientGone.status
+    return watch()
 
 
 def _settle(asked: IncomingRequest) -> None:

@@ -47,7 +47,6 @@ def event_stream(
         body = chain(first, _to_the_end(frames, closing, explain, incoming()))
         response = Response(body, content_type="text/event-stream; charset=utf-8", headers=_HEADERS)
         response.call_on_close(held.pop_all().close)
-        incoming().outcome = ClientGone.status  # until the end has been taken
         return response
 
 
@@ -98,14 +97,12 @@ def _to_the_end(
     explain: Callable[[Exception], Event],
     asked: IncomingRequest,
 ) -> Iterator[str]:
-    """The frames after the first. A stream that nobody reads to its end is one whose client has gone."""
     try:
         yield from frames
         if closing is not None:
             yield _frame(closing)
-        asked.outcome = None
     except ClientGone:
-        return
+        asked.outcome = ClientGone.status
     except Exception as error:
         asked.outcome = error.status if isinstance(error, SpeechError) else SpeechError.status
         yield _frame(dump_json(explain(error)))

@@ -167,6 +167,16 @@ def test_a_stream_is_not_resumed(engine: ScriptedEngine) -> None:
     assert len(list(runtime.stream(samples, REQUEST, runtime.patience()))) == 5
     assert windows(engine)[2:] == [0, 3000, 6000, 9000]
     runtime.close()
+def test_reading_a_file_is_accounted_for(runtime: Runtime) -> None:
+    effort = Effort()
+    with (DATA / "flagship.wav").open("rb") as file:
+        runtime.decode(file, effort=effort)
+    assert effort.audio_seconds == pytest.approx(2.76, abs=0.1)
+    assert effort.decode_seconds > 0.0
+    with pytest.raises(UndecodableAudio):
+        runtime.decode(io.BytesIO(b"no audio" * 100), effort=(failed := Effort()))
+    assert failed.decode_seconds > 0.0
+    assert failed.audio_seconds == 0.0
 
 
 def test_stream_gives_the_same_text(runtime: Runtime) -> None:
@@ -286,6 +296,7 @@ def test_started_with_the_demo_model() -> None:
         assert runtime.meter.seconds_per_window > 0.0
         assert runtime.meter.windows_finished == 1
         assert runtime.meter.model_seconds > 0.0
+        assert b"whisper_batch_fill_count 0.0" not in runtime.metrics.text()
     finally:
         runtime.close()
     assert not runtime.ready

@@ -5,9 +5,12 @@ import io
 import logging
 import socket
 import wave
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from flask import Response
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
@@ -114,6 +117,27 @@ def test_a_stream_that_is_not_read_to_its_end_has_lost_its_client(
     assert [line["status"] for line in lines(caplog)] == [499]
     assert counted(client, "requests_total", endpoint=URL, status="499") == 1.0
     assert counted(client, "audio_seconds_total") == 0.0
+
+
+def broken_off(pieces: int) -> Iterator[bytes]:
+    yield from [b"piece"] * pieces
+    raise RuntimeError("torn")
+
+
+@pytest.mark.parametrize(("read", "status"), [(0, 499), (1, 499), (2, 499), (3, 200), (4, 500)])
+def test_any_answer_in_pieces_is_what_became_of_it(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture, read: int, status: int
+) -> None:
+    """The third look finds the end of two pieces, or (told as 4) a failure."""
+    app = create_app(Settings(), runtime)
+    body = broken_off(2) if read == 4 else iter([b"piece"] * 2)
+    app.add_url_rule("/pieces", view_func=lambda: Response(body))
+    response = app.test_client().get("/pieces")
+    taken = response.iter_encoded()
+    with suppress(RuntimeError):
+        assert [next(taken, b"end") for _ in range(read)][:2] == [b"piece"] * min(read, 2)
+    response.close()
+    assert [line["status"] for line in lines(caplog)] == [status]
 
 
 def test_a_stream_that_breaks_off_is_a_failure(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:

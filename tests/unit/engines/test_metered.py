@@ -92,12 +92,13 @@ def test_other_work_costs_time_and_is_no_window(meter: Meter, clock: Clock) -> N
 def test_failed_and_cancelled_windows_are_not_finished(meter: Meter, clock: Clock) -> None:
     effort = Effort()
     failed, cancelled, running = (meter.watch(Future(), effort, windows=1) for _ in range(3))
+    assert effort.unfinished == 3
     failed.set_exception(ValueError())
     cancelled.cancel()
     running.set_running_or_notify_cancel()
     running.set_exception(CancelledError())
     assert (meter.windows_in_flight, meter.windows_finished, meter.windows_failed) == (0, 0, 1)
-    assert effort.windows == 0
+    assert (effort.windows, effort.unfinished) == (0, 0)
     finished(clock, [meter.watch(Future(), effort, windows=1)], 2.0)
     assert meter.seconds_per_window == pytest.approx(2.0)
 

@@ -57,8 +57,10 @@ def test_temperatures_rise_until_a_result_is_sound() -> None:
 
     engine = ScriptedEngine(answer)
     window = Window(ScriptedRecording(300), 0, 300)
-    found = decode_with_fallback(engine, window, WindowOptions(), TranscriptionRequest(), Patience.of(60))
+    patience = Patience.of(60)
+    found = decode_with_fallback(engine, window, WindowOptions(), TranscriptionRequest(), patience)
     assert found.temperature == 0.4
+    assert patience.effort.fallbacks == 2
     assert [options.temperature for _, _, options in engine.decoded] == [0.0, 0.2, 0.4]
 
 

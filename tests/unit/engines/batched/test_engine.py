@@ -84,6 +84,16 @@ def test_a_window_is_encoded_once_for_all_that_is_asked_of_it(
     assert encodes == [asked]
 
 
+def test_each_step_tells_how_full_the_batch_is(
+    engine: BatchedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[int, int]] = []
+    monkeypatch.setattr(engine, "_on_step", lambda *step: steps.append(step))
+    engine.submit(window(engine), replace(LONG, best_of=3)).result()
+    assert steps
+    assert set(steps) == {(3, 8)}
+
+
 def test_features_go_with_their_window(engine: BatchedEngine, encodes: list[Window]) -> None:
     recording = window(engine).recording
     for _ in range(3):
