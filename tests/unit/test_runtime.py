@@ -167,6 +167,8 @@ def test_a_stream_is_not_resumed(engine: ScriptedEngine) -> None:
     assert len(list(runtime.stream(samples, REQUEST, runtime.patience()))) == 5
     assert windows(engine)[2:] == [0, 3000, 6000, 9000]
     runtime.close()
+
+
 def test_reading_a_file_is_accounted_for(runtime: Runtime) -> None:
     effort = Effort()
     with (DATA / "flagship.wav").open("rb") as file:

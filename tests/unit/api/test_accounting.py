@@ -210,6 +210,23 @@ def test_without_keys_whatever_is_sent_as_one_is_nobodys_name(
     assert [line["who"] for line in lines(caplog)] == ["127.0.0.1"]
 
 
+@pytest.mark.parametrize(
+    ("address", "forwarded", "who"),
+    [
+        ("10.0.0.1", "10.9.9.9", "10.0.0.1"),
+        ("", "10.9.9.9, 10.0.0.2", "10.0.0.2"),
+        ("", None, "-"),
+        ("", "x" * 999, "x" * 200),
+    ],
+)
+def test_a_proxy_is_believed_on_a_unix_socket_alone(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, address: str, forwarded: str | None, who: str
+) -> None:
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    client.get("/v1/models", headers=headers, environ_overrides={"REMOTE_ADDR": address}).close()
+    assert [line["who"] for line in lines(caplog)] == [who]
+
+
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
 def test_probes_are_quiet_while_all_is_well(
     client: FlaskClient, caplog: pytest.LogCaptureFixture, path: str
