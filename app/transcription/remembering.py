@@ -108,11 +108,6 @@ class RememberingEngine:
         """True while the engine thread takes work."""
         return self._engine.alive
 
-    @property
-    def warm_up_seconds(self) -> float:
-        """How long the first window took."""
-        return self._engine.warm_up_seconds
-
     def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
         """The tokenizer of a language (code) and task."""
         return self._engine.tokenizer(language, task)

@@ -20,6 +20,7 @@ from app.errors import (
     ModelNotFound,
     RequestTimeout,
     ServerBusy,
+    UndecodableAudio,
 )
 from app.runtime import TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
