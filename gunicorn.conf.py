@@ -46,11 +46,12 @@ _DROP_BYTES = 256 * 1024
 
 
 class ClosingThreadWorker(ThreadWorker):  # type: ignore[misc]
-    """A gthread worker whose port is closed as soon as it stops, and in which nobody waits for anybody.
+    """A gthread worker whose port is closed as soon as it stops, and in which nobody waits for long.
 
     Gunicorn's own keeps the port open until the last request ends, and new clients hang in its
     backlog. It waits in its only thread that accepts, up to 2 s for each client that was told that
-    the connection closes and doesn't hang up; and it drops the application's `Connection: close`.
+    the connection closes and doesn't hang up, and in any other for a client that neither sends nor
+    takes anything, for ever; and it drops the application's `Connection: close`.
     """
 
     def load_wsgi(self) -> None:
@@ -58,6 +59,15 @@ class ClosingThreadWorker(ThreadWorker):  # type: ignore[misc]
         super().load_wsgi()
         self.wsgi: Callable[..., Iterable[bytes]] = partial(_closing_when_told, self.wsgi)
         self.lingering: deque[TConn] = deque()
+
+    def handle(self, conn: TConn) -> object:
+        """Gunicorn calls this in one of the threads, for each request of a connection."""
+        limit = struct.pack("ll", _settings.stall_seconds, 0)
+        with suppress(OSError):  # it is closed already
+            # Linux would hand these on from a listener, but not from one on a Unix socket.
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                conn.sock.setsockopt(socket.SOL_SOCKET, option, limit)
+        return super().handle(conn)
 
     def handle_request(self, req: Request, conn: TConn) -> bool:
         """Gunicorn calls this in one of the threads; False closes the connection."""
@@ -175,14 +185,6 @@ def on_starting(server: Arbiter) -> None:
     server.devices = found.devices
     server.generation = 0
     _one_worker_per_device(server)
-
-
-def when_ready(server: Arbiter) -> None:
-    """Let connections that neither send nor take anything end; Linux hands the limit on to each."""
-    limit = struct.pack("ll", _settings.stall_seconds, 0)
-    for listener in server.LISTENERS:
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 def _metrics_folder(server: Arbiter) -> Path:

@@ -13,7 +13,7 @@ from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.raw_requests import connected, refusal, upload
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
-STALL_SECONDS = 10
+STALL_SECONDS = 8
 
 
 @pytest.fixture(scope="module")

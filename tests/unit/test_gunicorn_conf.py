@@ -107,15 +107,7 @@ def test_every_name_that_looks_like_a_setting_is_one(conf: ModuleType) -> None:
     assert given.keys() == {
         *("bind", "worker_class", "threads", "worker_connections", "preload_app", "max_requests", "timeout"),
         *("graceful_timeout", "keepalive", "control_socket_disable", "worker_tmp_dir"),
-        *(
-            "on_starting",
-            "when_ready",
-            "on_reload",
-            "pre_fork",
-            "post_fork",
-            "post_worker_init",
-            "worker_exit",
-        ),
+        *("on_starting", "on_reload", "pre_fork", "post_fork", "post_worker_init", "worker_exit"),
         *("child_exit", "logger_class"),
     }
     assert config.worker_connections > config.threads
@@ -316,15 +308,27 @@ def test_the_port_is_closed_by_a_stopping_worker_but_not_by_a_full_one(
     assert bool(closures) is closed
 
 
-def test_a_connection_that_is_silent_for_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_a_client_that_neither_sends_nor_takes_anything_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, family: socket.AddressFamily
+) -> None:
+    def read_and_write(self: object, conn: Any) -> bool:
+        with pytest.raises(BlockingIOError):
+            conn.sock.recv(1)
+        with pytest.raises(BlockingIOError):
+            conn.sock.sendall(bytes(64 * 1024 * 1024))
+        return False
+
+    monkeypatch.setattr(ThreadWorker, "handle", read_and_write)
     monkeypatch.setenv("WHISPER_STALL_SECONDS", "1")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        load_conf().when_ready(SimpleNamespace(LISTENERS=[SimpleNamespace(sock=listener)]))
-        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
-            with pytest.raises(BlockingIOError):
-                accepted.recv(1)
-            with pytest.raises(BlockingIOError):
-                accepted.sendall(bytes(64 * 1024 * 1024))
+    worker_class = load_conf().ClosingThreadWorker
+    worker = worker_class.__new__(worker_class)
+    with socket.socket(family) as listener, socket.socket(family) as client:
+        listener.bind(("127.0.0.1", 0) if family == socket.AF_INET else str(tmp_path / "s"))
+        listener.listen()
+        client.connect(listener.getsockname())
+        with listener.accept()[0] as accepted:
+            assert worker.handle(SimpleNamespace(sock=accepted)) is False
 
 
 class Poller:
