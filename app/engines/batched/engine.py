@@ -7,7 +7,6 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from whisper.utils import compression_ratio
