@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from app.engines.interface import WindowOptions
+
 
 class Candidates(NamedTuple):
     """What a step brings for one row: its own choice, and for beams the best of all tokens."""
@@ -146,3 +148,10 @@ def best(hypotheses: Sequence[Hypothesis], length_penalty: float | None) -> Hypo
         return found.sum_logprob / max(penalty, 1e-9)
 
     return max(hypotheses, key=score)
+
+
+def search_for(options: WindowOptions, eot: int, longest: int) -> Search:
+    """How a window is searched: at most `longest` tokens in every hypothesis."""
+    if options.beam_size:
+        return BeamSearch(options.beam_size, eot, longest, options.patience)
+    return Sampling(options.best_of or 1, eot, longest)

@@ -1,6 +1,7 @@
 """The batching engine: one thread, one model, and the windows of all requests in one running batch."""
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -13,7 +14,7 @@ from whisper.utils import compression_ratio
 
 from app.engines.batched.alignment import Aligner
 from app.engines.batched.batch import Batch, Decoding
-from app.engines.batched.beam import BeamSearch, Sampling, Search, best
+from app.engines.batched.beam import best, search_for
 from app.engines.batched.decoder import Decoder
 from app.engines.batched.draws import uniform
 from app.engines.batched.graphs import GraphedDecoder
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_ALONE = sys.maxsize  # rows for which there is never room beside others
 _MOST_ROWS = 16
 """The most beams or samples that one window may ask for."""
 _PAUSE_STEPS = 4
@@ -195,23 +197,34 @@ class BatchedEngine:
             done = self._batch.step()
         except torch.OutOfMemoryError as error:
             self._make_room(None, error)
-            return
         except Exception as error:
-            self._fail_running(error)
-            return
-        for decoding in done:
-            self._finish(decoding)
+            self._try_alone(error)
+        else:
+            for decoding in done:
+                self._finish(decoding)
+
+    def _interrupt(self) -> list[Decode]:
+        running = list(self._running.values())
+        self._batch.remove(list(self._running))
+        self._running.clear()
+        return running
 
     def _fail_running(self, error: Exception) -> None:
-        self._batch.remove(list(self._running))
-        while self._running:
-            fail(self._running.popitem()[1], error)
+        for work in self._interrupt():
+            fail(work, error)
+
+    def _try_alone(self, error: Exception) -> None:
+        """Nobody knows by whose fault a step failed: each of its windows begins again, by itself."""
+        if len(self._running) == 1:
+            self._fail_running(error)
+            return
+        _log.warning("a step of %d windows failed; each is tried alone", len(self._running), exc_info=error)
+        for again in self._interrupt():
+            self._scheduler.add(Turn(again, again.recording, _ALONE))
 
     def _make_room(self, work: Job | Decode | None, error: torch.OutOfMemoryError) -> None:
         """The device is full: halve the batch and begin all its windows again; fail what runs alone."""
-        interrupted = [*([work] if work else []), *self._running.values()]
-        self._batch.remove(list(self._running))
-        self._running.clear()
+        interrupted = [*([work] if work else []), *self._interrupt()]
         self._windows.clear()
         torch.cuda.empty_cache()
         if len(interrupted) == 1 and self._scheduler.capacity == 1:
@@ -243,7 +256,7 @@ class BatchedEngine:
     def _decoding(self, window: Window, options: WindowOptions) -> Decoding:
         prompt = self._prompt(options)
         longest = min(self.card.text_context // 2, self.card.text_context + 1 - len(prompt))
-        search = self._search(options, longest)
+        search = search_for(options, self._model.vocabulary.eot, longest)
         return Decoding(
             cross=self._windows.cross(window),
             prompt=prompt,
@@ -253,12 +266,6 @@ class BatchedEngine:
             draws=uniform(window, options, search.rows, self.card.text_context // 2),
             candidates=options.beam_size + 1 if options.beam_size else 0,
         )
-
-    def _search(self, options: WindowOptions, longest: int) -> Search:
-        eot = self._model.vocabulary.eot
-        if options.beam_size:
-            return BeamSearch(options.beam_size, eot, longest, options.patience)
-        return Sampling(options.best_of or 1, eot, longest)
 
     def _prompt(self, options: WindowOptions) -> list[int]:
         tokenizers, context = self._model.tokenizers, self.card.text_context
