@@ -1,6 +1,6 @@
 """Where this server's Flask differs from the stock one."""
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import cached_property
 from socket import MSG_DONTWAIT, MSG_PEEK
 from time import monotonic
@@ -37,7 +37,7 @@ class CountedInput:
         self.held = ExitStack()
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes, b"" at the end. Raises BodyStalled."""
+        """At most `size` bytes, b"" at the end. Raises BodyStalled, OSError or ClientDisconnected."""
         if self.exhausted or self.stalled:
             return b""
         try:
@@ -48,6 +48,10 @@ class CountedInput:
                 f"The body stopped after {self.bytes_read} bytes: no more came for as long as this server "
                 "waits (WHISPER_STALL_SECONDS)."
             ) from error
+        except OSError:
+            raise
+        except Exception as error:  # the WSGI server's own: the body's chunks don't follow HTTP
+            raise ClientDisconnected from error
         self.bytes_read += len(chunk)
         if not chunk or size < 0:
             self.exhausted = True
@@ -88,7 +92,8 @@ class IncomingRequest(Request):
     def close(self) -> None:
         """Drop the uploaded files, those of a form that broke off included, and the place to read."""
         for stream in self._upload_streams:
-            stream.close()
+            with suppress(OSError):  # what the full disk didn't take is written again, in vain
+                stream.close()
         self.counted_input.held.close()
         super().close()
 

@@ -2,6 +2,7 @@ import io
 import socket
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 from werkzeug.test import EnvironBuilder
 
 from app import create_app
@@ -55,6 +56,13 @@ class Watched:
     def read(self, size=-1):
         self.seen.append(self.runtime.bodies_read)
         return self.rest.read(size)
+
+
+class NotHttp:
+    """A chunked body that Gunicorn can't follow: what it raises is neither an OSError nor a ValueError."""
+
+    def read(self, size: int) -> bytes:
+        raise InvalidChunkSize(b"zz")
 
 
 def _post(client, path, stream, length=None):
@@ -210,3 +218,14 @@ def test_a_stranger_needs_a_place_too(runtime):
     unread = Watched(b"x" * 70_000, runtime)
     response = _post(client, URL, unread)
     assert (response.status_code, response.headers["Connection"], unread.seen) == (401, "close", [])
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=b", "application/json"])
+def test_chunks_that_do_not_follow_http_are_the_clients_fault(client, content_type):
+    response = client.post(URL, environ_overrides=upload(NotHttp(), None, content_type))
+    assert response.status_code == 400
+    assert "cut off" in error_of(response)["message"]
+
+
+def test_chunks_that_nobody_wanted_do_no_harm(client):
+    assert _post(client, "/v1/nowhere", NotHttp()).status_code == 404

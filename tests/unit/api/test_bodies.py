@@ -1,11 +1,15 @@
+import errno
 import io
 import math
+import os
+from tempfile import gettempdir
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from werkzeug.datastructures import FileStorage
+from werkzeug.wrappers import Request
 
 from app.api.bodies import read_form
 from app.api.form_values import scalar
@@ -348,3 +352,33 @@ def test_a_form_of_too_many_parts(client):
     response = _send(client, _form(*[MODEL] * 1001))
     assert response.status_code == 413
     assert "more than 1000 parts" in error_of(response)["message"]
+
+
+class FullDisk(io.BytesIO):
+    """A temporary file for which there is no room, which its buffer says again when it is closed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def write(self, data: bytes) -> int:
+        raise OSError(self._number, os.strerror(self._number))
+
+    def close(self) -> None:
+        super().close()
+        raise OSError(self._number, os.strerror(self._number))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE])
+def test_an_upload_that_there_is_no_room_for(client, monkeypatch, caplog, number):
+    kept = FullDisk(number)
+    monkeypatch.setattr(Request, "_get_file_stream", lambda *_, **__: kept)
+    response = client.post(URL, data={"model": "whisper-1", "file": (io.BytesIO(b"RIFF"), "a.wav")})
+    assert response.status_code == 503
+    error = error_of(response)
+    assert error["type"] == "server_error"
+    assert f"no room to keep your upload ({os.strerror(number)})" in error["message"]
+    assert 1 <= int(response.headers["Retry-After"]) <= 120
+    assert kept.closed
+    assert gettempdir() in caplog.text
+    assert gettempdir() not in response.text
