@@ -4,6 +4,7 @@ State is kept on the arbiter and its workers, because this file is executed anew
 """
 
 import atexit
+import errno
 import logging
 import os
 import selectors
@@ -21,7 +22,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from gunicorn import glogging
+from gunicorn import glogging, util
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.http.message import Request
@@ -29,6 +30,7 @@ from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app import preflight
+from app.api.error_body import whole_answer
 from app.errors import StartError
 from app.logs import FORMATTERS
 from app.metrics import forget_dead
@@ -38,6 +40,11 @@ from app.settings import Settings
 RETRY_SECONDS = 10
 """How long a worker that can't load its model waits before it gives way to the next attempt."""
 
+
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Why a connection can't be taken now, but may be later."""
+
+NO_ROOM_SECONDS = 0.1
 
 LINGER_SECONDS = 2.0
 """How long a client that was answered may go on sending before its connection is closed all the same."""
@@ -115,6 +122,16 @@ class ClosingThreadWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
+    def accept(self, listener: socket.socket) -> None:
+        """Take a connection, or leave it in the backlog; Gunicorn's own dies where there is no room."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self.log.warning("No room for a new connection: %s", error.strerror)
+            time.sleep(NO_ROOM_SECONDS)  # the port stays readable, so the next try follows at once
+
     def set_accept_enabled(self, enabled: bool) -> None:
         """Gunicorn calls this with False when the worker is full, and once when it stops."""
         super().set_accept_enabled(enabled)
@@ -149,6 +166,14 @@ class OneFormatLogger(glogging.Logger):  # type: ignore[misc]
             handler.setFormatter(FORMATTERS[_settings.log_format]())
         logging.getLogger().handlers = self.error_log.handlers
         logging.getLogger("app").setLevel(self.loglevel)
+
+
+def _refuse(client: socket.socket, status: int, reason: str, message: str) -> None:
+    """Answer what is no HTTP, or not the HTTP that is spoken here, as everything else is answered."""
+    util.write_nonblock(client, whole_answer(status, reason, message))
+
+
+util.write_error = _refuse  # there is no setting for it, and Gunicorn's own writes HTML
 
 
 def _read_settings() -> Settings:

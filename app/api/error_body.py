@@ -1,6 +1,8 @@
 """Any failure -> OpenAI's error body. The only place that turns errors into HTTP."""
 
+import json
 import re
+from uuid import uuid4
 
 from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.datastructures import WWWAuthenticate
@@ -30,6 +32,20 @@ def describe(error: Exception, request_id: str) -> dict[str, dict[str, str | Non
         return error_body(error.message, error.type, error.param, error.code)
     message = f"The server had an error while processing your request (request id {request_id})."
     return error_body(message, type="server_error")
+
+
+def whole_answer(status: int, reason: str, message: str) -> bytes:
+    """An HTTP answer for what never got as far as Flask; the connection ends with it."""
+    kind = "server_error" if status == InternalServerError.code else "invalid_request_error"
+    body = json.dumps(error_body(message or reason, kind)).encode()
+    lines = (
+        f"HTTP/1.1 {status} {reason}",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        f"x-request-id: req_{uuid4().hex}",
+    )
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 def _from_speech_error(error: SpeechError) -> Response:

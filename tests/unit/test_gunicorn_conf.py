@@ -1,17 +1,20 @@
 """Gunicorn's settings, and what its hooks do to arbiters and workers."""
 
+import errno
 import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from http.client import HTTPResponse
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from gunicorn import util
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.http.wsgi import Response
@@ -21,6 +24,7 @@ from app.checkpoints import Checkpoint
 from app.errors import CheckpointError
 from app.logs import FORMATTERS
 from app.preflight import Preflight
+from tests.openai_spec import read_as
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = Checkpoint("tiny", Path("/models/tiny.pt"), "ab")
@@ -434,3 +438,49 @@ def test_the_application_can_close_a_connection(
     assert conf._closing_when_told(app, {}, response.start_response) == []
     assert response.should_close() is closed
     assert response.status == "200 OK"
+
+
+def bare_worker(conf: ModuleType) -> Any:
+    worker = conf.ClosingThreadWorker.__new__(conf.ClosingThreadWorker)
+    worker.log = FakeLog()
+    return worker
+
+
+def failing_accept(number: int) -> Callable[..., None]:
+    def accept(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return accept
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_a_connection_without_room_is_left_waiting(
+    conf: ModuleType, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(ThreadWorker, "accept", failing_accept(number))
+    slept: list[float] = []
+    monkeypatch.setattr(conf.time, "sleep", slept.append)
+    worker = bare_worker(conf)
+    worker.accept(SimpleNamespace())
+    assert worker.log.levels == ["warning"]
+    assert slept == [conf.NO_ROOM_SECONDS]
+
+
+def test_a_port_that_is_broken_still_ends_the_worker(
+    conf: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ThreadWorker, "accept", failing_accept(errno.EBADF))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        bare_worker(conf).accept(SimpleNamespace())
+
+
+def test_what_is_no_http_is_answered_in_openais_way(conf: ModuleType) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, HTTPResponse(theirs) as answer:
+        util.write_error(ours, 400, "Bad Request", "Invalid Method 'é'")
+        answer.begin()
+        error = read_as("error", answer.read())["error"]
+    assert (answer.status, answer.reason, answer.will_close) == (400, "Bad Request", True)
+    assert answer.headers["x-request-id"].startswith("req_")
+    assert error["message"] == "Invalid Method 'é'"
+    assert error["type"] == "invalid_request_error"
