@@ -40,14 +40,14 @@ def environment(**changes: str) -> dict[str, str]:
 class GunicornServer:
     """`gunicorn -c gunicorn.conf.py wsgi:app` with the demo model; `changes` are environment variables."""
 
-    def __init__(self, log: Path, **changes: str) -> None:
+    def __init__(self, log: Path, app: str = "wsgi:app", **changes: str) -> None:
         self.host = changes.get("HOST", "127.0.0.1")
         self.port = int(changes.setdefault("PORT", str(free_port())))
         self.url = f"http://{self.host}:{self.port}"
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"],
+                [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app],
                 cwd=ROOT,
                 env=environment(**changes),
                 stdout=output,

@@ -1,0 +1,59 @@
+"""The batched engine, but a window with one particular seed breaks the batch that it is decoded in.
+
+There is no request that makes the real one fail, so this one stands in for it where a failure of
+the model is to be seen from outside. Everything else about it is real.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.checkpoints import Checkpoint
+from app.engines import batched
+from app.engines.batched.batch import Decoding
+from app.engines.batched.beam import Candidates, Hypothesis, Move, Search
+from app.engines.batched.engine import BatchedEngine
+from app.engines.interface import EngineOptions, Window, WindowOptions
+
+FATAL_SEED = 13
+
+
+def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> BatchedEngine:
+    """The engine, with the fault in it."""
+    engine = batched.start(checkpoint, device, options)
+    make, doomed = engine._decoding, set[Window]()
+
+    def failing(window: Window, options: WindowOptions) -> Decoding:
+        made = make(window, options)
+        if options.seed == FATAL_SEED:
+            made.search = Fatal(made.search, engine, window, doomed)
+        return made
+
+    engine._decoding = failing
+    return engine
+
+
+@dataclass
+class Fatal:
+    """A search that fails in the first step that its window takes with others, and from then on always."""
+
+    sound: Search
+    engine: BatchedEngine
+    window: Window
+    doomed: set[Window]
+
+    @property
+    def rows(self) -> int:
+        """As many as the sound one's."""
+        return self.sound.rows
+
+    def advance(self, found: Sequence[Candidates]) -> list[Move]:
+        """Go on, or fail."""
+        if len(self.engine._batch.running) > 1:
+            self.doomed.add(self.window)
+        if self.window in self.doomed:
+            raise IndexError("index 51865 is out of bounds")
+        return self.sound.advance(found)
+
+    def hypotheses(self) -> list[Hypothesis]:
+        """The sound one's."""
+        return self.sound.hypotheses()
