@@ -6,10 +6,10 @@ name are not checked, since real clients send extras; an empty text is an absent
 
 import json
 import os
+import tempfile
 from binascii import a2b_base64
 from contextlib import suppress
 from io import SEEK_END, BytesIO
-from tempfile import gettempdir
 from typing import Any, BinaryIO, NoReturn, cast
 
 from flask import Flask, Response, current_app, g
@@ -169,7 +169,8 @@ def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
 def _no_room(error: OSError) -> ServerBusy:
     """The upload's temporary file can't be made or written: no space, no file descriptor, a quota."""
     reason = os.strerror(error.errno) if error.errno else str(error)
-    current_app.logger.error("%s: an upload can't be kept in %s: %s", g.request_id, gettempdir(), reason)
+    folder = tempfile.tempdir or "any folder for temporary files"  # gettempdir() itself needs room
+    current_app.logger.error("%s: an upload can't be kept in %s: %s", g.request_id, folder, reason)
     return ServerBusy(
         f"The server has no room to keep your upload ({reason}). Please retry later.",
         retry_after_seconds=_NO_ROOM_SECONDS,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class ProcessState:
         """The sum over a process and all that it has started."""
         family = list(with_descendants(pid))
         status = [Path(f"/proc/{member}/status").read_text() for member in family]
-        opened = [target for member in family for target in open_files(member)]
+        opened = [target for member in family for target in open_files(member).values()]
         return cls(
             resident_mb=sum(_number(text, "VmRSS") for text in status) / 1024,
             threads=sum(_number(text, "Threads") for text in status),
@@ -42,14 +43,12 @@ def with_descendants(pid: int) -> Iterator[int]:
         yield from with_descendants(child)
 
 
-def open_files(pid: int) -> list[str]:
+def open_files(pid: int) -> dict[int, str]:
     """What each file descriptor of a process points to."""
-    targets = []
+    targets = {}
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            targets.append(str(descriptor.readlink()))
-        except FileNotFoundError:  # closed meanwhile
-            continue
+        with suppress(FileNotFoundError):  # closed meanwhile
+            targets[int(descriptor.name)] = str(descriptor.readlink())
     return targets
 
 

@@ -1,0 +1,112 @@
+"""A full disk for temporary files and no file descriptors: refusals while it lasts, and nothing afterwards.
+
+Both are made with a limit on the running worker, which needs no rights; the limit on file sizes ends
+in another errno (EFBIG) than a full disk (ENOSPC), and the two are handled alike.
+"""
+
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+import requests
+
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.process_state import ProcessState, open_files
+from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.openai_spec import check_response
+
+SPARE = 4
+"""How many file descriptors are left to the worker."""
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
+    """One that may be brought to its limits."""
+    with GunicornServer(tmp_path_factory.mktemp("exhausted") / "server.log") as running:
+        yield running.wait_until_ready()
+
+
+@contextmanager
+def limited(worker: int, what: int, soft: int) -> Iterator[None]:
+    """A worker with less of something."""
+    before = resource.prlimit(worker, what)
+    resource.prlimit(worker, what, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(worker, what, before)
+
+
+def flagship_of(size: int) -> bytes:
+    """The recording, and a RIFF chunk of filling."""
+    audio = FLAGSHIP.read_bytes()
+    filling = size - len(audio) - 8
+    return audio + b"JUNK" + filling.to_bytes(4, "little") + bytes(filling)
+
+
+def post(session: requests.Session, server: GunicornServer, audio: bytes) -> requests.Response:
+    return session.post(
+        f"{server.url}/v1/audio/transcriptions",
+        data={"model": "whisper-1"},
+        files={"file": ("a.wav", audio)},
+        hooks={"response": check_response},
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+SMALL = FLAGSHIP.read_bytes()
+LARGE = flagship_of(2_000_000)
+"""Werkzeug keeps uploads of up to 500 KiB in memory, larger ones in a file."""
+
+
+def test_a_full_disk_for_temporary_files(own_server: GunicornServer) -> None:
+    [worker] = own_server.workers
+    with requests.Session() as session:
+        assert post(session, own_server, LARGE).json()["text"] == FLAGSHIP_TEXT
+        before = ProcessState.of(worker)
+        with limited(worker, resource.RLIMIT_FSIZE, 1_000_000):
+            for _ in range(5):
+                refused = post(session, own_server, LARGE)
+                assert refused.status_code == 503
+                assert "no room to keep your upload (File too large)" in refused.json()["error"]["message"]
+                assert 1 <= int(refused.headers["Retry-After"]) <= 120
+            assert post(session, own_server, SMALL).json()["text"] == FLAGSHIP_TEXT
+        after = ProcessState.of(worker)
+        assert post(session, own_server, LARGE).json()["text"] == FLAGSHIP_TEXT
+    assert (after.temporary_files, after.descriptors) == (before.temporary_files, before.descriptors)
+    assert own_server.log.count("an upload can't be kept in") == 5
+    assert "Traceback" not in own_server.log
+
+
+def connected(server: GunicornServer) -> socket.socket:
+    return socket.create_connection((server.host, server.port), timeout=PATIENCE_SECONDS)
+
+
+def use_up_descriptors(server: GunicornServer, held: ExitStack) -> None:
+    """Connect until the worker says that it has none left, and some times more for those that it frees."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while "No room for a new connection" not in server.log:
+        held.enter_context(connected(server))
+        assert time.monotonic() < deadline, server.log
+        time.sleep(0.05)
+    for _ in range(20):
+        held.enter_context(connected(server))
+
+
+def test_no_file_descriptors(own_server: GunicornServer) -> None:
+    [worker] = own_server.workers
+    with ExitStack() as held:
+        session = held.enter_context(requests.Session())
+        assert post(session, own_server, SMALL).json()["text"] == FLAGSHIP_TEXT
+        with limited(worker, resource.RLIMIT_NOFILE, max(open_files(worker)) + 1 + SPARE):
+            use_up_descriptors(own_server, held)
+            known = post(session, own_server, SMALL)
+            refused = post(session, own_server, LARGE)
+    assert known.json()["text"] == FLAGSHIP_TEXT
+    assert refused.status_code == 503
+    assert "Too many open files" in refused.json()["error"]["message"]
+    assert own_server.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
+    assert own_server.workers == [worker]
