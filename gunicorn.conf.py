@@ -4,7 +4,6 @@ State is kept on the arbiter and its workers, because this file is executed anew
 """
 
 import atexit
-import errno
 import logging
 import os
 import selectors
@@ -16,21 +15,21 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from gunicorn import glogging, util
+from gunicorn import glogging
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import TConn
 
 from app import preflight
-from app.api.error_body import whole_answer
+from app.enduring_worker import EnduringThreadWorker
 from app.errors import StartError
 from app.logs import FORMATTERS
 from app.metrics import forget_dead
@@ -41,30 +40,24 @@ RETRY_SECONDS = 10
 """How long a worker that can't load its model waits before it gives way to the next attempt."""
 
 
-NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-"""Why a connection can't be taken now, but may be later."""
-
-NO_ROOM_SECONDS = 0.1
-
 LINGER_SECONDS = 2.0
 """How long a client that was answered may go on sending before its connection is closed all the same."""
 
 _DROP_BYTES = 256 * 1024
 
 
-class ClosingThreadWorker(ThreadWorker):  # type: ignore[misc]
+class ClosingThreadWorker(EnduringThreadWorker):
     """A gthread worker whose port is closed as soon as it stops, and in which nobody waits for long.
 
     Gunicorn's own keeps the port open until the last request ends, and new clients hang in its
     backlog. It waits in its only thread that accepts, up to 2 s for each client that was told that
     the connection closes and doesn't hang up, and in any other for a client that neither sends nor
-    takes anything, for ever; and it drops the application's `Connection: close`.
+    takes anything, for ever.
     """
 
     def load_wsgi(self) -> None:
         """Gunicorn calls this once, after the fork."""
         super().load_wsgi()
-        self.wsgi: Callable[..., Iterable[bytes]] = partial(_closing_when_told, self.wsgi)
         self.lingering: deque[TConn] = deque()
 
     def handle(self, conn: TConn) -> object:
@@ -122,16 +115,6 @@ class ClosingThreadWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
-    def accept(self, listener: socket.socket) -> None:
-        """Take a connection, or leave it in the backlog; Gunicorn's own dies where there is no room."""
-        try:
-            super().accept(listener)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            self.log.warning("No room for a new connection: %s", error.strerror)
-            time.sleep(NO_ROOM_SECONDS)  # the port stays readable, so the next try follows at once
-
     def set_accept_enabled(self, enabled: bool) -> None:
         """Gunicorn calls this with False when the worker is full, and once when it stops."""
         super().set_accept_enabled(enabled)
@@ -139,17 +122,6 @@ class ClosingThreadWorker(ThreadWorker):  # type: ignore[misc]
             _runtime(self).drain()
             for listener in self.sockets:
                 listener.close()
-
-
-def _closing_when_told(
-    app: Callable[..., Iterable[bytes]], environ: dict[str, object], start_response: Callable[..., object]
-) -> Iterable[bytes]:
-    def start(status: str, headers: list[tuple[str, str]], *rest: object) -> object:
-        if ("Connection", "close") in headers:
-            start_response.__self__.force_close()  # type: ignore[attr-defined]
-        return start_response(status, headers, *rest)
-
-    return app(environ, start)
 
 
 class OneFormatLogger(glogging.Logger):  # type: ignore[misc]
@@ -167,13 +139,12 @@ class OneFormatLogger(glogging.Logger):  # type: ignore[misc]
         logging.getLogger().handlers = self.error_log.handlers
         logging.getLogger("app").setLevel(self.loglevel)
 
-
-def _refuse(client: socket.socket, status: int, reason: str, message: str) -> None:
-    """Answer what is no HTTP, or not the HTTP that is spoken here, as everything else is answered."""
-    util.write_nonblock(client, whole_answer(status, reason, message))
-
-
-util.write_error = _refuse  # there is no setting for it, and Gunicorn's own writes HTML
+    def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
+        """Gunicorn tells every failure of a connection with its traceback, even SO_RCVTIMEO's."""
+        if isinstance(sys.exc_info()[1], BlockingIOError):
+            self.info("A connection was cut: its client sent nothing for %s s", _settings.stall_seconds)
+        else:
+            super().exception(msg, *args, **kwargs)
 
 
 def _read_settings() -> Settings:

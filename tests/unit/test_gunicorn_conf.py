@@ -1,30 +1,25 @@
 """Gunicorn's settings, and what its hooks do to arbiters and workers."""
 
-import errno
 import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
-from http.client import HTTPResponse
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from gunicorn import util
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
-from gunicorn.http.wsgi import Response
 from gunicorn.workers.gthread import ThreadWorker
 
 from app.checkpoints import Checkpoint
 from app.errors import CheckpointError
 from app.logs import FORMATTERS
 from app.preflight import Preflight
-from tests.openai_spec import read_as
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = Checkpoint("tiny", Path("/models/tiny.pt"), "ab")
@@ -255,6 +250,29 @@ def test_all_lines_have_one_format_and_one_place(
     assert [line.count("ours") for line in file.read_text().splitlines()] == [0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (BlockingIOError("Resource temporarily unavailable"), ["A connection was cut"]),
+        (OSError("Bad file descriptor"), ["Socket error", "Traceback"]),
+    ],
+)
+def test_a_silent_client_is_no_traceback(
+    conf: ModuleType, tmp_path: Path, loggers: list[logging.Logger], failure: OSError, told: list[str]
+) -> None:
+    config, file = Config(), tmp_path / "errors.log"
+    config.set("errorlog", str(file))
+    log = conf.OneFormatLogger(config)
+    try:
+        raise failure
+    except OSError:
+        log.exception("Socket error processing request.")
+    loggers[0].handlers[0].close()
+    lines = file.read_text().splitlines()
+    assert all(text in line for text, line in zip(told, lines, strict=False))
+    assert (len(lines) == 1) is (len(told) == 1)
+
+
 def test_worker_starts_and_stops_its_runtime(conf: ModuleType) -> None:
     runtime = FakeRuntime()
     worker = worker_of(runtime, device="cuda:1", checkpoint=CHECKPOINT)
@@ -421,66 +439,3 @@ def test_a_client_that_takes_nothing_is_cut(conf: ModuleType, monkeypatch: pytes
     worker.log = FakeLog()
     assert worker.handle_request(None, None) is False
     assert worker.log.levels == ["info"]
-
-
-@pytest.mark.parametrize(
-    ("headers", "closed"), [([("Connection", "close")], True), ([("X", "close")], False)]
-)
-def test_the_application_can_close_a_connection(
-    conf: ModuleType, headers: list[tuple[str, str]], closed: bool
-) -> None:
-    response = Response(SimpleNamespace(should_close=lambda: False, method="GET", version=(1, 1)), None, None)
-
-    def app(environ: dict[str, object], start_response: Any) -> list[bytes]:
-        start_response("200 OK", [("Content-Length", "0"), *headers])
-        return []
-
-    assert conf._closing_when_told(app, {}, response.start_response) == []
-    assert response.should_close() is closed
-    assert response.status == "200 OK"
-
-
-def bare_worker(conf: ModuleType) -> Any:
-    worker = conf.ClosingThreadWorker.__new__(conf.ClosingThreadWorker)
-    worker.log = FakeLog()
-    return worker
-
-
-def failing_accept(number: int) -> Callable[..., None]:
-    def accept(*_: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return accept
-
-
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-def test_a_connection_without_room_is_left_waiting(
-    conf: ModuleType, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    monkeypatch.setattr(ThreadWorker, "accept", failing_accept(number))
-    slept: list[float] = []
-    monkeypatch.setattr(conf.time, "sleep", slept.append)
-    worker = bare_worker(conf)
-    worker.accept(SimpleNamespace())
-    assert worker.log.levels == ["warning"]
-    assert slept == [conf.NO_ROOM_SECONDS]
-
-
-def test_a_port_that_is_broken_still_ends_the_worker(
-    conf: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ThreadWorker, "accept", failing_accept(errno.EBADF))
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        bare_worker(conf).accept(SimpleNamespace())
-
-
-def test_what_is_no_http_is_answered_in_openais_way(conf: ModuleType) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs, HTTPResponse(theirs) as answer:
-        util.write_error(ours, 400, "Bad Request", "Invalid Method 'é'")
-        answer.begin()
-        error = read_as("error", answer.read())["error"]
-    assert (answer.status, answer.reason, answer.will_close) == (400, "Bad Request", True)
-    assert answer.headers["x-request-id"].startswith("req_")
-    assert error["message"] == "Invalid Method 'é'"
-    assert error["type"] == "invalid_request_error"

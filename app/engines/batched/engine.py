@@ -204,10 +204,9 @@ class BatchedEngine:
                 self._finish(decoding)
 
     def _interrupt(self) -> list[Decode]:
-        running = list(self._running.values())
-        self._batch.remove(list(self._running))
-        self._running.clear()
-        return running
+        running, self._running = self._running, {}
+        self._batch.remove(list(running))
+        return list(running.values())
 
     def _fail_running(self, error: Exception) -> None:
         for work in self._interrupt():
