@@ -40,6 +40,7 @@ class Fatal:
     engine: BatchedEngine
     window: Window
     doomed: set[Window]
+    begun: bool = False
 
     @property
     def rows(self) -> int:
@@ -48,8 +49,9 @@ class Fatal:
 
     def advance(self, found: Sequence[Candidates]) -> list[Move]:
         """Go on, or fail."""
-        if len(self.engine._batch.running) > 1:
+        if self.begun and len(self.engine._batch.running) > 1:
             self.doomed.add(self.window)
+        self.begun = True  # a window's first tokens are chosen when it joins, before any step
         if self.window in self.doomed:
             raise IndexError("index 51865 is out of bounds")
         return self.sound.advance(found)
