@@ -5,14 +5,12 @@ name are not checked, since real clients send extras; an empty text is an absent
 """
 
 import json
-import os
-import tempfile
 from binascii import a2b_base64
 from contextlib import suppress
 from io import SEEK_END, BytesIO
 from typing import Any, BinaryIO, NoReturn, cast
 
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, current_app
 from jsonschema import Draft202012Validator
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -23,8 +21,6 @@ from app.api.form_values import Fields, as_json
 from app.api.schemas import INPUT_AUDIO
 from app.api.violations import refusal, shown
 from app.errors import InvalidParameter, MissingParameter, ServerBusy, UnparsableBody, UploadTooLarge
-
-_NO_ROOM_SECONDS = 30
 
 
 def register(app: Flask) -> None:
@@ -52,7 +48,7 @@ def read_recording(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
 
     They come as a form with the part `file`, whose name is no matter, or as JSON with
     `input_audio: {"data": base64, "format"}`, whose format is no matter either.
-    Raises UnparsableBody, UploadTooLarge, MissingParameter, InvalidParameter, ServerBusy.
+    Raises UnparsableBody, UploadTooLarge, MissingParameter, InvalidParameter.
     """
     if incoming().mimetype == "application/json":
         return _read_json_recording(schema)
@@ -162,19 +158,6 @@ def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
             "Could not parse multipart form: the boundary is missing or wrong, a part is malformed, "
             "or the body was cut off."
         ) from error
-    except OSError as error:
-        raise _no_room(error) from error
-
-
-def _no_room(error: OSError) -> ServerBusy:
-    """The upload's temporary file can't be made or written: no space, no file descriptor, a quota."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    folder = tempfile.tempdir or "any folder for temporary files"  # gettempdir() itself needs room
-    current_app.logger.error("%s: an upload can't be kept in %s: %s", g.request_id, folder, reason)
-    return ServerBusy(
-        f"The server has no room to keep your upload ({reason}). Please retry later.",
-        retry_after_seconds=_NO_ROOM_SECONDS,
-    )
 
 
 def _too_large(request: IncomingRequest) -> UploadTooLarge:

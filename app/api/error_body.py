@@ -1,7 +1,10 @@
 """Any failure -> OpenAI's error body. The only place that turns errors into HTTP."""
 
+import errno
 import json
+import os
 import re
+import tempfile
 from uuid import uuid4
 
 from flask import Flask, Response, current_app, g, jsonify, request
@@ -12,10 +15,16 @@ from app.api.application import incoming
 from app.errors import ServerBusy, SpeechError, Unauthorized
 from app.logs import fields
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What a full disk, a quota, a limit on files or their size, and full memory say."""
+
+NO_ROOM_SECONDS = 30
+
 
 def register(app: Flask) -> None:
-    """Two handlers for all: our own errors, and Flask's. It wraps unforeseen ones in its 500."""
+    """Handlers for all: our own errors, the machine's, and Flask's. It wraps unforeseen ones in its 500."""
     app.register_error_handler(SpeechError, _from_speech_error)
+    app.register_error_handler(OSError, _from_shortage)
     app.register_error_handler(HTTPException, _from_http_exception)
 
 
@@ -72,6 +81,17 @@ def _should_retry(error: SpeechError) -> bool | None:
     if error.retry is None and incoming().effort.windows and not isinstance(error, ServerBusy):
         return False
     return error.retry
+
+
+def _from_shortage(error: OSError) -> Response:
+    """The machine has run out of disk or descriptors: no fault of the request, and it may pass."""
+    if error.errno not in NO_ROOM:
+        raise error
+    reason = os.strerror(error.errno)
+    folder = tempfile.tempdir or "any folder for temporary files"  # gettempdir() itself needs room
+    current_app.logger.error("%s: no room, perhaps in %s: %s", g.request_id, folder, reason)
+    message = f"The server has no room for your request ({reason}). Please retry later."
+    return _from_speech_error(ServerBusy(message, retry_after_seconds=NO_ROOM_SECONDS))
 
 
 def _from_http_exception(error: HTTPException) -> Response:

@@ -19,6 +19,7 @@ from tests.functional.checked_clients import openai_client, requests_session
 from tests.functional.conftest import StartServer
 from tests.functional.failing_engine import FATAL_SEED
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, ROOT, GunicornServer
+from tests.functional.process_state import children
 from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.traffic import Traffic
 
@@ -174,3 +175,25 @@ def test_a_window_on_which_the_model_fails_fails_alone(start_server: StartServer
     assert "IndexError" in server.log
     assert re.search(r"a step of [2-5] windows failed", server.log)
     assert ask(server) == FLAGSHIP_TEXT
+
+
+def test_killed_decoders_are_replaced(start_server: StartServer) -> None:
+    server = start_server(WHISPER_DECODERS="2").wait_until_ready()
+    [worker] = server.workers
+    assert ask(server) == FLAGSHIP_TEXT
+    decoders = children(worker)
+    assert len(decoders) == 2
+    with Traffic(partial(ask, server), CLIENTS) as traffic:
+        traffic.wait_for(CLIENTS)
+        for decoder in decoders:
+            os.kill(decoder, signal.SIGKILL)
+        traffic.wait_for(2 * CLIENTS)
+    refusals = [failure.result for failure in traffic.failures]
+    assert len(refusals) <= len(decoders)
+    assert all(
+        isinstance(error, requests.HTTPError) and error.response.status_code == 400 for error in refusals
+    )
+    assert traffic.texts == {FLAGSHIP_TEXT}
+    assert len(children(worker)) == 2
+    assert not set(children(worker)) & set(decoders)
+    assert server.workers == [worker]

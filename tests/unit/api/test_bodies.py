@@ -378,7 +378,7 @@ def test_an_upload_that_there_is_no_room_for(client, monkeypatch, caplog, number
     assert response.status_code == 503
     error = error_of(response)
     assert error["type"] == "server_error"
-    assert f"no room to keep your upload ({os.strerror(number)})" in error["message"]
+    assert f"no room for your request ({os.strerror(number)})" in error["message"]
     assert 1 <= int(response.headers["Retry-After"]) <= 120
     assert kept.closed
     assert "/scratch" in caplog.text

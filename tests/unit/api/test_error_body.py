@@ -1,3 +1,4 @@
+import errno
 import logging
 
 import pytest
@@ -178,3 +179,14 @@ def test_other_http_errors_keep_their_status_and_words(app):
     response = _failing(app, ImATeapot("short and stout"))
     assert response.status_code == 418
     assert error_of(response)["message"] == "short and stout"
+
+
+def test_an_os_error_that_is_no_shortage_is_unforeseen(app, client, caplog):
+    def fail():
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/etc/secret")
+
+    app.add_url_rule("/fails", view_func=fail)
+    response = client.get("/fails")
+    assert response.status_code == 500
+    assert "secret" not in error_of(response)["message"]
+    assert "/etc/secret" in caplog.text
