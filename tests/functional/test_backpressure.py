@@ -27,7 +27,7 @@ def test_stalled_uploads_leave_room_and_are_cut(impatient: GunicornServer) -> No
     half = upload(FLAGSHIP)[:20_000]
     with ExitStack() as clients:
         stalled: list[socket.socket] = []
-        while not select(stalled, [], [], 0.2 if len(stalled) >= READING else 0)[0]:
+        while not select(stalled, [], [], 2 if len(stalled) > READING else 0)[0]:
             stalled.append(clients.enter_context(connected(impatient.port)))
             stalled[-1].sendall(half)
         [refused] = select(stalled, [], [], 0)[0]

@@ -39,16 +39,16 @@ def test_the_table() -> None:
     full.note("health", 200, b"")
     full.note("upload", 503, ERROR)
     full.note("upload", 503, b"")
-    assert table(idle, full).splitlines() == [
-        "| /health | requests | p50 | p99 | |",
+    assert table({"idle": idle, "full": full}).splitlines() == [
+        "| server | requests for /health | p50 | p99 | |",
         "| --- | --- | --- | --- | --- |",
         "| idle | 100 | 1.0 ms | 1.0 ms | p99 within 100 ms: kept |",
         "| full | 101 | 2.0 ms | 500.0 ms | p99 within 100 ms: broken |",
         "",
-        "| request, server full | status | times |",
-        "| --- | --- | --- |",
-        "| health | 200 | 1 |",
-        "| upload | 503 | 2 |",
+        "| server | request | status | times |",
+        "| --- | --- | --- | --- |",
+        "| full | health | 200 | 1 |",
+        "| full | upload | 503 | 2 |",
         "",
         "Errors without OpenAI's body: 1.",
     ]
