@@ -1,9 +1,9 @@
 """What `/health` takes while every permit is held, every place to read is taken, and more come.
 
 A real Gunicorn with the demo model on loopback. Long recordings take all permits, 32 uploads stop in
-the middle, then requests for health and for work are sent in turn: until some of
-every recording was transcribed, and for so many rounds or seconds after that. Prints a table in Markdown;
-ends with 1 if any error had not OpenAI's body.
+the middle, then requests for health and for work are sent in turn: until some of every recording was
+transcribed, and for so many rounds or seconds after that. Prints a table in Markdown; ends with 1 if
+any error had not OpenAI's body.
 """
 
 import argparse
