@@ -28,7 +28,7 @@ from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import TConn
 
-from app import preflight
+from app import memory, preflight
 from app.enduring_worker import EnduringThreadWorker
 from app.errors import StartError
 from app.logs import FORMATTERS
@@ -234,7 +234,8 @@ def _free_number(server: Arbiter) -> int:
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
-    """Count together with the other workers from here on."""
+    """Keep little memory, and count together with the other workers, from here on."""
+    memory.keep_little()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metrics_folder)
     _runtime(worker).metrics.share(server.metrics_folder, worker.number)
 

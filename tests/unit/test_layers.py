@@ -50,6 +50,7 @@ LAYERS = {
     "app.waveform": set(),
     "app.checkpoints": {"app.download"},
     "app.download": set(),
+    "app.memory": set(),
     "app.enduring_worker": {"app.api"},
     **{name: set() for name in BASE},
 }
