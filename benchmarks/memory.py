@@ -40,6 +40,10 @@ GOAL_PERCENT = 5
 _WAIT_SECONDS = 600
 
 
+File = tuple[str, bytes]
+"""Its name and what is in it."""
+
+
 class Sent(NamedTuple):
     """One request: a file and its form."""
 
@@ -69,13 +73,17 @@ def table(measured: Iterable[Resident]) -> Iterator[str]:
     yield f"At most {GOAL_PERCENT} %: {'kept' if growth <= GOAL_PERCENT else 'broken'}."
 
 
-def mixture(seed: int) -> Iterator[Sent]:
-    """Requests without end: in every round all kinds come once, in any order, with any recording."""
-    files = [
+def files() -> list[File]:
+    """Speech of all lengths, in every container."""
+    return [
         (f"{seconds}.{container}", recordings.encode(recordings.speech(seconds), container))
         for seconds in LENGTHS_SECONDS
         for container in recordings.CODECS
     ]
+
+
+def mixture(files: Sequence[File], seed: int) -> Iterator[Sent]:
+    """Requests without end: in every round all kinds come once, in any order, with any recording."""
     random = Random(seed)
     while True:
         for form in random.sample(KINDS, len(KINDS)):
@@ -104,7 +112,7 @@ def resident_megabytes(pid: int) -> float:
 def measure(server: Server, marks: Sequence[int], seed: int) -> Iterator[Resident]:
     """Send requests until each of the marks in turn, and look at the only worker when all are answered."""
     (worker,) = server.workers()
-    coming, sent = mixture(seed), 0
+    coming, sent = mixture(files(), seed), 0
     with ThreadPoolExecutor(CLIENTS) as clients:
         for mark in marks:
             batch = [next(coming) for _ in range(mark - sent)]

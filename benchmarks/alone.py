@@ -1,0 +1,133 @@
+"""One short request alone: this engine beside openai-whisper as it is, behind the same transcription loop.
+
+Both in one process, on one thread each and in turn. Prints a table in Markdown: a ratio is the median
+of those of each round.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from app import engines
+from app.checkpoints import Checkpoint, resolve
+from app.engines.interface import Engine, EngineOptions
+from app.settings import Settings
+from app.transcription.patience import Patience
+from app.transcription.request import Policy, TranscriptionRequest
+from app.transcription.transcribe import transcribe
+from app.waveform import Samples
+from benchmarks import random_weights, recordings
+from benchmarks.engine_speed import TOKENS
+
+REFERENCE, OURS = "reference", "batched"
+SAID = {1: 4, 5: 20, 30: TOKENS}
+"""Seconds of a recording -> tokens that random weights say in it, about as many as speech has."""
+
+DEMO = "demo"
+_WAIT_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Seconds of each round that a kind of request took."""
+
+    weights: str
+    kind: str
+    reference: list[float]
+    ours: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times as fast as openai-whisper, round by round."""
+        return [theirs / own for theirs, own in zip(self.reference, self.ours, strict=True)]
+
+
+def table(results: Sequence[Alone]) -> str:
+    """Markdown with medians, and the ratio of the worst round."""
+    head = ["weights", "request", "rounds", REFERENCE, OURS, "ratio", "worst ratio"]
+    lines = [head, ["---"] * len(head), *map(_cells, results)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cells(alone: Alone) -> list[str]:
+    return [
+        alone.weights,
+        alone.kind,
+        str(len(alone.ours)),
+        f"{median(alone.reference):.3f} s",
+        f"{median(alone.ours):.3f} s",
+        f"{median(alone.ratios):.2f}",
+        f"{min(alone.ratios):.2f}",
+    ]
+
+
+def seconds_of(engine: Engine, samples: Samples, request: TranscriptionRequest) -> float:
+    """How long a transcript takes."""
+    started = perf_counter()
+    transcribe(engine, samples, request, Policy(), Patience.of(_WAIT_SECONDS))
+    return perf_counter() - started
+
+
+def request_of(tokens: int | None, words: bool) -> TranscriptionRequest:
+    """Greedy, language given. Random weights end early where a prompt takes part of what they say."""
+    beside = TOKENS - tokens - 1 if tokens else 0
+    return TranscriptionRequest(
+        language="en",
+        temperatures=(0.0,),
+        word_timestamps=words,
+        prompt=" ".join(["one"] * beside) if beside > 0 else None,
+        compression_ratio_threshold=None,
+        logprob_threshold=None,
+        no_speech_threshold=None,
+    )
+
+
+def measure(weights: str, checkpoint: Checkpoint, rounds: int) -> Iterator[Alone]:
+    """Every kind of request with one checkpoint; the first round is not counted."""
+    theirs, ours = (engines.start(name, checkpoint, "cpu", EngineOptions(1)) for name in (REFERENCE, OURS))
+    for seconds, tokens in SAID.items():
+        for words in (False, True):
+            samples = recordings.speech(seconds)
+            request = request_of(None if weights == DEMO else tokens, words)
+            rows = [
+                (seconds_of(theirs, samples, request), seconds_of(ours, samples, request))
+                for _ in range(rounds + 1)
+            ]
+            reference, own = zip(*rows[1:], strict=True)
+            kind = f"{seconds} s, words" if words else f"{seconds} s"
+            yield Alone(weights, kind, list(reference), list(own))
+    theirs.close()
+    ours.close()
+
+
+def checkpoint_of(weights: str, folder: Path) -> Checkpoint:
+    """The demo model, or random weights of a size's dimensions."""
+    if weights == DEMO:
+        return resolve(Settings(model=DEMO))
+    path = folder / f"{weights}-random.pt"
+    random_weights.write(path, random_weights.SIZES[weights], TOKENS)
+    return Checkpoint(weights, path, "")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print the table. `arguments` are the command line's if not given."""
+    parser = argparse.ArgumentParser(prog="alone", description=__doc__)
+    choices = [DEMO, *random_weights.SIZES]
+    parser.add_argument("--weights", nargs="+", choices=choices, default=[DEMO, "tiny"], help="(demo tiny)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds (9)")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        results = [
+            alone
+            for weights in options.weights
+            for alone in measure(weights, checkpoint_of(weights, Path(folder)), options.rounds)
+        ]
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
