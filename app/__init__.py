@@ -1,11 +1,14 @@
 """An OpenAI-compatible speech API over OpenAI's Whisper models."""
 
-from flask import Flask
+from __future__ import annotations
 
-from app import api
-from app.api.application import Application
-from app.runtime import Runtime
-from app.settings import Settings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.runtime import Runtime
+    from app.settings import Settings
 
 _LARGEST_FIELD_BYTES = 16 * 1024 * 1024
 """Reference recordings of known speakers come as data URLs in plain form fields."""
@@ -16,6 +19,12 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
     Loads no model and imports no torch: the worker starts the runtime after the fork.
     """
+    # Here, because a decoder process imports this package too, and must not carry a web server about.
+    from app import api  # noqa: PLC0415
+    from app.api.application import Application  # noqa: PLC0415
+    from app.runtime import Runtime  # noqa: PLC0415
+    from app.settings import Settings  # noqa: PLC0415
+
     settings = settings or Settings.from_environ()
     app = Application(__name__, static_folder=None)
     app.config.update(

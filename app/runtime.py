@@ -1,5 +1,6 @@
 """What lives in one worker process: the engine, the voice detector and the permits for requests."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import astuple, replace
@@ -23,8 +24,10 @@ from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import stream, transcribe
 from app.transcription.uploads import Uploads
 from app.waveform import SAMPLE_RATE, Samples
-from app.waveform.decode import DecodeLimits, decode, decode_channels
+from app.waveform.decode import decode, decode_channels
+from app.waveform.decoders import Decoders
 from app.waveform.encode import ENCODINGS
+from app.waveform.limits import DecodeLimits
 from app.waveform.voice_activity import VoiceActivity
 
 TRANSCRIPTION_MODELS = (
@@ -65,9 +68,9 @@ def _no_model(name: str) -> ModelNotFound:
 class Runtime:
     """One worker's share of the server. Made before the fork, started after it.
 
-    `engine` and `synthesizer` are for tests: with them the runtime is ready without `start()`.
-    `meter` counts what the engine does, `metrics` what Prometheus is told. `created` is when the
-    checkpoint's file was last written, in Unix seconds; 0 before the start.
+    `engine` and `synthesizer` are for tests: with them the runtime is ready without `start()`, and
+    decodes by itself. `meter` counts what the engine does, `metrics` what Prometheus is told. `created`
+    is when the checkpoint's file was last written, in Unix seconds; 0 before the start.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Runtime:
         self._limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
         self.admission = Admission(settings.max_wait_seconds, lambda: self.meter.seconds_per_window)
         self._uploads = Uploads(settings.retry_grace_seconds)
+        self._decoders: Decoders | None = None
         self._engine = engine
         self.meter = Meter()
         self.synthesizer = synthesizer or synthesis.Mute("The server is still starting. Please retry.")
@@ -93,6 +97,10 @@ class Runtime:
         Raises StartError, or whatever torch raises.
         """
         checkpoint = checkpoint or resolve(self.settings, fetch=False)
+        if sys.platform == "linux":  # elsewhere files are decoded in this process
+            self._decoders = Decoders(
+                self.settings.decoders, self._limits.max_seconds, self.metrics.decoder_restarted
+            )
         self.synthesizer = synthesis.start(self.settings.speech_engine, self.settings.speech_voice)
         # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
         voices = VoiceActivity()
@@ -106,6 +114,8 @@ class Runtime:
         engine = engines.start(settings.engine, checkpoint, device, options)
         self.meter = Meter(engine.warm_up_seconds)
         self._engine = engine
+        if self._decoders:
+            self._decoders.wait_until_started()
         self._checkpoint = checkpoint
         self.created = int(checkpoint.path.stat().st_mtime)
 
@@ -157,19 +167,26 @@ class Runtime:
         """The time one request has from now on; what it costs is counted in `effort`."""
         return Patience.of(self.settings.request_seconds, client_gone, effort)
 
-    def decode(self, file: BinaryIO, *, by_channel: bool = False, effort: Effort | None = None) -> Samples:
+    def decode(self, file: BinaryIO, patience: Patience, *, by_channel: bool = False) -> Samples:
         """An audio file as 16 kHz samples: mono `[n]`, or `[channels, n]` with one speaker on each.
 
-        Raises InvalidRequest: what is no audio, over this server's limits, or by channel without channels.
+        Raises InvalidRequest (what is no audio, over this server's limits, or by channel without
+        channels), RequestTimeout, ClientGone, ServerBusy.
         """
-        effort, began = effort or Effort(), perf_counter()
+        began = perf_counter()
         try:
-            limits = self._limits_at_this_speed()
-            samples = decode_channels(file, limits) if by_channel else decode(file, limits)
+            samples = self._decoded(file, self._limits_at_this_speed(), patience, by_channel=by_channel)
         finally:
-            effort.decode_seconds += perf_counter() - began
-        effort.audio_seconds += samples.shape[-1] / SAMPLE_RATE
+            patience.effort.decode_seconds += perf_counter() - began
+        patience.effort.audio_seconds += samples.shape[-1] / SAMPLE_RATE
         return _speakers(samples) if by_channel else samples
+
+    def _decoded(
+        self, file: BinaryIO, limits: DecodeLimits, patience: Patience, *, by_channel: bool
+    ) -> Samples:
+        if self._decoders:
+            return self._decoders.decode(file, limits, by_channel=by_channel, check=patience.check)
+        return (decode_channels if by_channel else decode)(file, limits)
 
     def _limits_at_this_speed(self) -> DecodeLimits:
         """What takes longer than the deadline even if the engine has nothing else to do need not be read."""
@@ -197,7 +214,7 @@ class Runtime:
         """
         patience = self.patience(client_gone, effort)
         with self._uploads.resuming(self._metered(patience), file, request, caller, client_gone) as engine:
-            samples = self.decode(file, by_channel=request.by_channel, effort=effort)
+            samples = self.decode(file, patience, by_channel=request.by_channel)
             return transcribe(engine, samples, request, self.policy, patience)
 
     def stream(
@@ -251,8 +268,10 @@ class Runtime:
         self._draining = True
 
     def close(self) -> None:
-        """Stop the engine; what it has queued is cancelled."""
+        """Stop the engine and the decoders; what they have queued is cancelled."""
         self.drain()
         self._uploads.close()
+        if self._decoders:
+            self._decoders.close()
         if self._engine is not None:
             self._engine.close()

@@ -250,6 +250,12 @@ def _is_socket(host: str) -> bool:
     return _SOCKET.fullmatch(host) is not None and len(host.encode()) <= _SOCKET_BYTES
 
 
+def bare_environ(**more: str) -> dict[str, str]:
+    """The environment of a process that reads what strangers sent: no keys, only what starting takes."""
+    kept = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME")
+    return {name: os.environ[name] for name in kept if name in os.environ} | more
+
+
 _SWITCH = {
     "1": True,
     "true": True,

@@ -92,10 +92,10 @@ class MeasuredRuntime(Runtime):
         plain = super().patience(client_gone, effort)
         return MeasuredPatience(plain.limit_seconds, plain.deadline, client_gone, plain.effort)
 
-    def decode(self, file: BinaryIO, *, by_channel: bool = False, effort: Effort | None = None) -> Samples:
+    def decode(self, file: BinaryIO, patience: Patience, *, by_channel: bool = False) -> Samples:
         """An audio file as samples, measured."""
         with timed("decode"):
-            return super().decode(file, by_channel=by_channel, effort=effort)
+            return super().decode(file, patience, by_channel=by_channel)
 
     def transcribe(
         self,

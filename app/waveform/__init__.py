@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
+STEP = np.float32(1 / 32_768)
+"""One step of 16 bits."""
 
 Samples = NDArray[np.float32]
 Pcm = NDArray[np.int16]

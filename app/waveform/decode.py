@@ -6,9 +6,7 @@ decoding: 72 kB of FLAC can hold ten hours, and what a header declares need not 
 """
 
 import io
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import BinaryIO, NoReturn, cast
 
@@ -23,8 +21,9 @@ from av.container import InputContainer
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from app.errors import AudioTooLong, AudioTooShort, UndecodableAudio
-from app.waveform import SAMPLE_RATE, Samples
+from app.errors import AudioTooShort, UndecodableAudio
+from app.waveform import SAMPLE_RATE, STEP, Samples
+from app.waveform.limits import Budget, DecodeLimits
 
 CONTAINERS = "wav,w64,aiff,mp3,mov,matroska,ogg,flac,aac,mpeg,mpegts,amr,asf,caf,au"
 """The demuxers that are tried, by ffmpeg's names; mov reads mp4, m4a and 3gp, matroska also webm."""
@@ -34,7 +33,6 @@ MOST_CHANNELS = 16
 MOST_MIXED_CHANNELS = 8
 """ffmpeg guesses the places of more channels than this, and its mix then leaves some of them out."""
 MOST_BAD_PACKETS = 1_000
-ROUNDING_SECONDS = 0.001
 BLOCK_SECONDS = 30
 BLOCK_VALUES = 4_000_000
 """A block ends before 30 s at this many values: 30 s of 16 channels at 384 kHz would be 0.7 GB."""
@@ -45,22 +43,13 @@ Signal = tuple[str, AudioLayout, int]
 """What one resampler takes: sample format, channel layout, sample rate."""
 
 
-@dataclass(frozen=True)
-class DecodeLimits:
-    """The longest recording taken, and why, and the longest time (wall clock) that reading one may take."""
-
-    max_seconds: float = 14_400
-    decode_seconds: float = 60
-    why: str = "which is the maximum for this server (WHISPER_MAX_AUDIO_SECONDS)."
-
-
 def decode(file: BinaryIO, limits: DecodeLimits) -> Samples:
     """All audio of a seekable file, mixed down: float32 `[samples]` from -1 to 1 at 16 kHz.
 
     Up to 8 channels are mixed as ffmpeg does, more are averaged. Raises UndecodableAudio,
     AudioTooShort (under 0.1 s) or AudioTooLong (over one of the limits).
     """
-    samples: Samples = _decode(file, limits, mixed=True)[0]
+    samples: Samples = _joined(list(blocks(file, limits, mixed=True)))[0]
     return samples
 
 
@@ -70,57 +59,29 @@ def decode_channels(file: BinaryIO, limits: DecodeLimits) -> NDArray[np.float32]
     Memory grows with the channels, so beyond two of them `max_seconds` shrinks in proportion.
     Raises what `decode` raises.
     """
-    return _decode(file, limits, mixed=False)
+    return _joined(list(blocks(file, limits, mixed=False)))
 
 
-def _decode(file: BinaryIO, limits: DecodeLimits, *, mixed: bool) -> NDArray[np.float32]:
-    budget = _Budget(limits)
+def blocks(file: BinaryIO, limits: DecodeLimits, *, mixed: bool) -> Iterator[NDArray[np.int16]]:
+    """The same, block by block as it is decoded: `[channels, samples]` of 16 bits.
+
+    Raises what `decode` raises, AudioTooShort after the last block.
+    """
+    budget = Budget(limits)
     upload = _Upload(file, budget)
+    total = 0
     try:
         with _opened(upload) as container:
             stream = _audio_stream(container)
             budget.check_declared(_declared_seconds(container, stream))
-            frames = _frames(container, stream, budget, mixed=mixed)
-            blocks = list(_resampled(frames, mixed=mixed))
-        return _joined(blocks)
+            for block in _resampled(_frames(container, stream, budget, mixed=mixed), mixed=mixed):
+                total += block.shape[1]
+                yield block
     except (av.error.FFmpegError, ValueError, MemoryError) as error:
         budget.check_time()
         raise UndecodableAudio(UNDECODABLE, param="file") from error
-
-
-class _Budget:
-    """What is left of the limits while one file is decoded."""
-
-    def __init__(self, limits: DecodeLimits) -> None:
-        self.spent_seconds = 0.0
-        self._limits = limits
-        self._deadline = time.monotonic() + limits.decode_seconds
-
-    @property
-    def late(self) -> bool:
-        return time.monotonic() > self._deadline
-
-    def check_time(self) -> None:
-        if self.late:
-            raise AudioTooLong(
-                f"Decoding the audio file takes longer than {self._limits.decode_seconds:g} seconds, "
-                "which is the maximum for this server (WHISPER_DECODE_SECONDS).",
-                param="file",
-            )
-
-    def check_declared(self, seconds: float) -> None:
-        if seconds > self._limits.max_seconds:
-            self._refuse(f"{seconds:.1f} seconds is longer", self._limits.max_seconds)
-
-    def spend(self, seconds: float, channels: int) -> None:
-        """Count decoded audio of which this many channels are kept."""
-        self.spent_seconds += seconds
-        most = self._limits.max_seconds * 2 / max(2, channels)
-        if self.spent_seconds > most + ROUNDING_SECONDS:
-            self._refuse("is longer", most)
-
-    def _refuse(self, excess: str, most: float) -> NoReturn:
-        raise AudioTooLong(f"Audio duration {excess} than {most:g} seconds, {self._limits.why}", param="file")
+    if total < SHORTEST_SAMPLES:
+        raise _too_short()
 
 
 class _Upload:
@@ -129,7 +90,7 @@ class _Upload:
     It ends when the time is up, so that no demuxer searches a hostile file for longer.
     """
 
-    def __init__(self, file: BinaryIO, budget: _Budget) -> None:
+    def __init__(self, file: BinaryIO, budget: Budget) -> None:
         file.seek(0, io.SEEK_END)
         if file.tell() == 0:
             raise _too_short()
@@ -193,7 +154,7 @@ def _declared_seconds(container: InputContainer, stream: AudioStream) -> float:
 
 
 def _frames(
-    container: InputContainer, stream: AudioStream, budget: _Budget, *, mixed: bool
+    container: InputContainer, stream: AudioStream, budget: Budget, *, mixed: bool
 ) -> Iterator[AudioFrame]:
     """Decoded frames, counted and checked. Like ffmpeg's, it steps over packets that are damaged."""
     damage: list[av.error.FFmpegError] = []
@@ -280,15 +241,13 @@ def _samples(frame: AudioFrame, *, mixed: bool) -> NDArray[np.int16]:
     return samples
 
 
-def _joined(blocks: list[NDArray[np.int16]]) -> NDArray[np.float32]:
+def _joined(decoded: list[NDArray[np.int16]]) -> NDArray[np.float32]:
     """One float32 array `[channels, samples]`. Empties the list, so that only one copy is held."""
-    total = sum(block.shape[1] for block in blocks)
-    if total < SHORTEST_SAMPLES:
-        raise _too_short()
-    joined = np.empty((len(blocks[0]), total), np.float32)
-    while blocks:
-        block = blocks.pop()
-        np.multiply(block, np.float32(1 / 32_768), out=joined[:, total - block.shape[1] : total])
+    total = sum(block.shape[1] for block in decoded)
+    joined = np.empty((len(decoded[0]), total), np.float32)
+    while decoded:
+        block = decoded.pop()
+        np.multiply(block, STEP, out=joined[:, total - block.shape[1] : total])
         total -= block.shape[1]
     return joined
 

@@ -98,7 +98,7 @@ class ScriptedRuntime:
     def patience(self, client_gone: Callable[[], bool], effort: Effort | None = None) -> Patience:
         return Patience.of(60, client_gone, effort)
 
-    def decode(self, file: BinaryIO, *, by_channel: bool = False, effort: Effort | None = None) -> Samples:
+    def decode(self, file: BinaryIO, patience: Patience, *, by_channel: bool = False) -> Samples:
         assert self.permits_held == 1
         self.files.append(file.read())
         return silence(2.5)

@@ -184,7 +184,7 @@ def test_reading_a_file_is_accounted_for(runtime: Runtime) -> None:
 
 def test_stream_gives_the_same_text(runtime: Runtime) -> None:
     with (DATA / "flagship.wav").open("rb") as file:
-        samples = runtime.decode(file)
+        samples = runtime.decode(file, runtime.patience())
     deltas = list(runtime.stream(samples, TranscriptionRequest(), runtime.patience()))
     assert "".join(delta.text for delta in deltas) == "Hello."
 
@@ -201,7 +201,7 @@ def wav(*channels: list[int]) -> io.BytesIO:
 
 
 def test_each_channel_has_a_speaker(runtime: Runtime) -> None:
-    samples = runtime.decode(wav([1], [2], [3]), by_channel=True)
+    samples = runtime.decode(wav([1], [2], [3]), runtime.patience(), by_channel=True)
     assert samples.shape == (3, 3_200)
     request = TranscriptionRequest(by_channel=True, speaker_names=("Ann",))
     transcript = runtime.transcribe(wav([1], [2]), request)
@@ -213,15 +213,15 @@ def test_a_mono_recording_has_no_channel_for_each_speaker(
     runtime: Runtime, channels: list[list[int]]
 ) -> None:
     with pytest.raises(InvalidParameter, match="told apart by channel") as caught:
-        runtime.decode(wav(*channels), by_channel=True)
+        runtime.decode(wav(*channels), runtime.patience(), by_channel=True)
     assert caught.value.param == "file"
-    assert runtime.decode(wav(*channels)).shape == (3_200,)
+    assert runtime.decode(wav(*channels), runtime.patience()).shape == (3_200,)
 
 
 def test_request_ends_at_its_deadline(runtime: Runtime) -> None:
     impatient = replace(runtime.patience(), deadline=0.0)
     with (DATA / "flagship.wav").open("rb") as file:
-        samples = runtime.decode(file)
+        samples = runtime.decode(file, runtime.patience())
     with pytest.raises(RequestTimeout, match="3600 seconds"):
         list(runtime.stream(samples, TranscriptionRequest(), impatient))
 

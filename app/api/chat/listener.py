@@ -29,7 +29,7 @@ class RuntimeListener:
     def hear(self, file: BinaryIO) -> Iterator[TranscriptDelta]:
         """Decode an audio file now; the iterator transcribes it. Raises InvalidRequest."""
         self.patience.check()
-        samples = self._runtime.decode(file, effort=self.patience.effort)
+        samples = self._runtime.decode(file, self.patience)
         self._count(len(samples) / SAMPLE_RATE)
         return self._runtime.stream(samples, TranscriptionRequest(), self.patience)
 

@@ -1,0 +1,163 @@
+"""A process that reads audio files for a worker: `python -m app.waveform.decoder_process`.
+
+It holds no model, no port and no secret, so that a file which makes FFmpeg crash, hang or eat
+memory costs nothing but this process; `app.waveform.decoders` starts it and the next one.
+
+Over the socket it gets one JSON object, `by_channel` and the file's limits, with two descriptors:
+the file, and an empty one for the samples: 16 bits, channel beside channel. It answers with another:
+how many channels and samples there are, or which error of `app.errors` the file is refused with.
+"""
+
+import ctypes
+import errno
+import io
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InvalidRequest
+from app.waveform.decode import blocks
+from app.waveform.limits import DecodeLimits
+
+READY = b"ready"
+MOST_BYTES = 65_536
+"""Of a message."""
+OUT_OF_MEMORY, OUT_OF_SPACE = errno.ENOMEM, errno.EFBIG
+"""Exit statuses."""
+
+_PR_SET_PDEATHSIG = 1
+_MOST_DESCRIPTORS = 32
+_SPARE_CPU_SECONDS = 5
+"""The worker looks at the clock; this is for the case that it can't."""
+
+
+class SharedFile:
+    """A file that another process has open too, read without moving its offset there.
+
+    Seeking costs no system call: FFmpeg seeks four times for every 8 bytes of zeros after a WAV file.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place counted from the start, from here or from the end; ValueError if there is none."""
+        place = offset + (0, self._at, self._size)[whence]
+        if place < 0:
+            raise ValueError(f"There is no place {place}.")
+        self._at = place
+        return place
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, b"" at the end."""
+        chunk = os.pread(self._descriptor, size, self._at)
+        self._at += len(chunk)
+        return chunk
+
+
+def main(arguments: list[str]) -> None:
+    """Serve a socket until its other end is closed.
+
+    `arguments`: its descriptor, and the most bytes of memory and of samples.
+    """
+    descriptor, memory, output = map(int, arguments)
+    _die_with_the_worker()
+    _confine(memory, output)
+    connection = socket.socket(fileno=descriptor)  # left open: its end tells the worker of this process's
+    with suppress(ConnectionError):
+        _serve(connection)
+
+
+def _die_with_the_worker() -> None:
+    """What asks a worker to stop may reach this process too, which has a file to finish."""
+    for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(asked, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _confine(memory: int, output: int) -> None:
+    """Take at most `memory` bytes more than now, and write files of at most `output` bytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + memory)
+    _limit(resource.RLIMIT_FSIZE, output)
+    _limit(resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS)
+    _limit(resource.RLIMIT_CORE, 0)
+    with suppress(OSError):  # if memory runs out all the same, let it not be the worker that dies
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _limit(kind: int, most: int) -> None:
+    _, allowed = resource.getrlimit(kind)
+    resource.setrlimit(kind, (most if allowed == resource.RLIM_INFINITY else min(most, allowed), allowed))
+
+
+def _serve(connection: socket.socket) -> None:
+    connection.send(READY)
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 2)
+        if not message:
+            return
+        upload, output = descriptors
+        job = json.loads(message)
+        mixed, limits = not job.pop("by_channel"), DecodeLimits(**job)
+        _limit_cpu(limits.decode_seconds)
+        answer = _answer(upload, output, limits, mixed=mixed)
+        os.close(upload)
+        os.close(output)
+        connection.send(json.dumps(answer).encode())
+
+
+def _limit_cpu(seconds: float) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds + _SPARE_CPU_SECONDS))
+
+
+def _answer(upload: int, output: int, limits: DecodeLimits, *, mixed: bool) -> dict[str, int | str]:
+    file = cast(BinaryIO, SharedFile(upload))
+    try:
+        channels, samples = _write(blocks(file, limits, mixed=mixed), output)
+    except InvalidRequest as refusal:
+        if isinstance(refusal.__cause__, MemoryError):
+            os._exit(OUT_OF_MEMORY)
+        return {"refused": type(refusal).__name__, "message": refusal.message}
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    except OSError as error:
+        os._exit(error.errno or 1)
+    return {"channels": channels, "samples": samples}
+
+
+def _write(decoded: Iterable[NDArray[np.int16]], output: int) -> tuple[int, int]:
+    """How many channels and samples there are."""
+    channels = samples = 0
+    with open(output, "wb", buffering=0, closefd=False) as file:
+        for block in decoded:
+            channels, length = block.shape
+            samples += length
+            _write_all(file, np.ascontiguousarray(block.T).data.cast("B"))
+    return channels, samples
+
+
+def _write_all(file: io.FileIO, rest: memoryview) -> None:
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

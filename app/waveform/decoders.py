@@ -1,0 +1,192 @@
+"""A worker's decoder processes: an audio file goes to one of them, its samples come back.
+
+A file that crashes FFmpeg, hangs it or makes it eat memory costs its own request a 400, and a new
+process is started. Whatever a process says is checked: it may be in the hands of a hostile file.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event, Lock
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InvalidRequest, ServerBusy, StartError
+from app.waveform.decoder import POLL_SECONDS, Check, Decoder, DecoderLost
+from app.waveform.descriptors import descriptor_of, memory_file, taken_samples
+from app.waveform.limits import DecodeLimits
+
+MEMORY_BYTES = 1 << 30
+"""Far more than any sound file needs: samples leave a process block by block."""
+
+_MOST_BY_CORES = 4
+_RETRY_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Decoders:
+    """So many decoder processes (0: one per core, at most 4), being started; only after the fork.
+
+    They take recordings of at most `max_seconds`. `on_restart` is told of each that was lost and is
+    replaced, but not of those that a request left behind when its client went away.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        max_seconds: float,
+        on_restart: Callable[[], None],
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self._on_restart = on_restart
+        self._max_seconds = max_seconds
+        self._memory_bytes = memory_bytes
+        self._lock = Lock()
+        self._closed = Event()
+        self._living: set[Decoder] = set()
+        self._idle: deque[Decoder] = deque()
+        self._waiting: deque[Future[Decoder]] = deque()
+        count = count or min(_MOST_BY_CORES, len(os.sched_getaffinity(0)))
+        # A process ends with the thread that made it, so these threads do nothing else and stay.
+        self._starters = ThreadPoolExecutor(count, thread_name_prefix="decoder-starter")
+        self._first = [self._starters.submit(self._start) for _ in range(count)]
+
+    def wait_until_started(self) -> None:
+        """Raises StartError if a process can't be started."""
+        for started in self._first:
+            try:
+                started.result()
+            except (OSError, DecoderLost) as error:
+                raise StartError(f"The process that reads audio files can't be started: {error}.") from error
+
+    def decode(
+        self, file: BinaryIO, limits: DecodeLimits, *, by_channel: bool, check: Check
+    ) -> NDArray[np.float32]:
+        """An audio file at 16 kHz from -1 to 1: float32 `[n]`, or `[channels, n]`. Files wait their turn.
+
+        Raises UndecodableAudio, AudioTooShort, AudioTooLong, what `check` raises, and ServerBusy when closed.
+        """
+        with descriptor_of(file) as upload, memory_file("samples") as output:
+            try:
+                with self._lent(check) as decoder:
+                    shape = decoder.decode(upload, output, limits, by_channel=by_channel, check=check)
+            except DecoderLost as lost:
+                self._require_open()
+                raise lost.refusal from lost
+            found = taken_samples(output, *shape)
+        return found if by_channel else found[0]
+
+    def close(self) -> None:
+        """End all processes. Files that wait or are being read are answered with ServerBusy."""
+        with self._lock:
+            self._closed.set()
+            for place in self._waiting:
+                place.cancel()
+            living = list(self._living)
+        for decoder in living:
+            decoder.kill()
+        self._starters.shutdown()
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _lent(self, check: Check) -> Iterator[Decoder]:
+        decoder = self._next(check)
+        try:
+            yield decoder
+        except InvalidRequest:
+            raise  # the file is done with, so the next one can come
+        except DecoderLost as lost:
+            self._lose(decoder, lost)
+            raise
+        except BaseException:
+            decoder.kill()
+            raise
+        finally:
+            self._take_back(decoder)
+
+    def _next(self, check: Check) -> Decoder:
+        """A decoder that lives, once it is this request's turn."""
+        while not (decoder := self._wait(check)).alive:
+            self._lose(decoder, DecoderLost("ended while it had nothing to do"))
+            self._take_back(decoder)
+        return decoder
+
+    def _wait(self, check: Check) -> Decoder:
+        place: Future[Decoder] = Future()
+        with self._lock:
+            self._require_open()
+            self._waiting.append(place)
+            self._pair()
+        while True:
+            try:
+                check()
+                return place.result(POLL_SECONDS)
+            except TimeoutError:
+                continue
+            except CancelledError:
+                self._require_open()
+                raise
+            except BaseException:
+                if not place.cancel():
+                    self._take_back(place.result())
+                raise
+
+    def _pair(self) -> None:
+        """Give who waits longest the next decoder. Called with the lock held."""
+        while self._idle and self._waiting:
+            place = self._waiting.popleft()
+            if place.set_running_or_notify_cancel():
+                place.set_result(self._idle.popleft())
+
+    def _take_back(self, decoder: Decoder) -> None:
+        """Let the next file have it, or start another one if it has ended."""
+        with self._lock:
+            if decoder.alive and not self._closed.is_set():
+                self._idle.append(decoder)
+                self._pair()
+                return
+            self._living.discard(decoder)
+            if not self._closed.is_set():
+                self._starters.submit(self._restart)
+        decoder.close()
+
+    def _lose(self, decoder: Decoder, reason: DecoderLost) -> None:
+        decoder.kill()
+        if not self._closed.is_set():
+            self._on_restart()
+            _log.warning("Decoder process %d %s; another one is started", decoder.pid, reason)
+
+    def _start(self) -> None:
+        decoder = Decoder(self._max_seconds, self._memory_bytes)
+        with self._lock:
+            self._living.add(decoder)
+            if self._closed.is_set():
+                decoder.kill()
+        try:
+            decoder.await_ready()
+        except DecoderLost:
+            with self._lock:
+                self._living.discard(decoder)
+            decoder.close()
+            raise
+        self._take_back(decoder)
+
+    def _restart(self) -> None:
+        while not self._closed.is_set():
+            try:
+                return self._start()
+            except (OSError, DecoderLost) as error:
+                if not self._closed.wait(_RETRY_SECONDS):
+                    _log.warning("A decoder process can't be started: %s", error)
+        return None
+
+    def _require_open(self) -> None:
+        if self._closed.is_set():
+            raise ServerBusy("The server is stopping. Please retry.")

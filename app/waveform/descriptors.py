@@ -1,0 +1,65 @@
+"""Files and samples as descriptors, which go from a worker to its decoder processes and back."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import UndecodableAudio
+from app.waveform import STEP
+from app.waveform.decode import UNDECODABLE
+
+_BLOCK_SAMPLES = 1 << 20
+
+
+@contextmanager
+def memory_file(name: str) -> Iterator[int]:
+    """The descriptor of an empty file that is in memory only, and in nobody's folder."""
+    descriptor = os.memfd_create(name)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def descriptor_of(file: BinaryIO) -> Iterator[int]:
+    """The descriptor of a file, which is copied if it has none."""
+    # A small upload has no name; asked for its descriptor, it would write itself to the disk.
+    if getattr(file, "name", None) is not None:
+        file.flush()
+        yield file.fileno()
+        return
+    with memory_file("upload") as descriptor:
+        file.seek(0)
+        with open(descriptor, "wb", closefd=False) as copy:
+            shutil.copyfileobj(file, copy)
+        yield descriptor
+
+
+def taken_samples(descriptor: int, channels: int, samples: int) -> NDArray[np.float32]:
+    """float32 `[channels, samples]` of a file of 16 bits `[samples, channels]`, which is empty then.
+
+    Read from its end, so that its memory is given back while the result's is taken. Read and not
+    mapped, because whoever else has the file could cut it: raises UndecodableAudio for that.
+    """
+    found = np.empty((channels, samples), np.float32)
+    block = np.empty((min(samples, _BLOCK_SAMPLES), channels), np.int16)
+    for start in range((samples - 1) // _BLOCK_SAMPLES * _BLOCK_SAMPLES, -1, -_BLOCK_SAMPLES):
+        part = block[: samples - start]
+        _read_all(descriptor, part.data.cast("B"), start * part.strides[0])
+        np.multiply(part.T, STEP, out=found[:, start : start + len(part)])
+        os.ftruncate(descriptor, start * part.strides[0])
+    return found
+
+
+def _read_all(descriptor: int, rest: memoryview, place: int) -> None:
+    while rest:
+        length = os.preadv(descriptor, [rest], place)
+        if not length:
+            raise UndecodableAudio(UNDECODABLE, param="file")
+        rest, place = rest[length:], place + length

@@ -1,0 +1,150 @@
+"""Files that crash FFmpeg, clients that leave meanwhile, and workers that end: at a real server."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.openai_spec import check_response
+
+LONG = b"#!AMR\n" + (b"\x04" + bytes(12)) * (230 * 60 * 50)
+"""Nearly four hours in which nobody speaks; reading them takes many seconds."""
+SLOW = FLAGSHIP.read_bytes() + bytes(6 << 20)
+"""Zeros after a WAV file are empty chunks to FFmpeg, and it looks at each."""
+
+
+@pytest.fixture(scope="module")
+def one_decoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
+    log = tmp_path_factory.mktemp("decoders") / "server.log"
+    with GunicornServer(log, WHISPER_DECODERS="1") as running:
+        yield running.wait_until_ready()
+
+
+def children(pid: int) -> list[int]:
+    """The children of all threads of a process; none once it has ended."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def decoders_of(worker: int) -> list[int]:
+    return [pid for pid in children(worker) if b"decoder_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def decoder_of(server: GunicornServer) -> int:
+    [worker] = server.workers
+    wait_until(lambda: decoders_of(worker))
+    [decoder] = decoders_of(worker)
+    return decoder
+
+
+def reads(decoder: int) -> bool:
+    return any("memfd:samples" in str(link.readlink()) for link in Path(f"/proc/{decoder}/fd").iterdir())
+
+
+def runs(pid: int) -> bool:
+    """False also for one that has ended and that nobody has asked about."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def post(server: GunicornServer, audio: bytes) -> requests.Response:
+    return requests.post(
+        f"{server.url}/v1/audio/transcriptions",
+        headers={"Connection": "close"},
+        data={"model": "whisper-1"},
+        files={"file": ("call.amr", audio)},
+        hooks={"response": check_response},
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+def send_and_stay(server: GunicornServer, audio: bytes) -> socket.socket:
+    """A whole request; the caller closes the connection."""
+    form = requests.Request("POST", server.url, data={"model": "whisper-1"}, files={"file": audio}).prepare()
+    assert isinstance(form.body, bytes)
+    head = "".join(f"{name}: {value}\r\n" for name, value in form.headers.items())
+    client = socket.create_connection((server.host, server.port), timeout=PATIENCE_SECONDS)
+    client.sendall(f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode() + form.body)
+    return client
+
+
+def assert_still_good(server: GunicornServer) -> None:
+    answer = server.transcribe(FLAGSHIP)
+    assert (answer.status_code, answer.json()["text"]) == (200, FLAGSHIP_TEXT)
+
+
+def test_a_crash_of_ffmpeg_costs_one_request(one_decoder: GunicornServer) -> None:
+    workers, decoder = one_decoder.workers, decoder_of(one_decoder)
+    with ThreadPoolExecutor() as pool:
+        request = pool.submit(post, one_decoder, LONG)
+        wait_until(lambda: reads(decoder))
+        os.kill(decoder, signal.SIGSEGV)
+        answer = request.result(PATIENCE_SECONDS)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["message"] == "The audio file could not be decoded or its format is not supported."
+    assert (error["type"], error["param"], error["code"]) == (
+        "invalid_request_error",
+        "file",
+        "invalid_value",
+    )
+    assert_still_good(one_decoder)
+    assert one_decoder.workers == workers
+    assert decoder_of(one_decoder) != decoder
+    assert one_decoder.log.count(f"Decoder process {decoder} was ended by signal 11") == 1
+    assert "whisper_decoder_restarts_total 1.0" in one_decoder.get("/metrics").text
+
+
+def test_a_client_that_leaves_while_its_file_is_read(one_decoder: GunicornServer) -> None:
+    decoder = decoder_of(one_decoder)
+    with send_and_stay(one_decoder, LONG):
+        wait_until(lambda: reads(decoder))
+    wait_until(lambda: not runs(decoder))
+    assert_still_good(one_decoder)
+    assert f"Decoder process {decoder}" not in one_decoder.log
+
+
+def test_decoders_end_with_a_killed_worker(one_decoder: GunicornServer) -> None:
+    [worker], decoder = one_decoder.workers, decoder_of(one_decoder)
+    with send_and_stay(one_decoder, LONG):
+        wait_until(lambda: reads(decoder))
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: not runs(decoder))
+    one_decoder.wait_until_ready(workers=2)
+    assert_still_good(one_decoder)
+
+
+def test_a_stopping_server_reads_its_files_to_the_end(one_decoder: GunicornServer) -> None:
+    """The last of these tests: it stops the server."""
+    [worker], decoder = one_decoder.workers, decoder_of(one_decoder)
+    with send_and_stay(one_decoder, SLOW) as client:
+        wait_until(lambda: reads(decoder))
+        one_decoder.send(signal.SIGTERM)
+        for process in (worker, decoder):  # systemd tells every process of a service
+            os.kill(process, signal.SIGTERM)
+        answer = b"".join(iter(lambda: client.recv(10_000), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert FLAGSHIP_TEXT.encode() in answer
+    assert one_decoder.wait() == 0
+    assert not runs(decoder)
+    assert f"Decoder process {decoder}" not in one_decoder.log

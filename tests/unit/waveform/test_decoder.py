@@ -1,0 +1,112 @@
+"""A decoder process in the hands of a hostile file may say anything; its worker believes nothing."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import AudioTooShort
+from app.waveform.decoder import Decoder, DecoderLost
+from app.waveform.descriptors import memory_file
+from app.waveform.limits import DecodeLimits
+
+HOSTILE = """#!{python} -SI
+import os, socket, sys
+with socket.socket(fileno=int(sys.argv[3])) as worker:
+    worker.send(b"ready")
+    _, (_, output), _, _ = socket.recv_fds(worker, 1000, 2)
+    os.write(output, bytes({size}))
+    worker.send({reply!r})
+    worker.recv(1)
+"""
+
+StartHostile = Callable[[bytes, int], Decoder]
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StartHostile]:
+    started: list[Decoder] = []
+
+    def start(reply: bytes, size: int) -> Decoder:
+        program = tmp_path / "hostile"
+        program.write_text(HOSTILE.format(python=sys.executable, reply=reply, size=size))
+        program.chmod(0o700)
+        monkeypatch.setattr(sys, "executable", str(program))
+        started.append(Decoder(1, 1 << 30))
+        started[-1].await_ready()
+        return started[-1]
+
+    yield start
+    for decoder in started:
+        decoder.close()
+        assert not decoder.alive
+
+
+def decode(decoder: Decoder, *, by_channel: bool = True) -> tuple[int, int]:
+    with memory_file("upload") as upload, memory_file("samples") as output:
+        return decoder.decode(upload, output, DecodeLimits(), by_channel=by_channel, check=lambda: None)
+
+
+def said(**answer: object) -> bytes:
+    return json.dumps(answer).encode()
+
+
+def test_what_fits_is_believed(hostile: StartHostile) -> None:
+    assert decode(hostile(said(channels=2, samples=1_600), 6_400)) == (2, 1_600)
+
+
+@pytest.mark.parametrize(
+    ("reply", "size"),
+    [
+        (said(channels=1, samples=10**12), 3_200),
+        (said(channels=1, samples=1_600), 3_199),
+        (said(channels=1, samples=1_600), 3_201),
+        (said(channels=0, samples=0), 0),
+        (said(channels=1, samples=0), 0),
+        (said(channels=-1, samples=-1_600), 3_200),
+        (said(channels=17, samples=1_600), 17 * 3_200),
+        (said(channels=1, samples=100_000), 200_000),
+        (said(channels="1", samples="x"), 3_200),
+        (said(channels=float("inf"), samples=1), 3_200),
+        (said(channels=1), 3_200),
+        (said(refused="SystemExit", message="0"), 0),
+        (said(refused=["AudioTooShort"], message="0"), 0),
+        (said(refused="AudioTooShort"), 0),
+        (b"[1, 1600]", 3_200),
+        (b"9" * 9_000, 0),
+        (b"[" * 60_000, 0),
+        (b"\xff\xfe", 0),
+        (b"ready", 0),
+    ],
+    ids=str,
+)
+def test_nonsense(hostile: StartHostile, reply: bytes, size: int) -> None:
+    with pytest.raises(DecoderLost):
+        decode(hostile(reply, size))
+
+
+def test_channels_that_nobody_asked_for(hostile: StartHostile) -> None:
+    with pytest.raises(DecoderLost):
+        decode(hostile(said(channels=2, samples=1_600), 6_400), by_channel=False)
+
+
+def test_a_refusal_is_about_the_file(hostile: StartHostile) -> None:
+    with pytest.raises(AudioTooShort, match=r"^so short$") as caught:
+        decode(hostile(said(refused="AudioTooShort", message="so short", param="model", status=200), 0))
+    assert (caught.value.param, caught.value.status) == ("file", 400)
+
+
+def test_one_that_only_hangs_up_is_ended(hostile: StartHostile) -> None:
+    decoder = hostile(b"", 0)  # an empty message looks like the end
+    with pytest.raises(DecoderLost, match="was ended by signal 9"):
+        decode(decoder)
+    assert not Path(f"/proc/{decoder.pid}").exists()
+
+
+def test_one_that_was_not_there_to_take_the_file(hostile: StartHostile) -> None:
+    decoder = hostile(b"", 0)
+    decoder.kill()
+    with pytest.raises(DecoderLost, match="was ended by signal 9"):
+        decode(decoder)
