@@ -13,6 +13,7 @@ PROGRAMS = {
     "memory": "how a worker's memory grows over hundreds of requests of all kinds",
     "soak": "an hour's worth of mixed and malformed traffic: is every answer right, is anything left behind",
     "request_cost": "how the wall time of a request splits into upload, decode, model and answer",
+    "decode_speed": "reading audio files in this process and in decoder processes",
 }
 """Module of this package -> what it measures."""
 

@@ -7,6 +7,7 @@ decoding: 72 kB of FLAC can hold ten hours, and what a header declares need not 
 
 import io
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import chain, groupby
 from typing import BinaryIO, NoReturn, cast
 
@@ -118,6 +119,7 @@ def _opened(upload: _Upload) -> InputContainer:
     )
 
 
+@cache
 def _audio_decoders() -> str:
     """Decoders that may look into streams: pictures and video are never decoded."""
     return ",".join(name for name in av.codecs_available if _decodes_audio(name))

@@ -38,7 +38,9 @@ def children(pid: int) -> list[int]:
 
 
 def decoders_of(worker: int) -> list[int]:
-    return [pid for pid in children(worker) if b"decoder_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [
+        pid for pid in children(worker) if b"decoder_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 def decoder_of(server: GunicornServer) -> int:

@@ -148,9 +148,7 @@ def assert_still_good(decoders: CountedDecoders) -> None:
 
 def test_samples_are_those_of_decoding_in_this_process(decoders: CountedDecoders) -> None:
     for file in (io.BytesIO(FLAGSHIP), wav(rate=48_000), wav(channels=2), wav(channels=16, seconds=5)):
-        np.testing.assert_array_equal(
-            decoders.read(file), decode(file, LIMITS)
-        )
+        np.testing.assert_array_equal(decoders.read(file), decode(file, LIMITS))
         channels = decoders.read(file, by_channel=True)
         np.testing.assert_array_equal(channels, decode_channels(file, LIMITS))
         assert (channels.dtype, channels.flags.c_contiguous) == (np.float32, True)
@@ -182,7 +180,9 @@ def test_each_file_has_limits_of_its_own(decoders: CountedDecoders) -> None:
     limits = DecodeLimits(max_seconds=0.5, why="and that is a pity.")
     with pytest.raises(AudioTooLong) as caught:
         decoders.decode(wav(), limits, by_channel=False, check=lambda: None)
-    assert caught.value.message == "Audio duration 1.0 seconds is longer than 0.5 seconds, and that is a pity."
+    assert (
+        caught.value.message == "Audio duration 1.0 seconds is longer than 0.5 seconds, and that is a pity."
+    )
     assert_still_good(decoders)
 
 
@@ -200,9 +200,7 @@ def test_refusals_are_those_of_decoding_in_this_process(start: StartDecoders) ->
         hours_of_amr(0.01),
     ]
     expected = [refusal_of(lambda file=file: decode(file, limits)) for file in files]
-    got = [
-        refusal_of(lambda file=file: decoders.read(file)) for file in files
-    ]
+    got = [refusal_of(lambda file=file: decoders.read(file)) for file in files]
     assert got == expected
     assert {kind for kind, *_ in got} == {UndecodableAudio, AudioTooShort, AudioTooLong}
     assert (decoders.restarts, pids()) == (0, {pid})
@@ -357,7 +355,7 @@ def test_files_are_read_in_the_order_they_came(
     requests = []
     for number in range(5):
         requests.append(submit(number))
-        wait_until(lambda waiting=number: len(decoders._waiting) == waiting)
+        wait_until(lambda waiting=number: not decoders._idle and len(decoders._waiting) == waiting)
     os.kill(pid, signal.SIGCONT)
     for request in requests:
         request.result(GIVE_UP_SECONDS)
@@ -379,9 +377,7 @@ def test_what_asks_a_worker_to_stop_does_not_stop_its_decoders(decoders: Counted
 
 def test_closing_ends_everything(start: StartDecoders, aside: ThreadPoolExecutor) -> None:
     decoders = start(count=2)
-    running = [
-        aside.submit(decoders.read, hours_of_amr(4)) for _ in range(2)
-    ]
+    running = [aside.submit(decoders.read, hours_of_amr(4)) for _ in range(2)]
     wait_until(lambda: all(map(reads, pids())))
     waiting = aside.submit(decoders.read, wav())
     wait_until(lambda: decoders._waiting)
@@ -454,11 +450,11 @@ def high_water_mb(pid: int) -> float:
 
 
 def test_a_process_holds_no_more_than_a_block_of_samples(decoders: CountedDecoders, pid: int) -> None:
-    assert_still_good(decoders)
+    decoders.read(hours_of_amr(0.05))
     before = high_water_mb(pid)
     samples = decoders.read(hours_of_amr(0.25))
     assert samples.nbytes / 2**20 > 50
-    assert high_water_mb(pid) - before < 20
+    assert high_water_mb(pid) - before < 10
 
 
 @pytest.mark.long
