@@ -164,7 +164,7 @@ def test_a_stream_is_not_resumed(engine: ScriptedEngine) -> None:
     runtime = Runtime(UNGATED, engine)
     with pytest.raises(ClientGone):
         transcribe_minutes(runtime, leave_after=2)
-    samples = runtime.decode(wav([1] * 600))
+    samples = runtime.decode(wav([1] * 600), runtime.patience())
     assert len(list(runtime.stream(samples, REQUEST, runtime.patience()))) == 5
     assert windows(engine)[2:] == [0, 3000, 6000, 9000]
     runtime.close()
@@ -173,11 +173,11 @@ def test_a_stream_is_not_resumed(engine: ScriptedEngine) -> None:
 def test_reading_a_file_is_accounted_for(runtime: Runtime) -> None:
     effort = Effort()
     with (DATA / "flagship.wav").open("rb") as file:
-        runtime.decode(file, effort=effort)
+        runtime.decode(file, runtime.patience(effort=effort))
     assert effort.audio_seconds == pytest.approx(2.76, abs=0.1)
     assert effort.decode_seconds > 0.0
     with pytest.raises(UndecodableAudio):
-        runtime.decode(io.BytesIO(b"no audio" * 100), effort=(failed := Effort()))
+        runtime.decode(io.BytesIO(b"no audio" * 100), runtime.patience(effort=(failed := Effort())))
     assert failed.decode_seconds > 0.0
     assert failed.audio_seconds == 0.0
 
