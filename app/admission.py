@@ -54,9 +54,13 @@ class Admission:
         self._seconds_per_window = seconds_per_window
 
     @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Hold a permit to work. Raises ServerBusy at once if there is none, or too long a wait."""
-        self._check_wait()
+    def admit(self, *, hears: bool = True) -> Iterator[None]:
+        """Hold a permit to work. Raises ServerBusy at once if there is none.
+
+        Also if the wait for the model is too long, but for a request that hears nothing and so needs none.
+        """
+        if hears:
+            self._check_wait()
         if not self.working.take():
             raise ServerBusy(
                 f"The server is working on {ADMITTED} requests, which is its maximum. Please retry shortly.",

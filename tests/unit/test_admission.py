@@ -72,6 +72,16 @@ def test_a_wait_that_is_short_enough(pace: float, running: int) -> None:
         assert gate.working.taken == running + 1
 
 
+def test_who_only_speaks_waits_for_no_window() -> None:
+    gate = admission(300, 301.0)
+    gate.working.taken = 1
+    with gate.admit(hears=False):
+        assert gate.working.taken == 2
+    gate.working.taken = ADMITTED
+    with pytest.raises(ServerBusy, match="working on"), gate.admit(hears=False):
+        pass
+
+
 def test_a_full_server_of_slow_windows_says_to_come_back_later() -> None:
     gate = admission(10_000, 40.2)
     gate.working.taken = ADMITTED

@@ -27,7 +27,7 @@ def create_speech() -> Response:
     runtime.require_speech_model(fields["model"])
     _check(fields)
     with ExitStack() as held:
-        held.enter_context(runtime.admit())
+        held.enter_context(runtime.admit(hears=False))
         spoken = held.enter_context(closing(_spoken(fields)))
         if fields.get("stream_format") == "sse":
             return event_stream(
