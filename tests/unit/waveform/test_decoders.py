@@ -10,6 +10,7 @@ import time
 import wave
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile, SpooledTemporaryFile, TemporaryFile
 from threading import Event
@@ -76,8 +77,11 @@ def wav(*, channels: int = 1, rate: int = 16_000, seconds: float = 1) -> io.Byte
 
 def pids(parent: int | None = None) -> set[int]:
     """The children of all threads of a process, by default of this one."""
-    tasks = Path(f"/proc/{parent or os.getpid()}/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    found = set()
+    for task in Path(f"/proc/{parent or os.getpid()}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return found
 
 
 def wait_until(happened: Callable[[], object]) -> None:
