@@ -187,3 +187,32 @@ class WarmEngine(Engine, Protocol):
 
     warm_up_seconds: float
     """How long a window of silence took then."""
+
+
+class EngineInFront:
+    """What an engine that stands before another leaves to that one: all that is not about windows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def card(self) -> ModelCard:
+        """The loaded checkpoint."""
+        return self._engine.card
+
+    @property
+    def alive(self) -> bool:
+        """True while the engine thread takes work."""
+        return self._engine.alive
+
+    def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
+        """The tokenizer of a language (code) and task."""
+        return self._engine.tokenizer(language, task)
+
+    def open(self, samples: Samples) -> Recording:
+        """Compute the features of 16 kHz mono samples `[n]`."""
+        return self._engine.open(samples)
+
+    def close(self) -> None:
+        """Stop the engine, for everybody."""
+        self._engine.close()

@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 
 from app.engines.interface import (
     Engine,
-    ModelCard,
-    Recording,
-    Tokenizer,
+    EngineInFront,
     Window,
     WindowOptions,
     WindowResult,
@@ -18,7 +16,6 @@ from app.engines.interface import (
 )
 from app.engines.timed_future import TimedFuture
 from app.transcript import Effort, Task
-from app.waveform import Samples
 
 F = TypeVar("F", bound=Future[Any])
 
@@ -97,31 +94,13 @@ class Meter:
         effort.model_seconds += work.model_seconds
 
 
-class MeteredEngine:
-    """An Engine that does its work with another, for one request, and counts it."""
+class MeteredEngine(EngineInFront):
+    """An Engine that does its work with another, for one request, and counts it; `open` is not counted."""
 
     def __init__(self, engine: Engine, meter: Meter, effort: Effort) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._meter = meter
         self._effort = effort
-
-    @property
-    def card(self) -> ModelCard:
-        """The loaded checkpoint."""
-        return self._engine.card
-
-    @property
-    def alive(self) -> bool:
-        """True while the engine thread takes work."""
-        return self._engine.alive
-
-    def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
-        """The tokenizer of a language (code) and task."""
-        return self._engine.tokenizer(language, task)
-
-    def open(self, samples: Samples) -> Recording:
-        """Compute the features of 16 kHz mono samples `[n]`; this is not counted."""
-        return self._engine.open(samples)
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once."""
@@ -140,7 +119,3 @@ class MeteredEngine:
     ) -> Future[list[WordTiming]]:
         """Place text tokens in time."""
         return self._meter.watch(self._engine.align(window, tokens, language, task), self._effort)
-
-    def close(self) -> None:
-        """Stop the engine, for everybody."""
-        self._engine.close()

@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 from app.engines.interface import (
     Engine,
-    ModelCard,
+    EngineInFront,
     Recording,
-    Tokenizer,
     Window,
     WindowOptions,
     WindowResult,
@@ -87,34 +86,20 @@ class Memory:
             question.answer.set_exception(error)
 
 
-class RememberingEngine:
+class RememberingEngine(EngineInFront):
     """An Engine for one request, which asks the real one only what nobody has asked about its upload.
 
     Recordings are told apart by the order in which they are opened.
     """
 
     def __init__(self, engine: Engine, memory: Memory) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._memory = memory
         self._recordings: list[Recording] = []
 
-    @property
-    def card(self) -> ModelCard:
-        """The loaded checkpoint."""
-        return self._engine.card
-
-    @property
-    def alive(self) -> bool:
-        """True while the engine thread takes work."""
-        return self._engine.alive
-
-    def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
-        """The tokenizer of a language (code) and task."""
-        return self._engine.tokenizer(language, task)
-
     def open(self, samples: Samples) -> Recording:
         """Compute the features of 16 kHz mono samples `[n]`."""
-        recording = self._engine.open(samples)
+        recording = super().open(samples)
         self._recordings.append(recording)
         return recording
 
@@ -137,10 +122,6 @@ class RememberingEngine:
         """Place text tokens in time."""
         ask = partial(self._engine.align, window, tokens, language, task)
         return self._answer(window, ask, "align", tuple(tokens), language, task)
-
-    def close(self) -> None:
-        """Stop the engine."""
-        self._engine.close()
 
     def _answer(self, window: Window, ask: Callable[[], Future[T]], *told: Hashable) -> Future[T]:
         number = next(n for n, opened in enumerate(self._recordings) if opened is window.recording)
