@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ def test_the_answer_is_typed_and_counted(client: OpenAI) -> None:
 def test_a_spoken_answer(client: OpenAI) -> None:
     message = create(client, **SPOKEN).choices[0].message
     assert message.content == message.audio.transcript == FLAGSHIP_TEXT
-    assert message.audio.data == ""
+    assert b64decode(message.audio.data).startswith(b"RIFF")
 
 
 def test_a_stream(client: OpenAI) -> None:
@@ -154,10 +154,12 @@ def test_a_stream(client: OpenAI) -> None:
 
 
 def test_the_sdk_joins_a_spoken_stream(client: OpenAI) -> None:
-    with client.chat.completions.stream(model=MODEL, messages=asking(), **SPOKEN) as stream:
+    bare = SPOKEN | {"audio": {"voice": "alloy", "format": "pcm16"}}
+    with client.chat.completions.stream(model=MODEL, messages=asking(), **bare) as stream:
         stream.until_done()
         message = stream.get_final_completion().choices[0].message
     assert message.content == message.audio.transcript == FLAGSHIP_TEXT
+    assert len(b64decode(message.audio.data)) > 2 * 24_000
 
 
 def test_several_recordings_come_in_order(client: OpenAI) -> None:

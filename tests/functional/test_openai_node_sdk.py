@@ -4,7 +4,7 @@ It goes by the content type (JSON is parsed, the rest is a string), sends the fi
 and streams without a Content-Length from `createReadStream`.
 """
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,15 @@ def test_streamed_chat(server: GunicornServer) -> None:
     assert said[-1]["choices"][0]["finish_reason"] == "stop"
     assert last["choices"] == []
     assert last["usage"]["prompt_tokens_details"]["audio_tokens"] == 28
+
+
+def test_speech(server: GunicornServer, tmp_path: Path) -> None:
+    wanted = {"model": "gpt-4o-mini-tts", "voice": "coral", "input": FLAGSHIP_TEXT}
+    answer = call(server, "speak", **wanted)["answer"]
+    assert answer["type"] == "audio/mpeg"
+    spoken = tmp_path / "speech.mp3"
+    spoken.write_bytes(b64decode(answer["sound"]))
+    assert server.transcribe(spoken).json()["text"] == FLAGSHIP_TEXT
 
 
 def test_models(server: GunicornServer) -> None:

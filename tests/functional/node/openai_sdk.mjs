@@ -37,6 +37,11 @@ const calls = {
     events(await client.audio.transcriptions.create({ ...(await upload()), stream: true })),
   chat: async () => withRequestId(await client.chat.completions.create(options)),
   streamChat: async () => events(await client.chat.completions.create({ ...options, stream: true })),
+  speak: async () => {
+    const response = await client.audio.speech.create(options);
+    const sound = Buffer.from(await response.arrayBuffer()).toString("base64");
+    return { answer: { type: response.headers.get("content-type"), sound } };
+  },
   listModels: async () => events(await client.models.list()),
   retrieveModel: async () => withRequestId(await client.models.retrieve(options.model)),
 };
