@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,11 @@ class Visitor:
     def __init__(self, server: GunicornServer) -> None:
         self._url = server.url
         self._session = requests.Session()
-        self._raw = RawClient(server.host, server.port)
+        self._address = (server.host, server.port)
 
     def close(self) -> None:
         """Hang up."""
         self._session.close()
-        self._raw.close()
 
     def transcribe(self, recording: Path, task: str = "transcriptions", **fields: str) -> requests.Response:
         """The answer to a form; raises HTTPError unless it is 200."""
@@ -102,8 +102,9 @@ class Visitor:
         return " ".join(model["id"] for model in answers[-1].json()["data"])
 
     def malformed(self, request: Malformed) -> None:
-        """Send what no client should. Raises AssertionError if that is the server's fault."""
-        status = self._raw.status(request.data, ends=request.ends)
+        """Send what no client should, on a connection of its own. Raises AssertionError for a bad answer."""
+        with closing(RawClient(*self._address)) as client:
+            status = client.status(request.data, ends=request.ends)
         if status is None and not request.ends:
             raise AssertionError(f"no answer to {request}")
         if status is not None and status >= 500 and status != NOT_IMPLEMENTED:

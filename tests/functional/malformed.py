@@ -4,7 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -35,11 +35,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Malformed:
-    """Bytes for a connection. `ends`: nothing follows, though the server may wait for more."""
+    """Bytes for a connection, which its number brings back.
+
+    `ends`: nothing follows, though the server may wait for more.
+    """
 
     number: int
     kind: str
-    data: bytes
+    data: bytes = field(repr=False)
     ends: bool
 
 
