@@ -234,8 +234,8 @@ def _free_number(server: Arbiter) -> int:
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
-    """Keep little memory, and count together with the other workers, from here on."""
-    memory.keep_little()
+    """Share heaps, and count together with the other workers, from here on."""
+    memory.share_heaps()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metrics_folder)
     _runtime(worker).metrics.share(server.metrics_folder, worker.number)
 

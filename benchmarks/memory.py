@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from time import sleep
 from typing import NamedTuple
 
 import requests
 
+from app.engines.engine_thread import IDLE_SECONDS
 from benchmarks import recordings
 from benchmarks.gunicorn_process import Server, serving
 
@@ -110,7 +112,7 @@ def resident_megabytes(pid: int) -> float:
 
 
 def measure(server: Server, marks: Sequence[int], seed: int) -> Iterator[Resident]:
-    """Send requests until each of the marks in turn, and look at the only worker when all are answered."""
+    """Send requests until each of the marks in turn, and look at the only worker once it is idle."""
     (worker,) = server.workers()
     coming, sent = mixture(files(), seed), 0
     with ThreadPoolExecutor(CLIENTS) as clients:
@@ -118,6 +120,7 @@ def measure(server: Server, marks: Sequence[int], seed: int) -> Iterator[Residen
             batch = [next(coming) for _ in range(mark - sent)]
             list(clients.map(partial(ask, server.url), batch))
             sent = mark
+            sleep(2 * IDLE_SECONDS)
             yield Resident(mark, resident_megabytes(worker))
 
 

@@ -10,12 +10,16 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from app import memory
 from app.engines.timed_future import TimedFuture
 from app.errors import EngineFailure, SpeechError, StartError
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 2.0
+"""After so long without a job the memory that jobs have given back goes to the system."""
 
 
 class _Job(NamedTuple):
@@ -65,11 +69,18 @@ class EngineThread:
         self._thread.join()
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             if self._closing or job.unwanted():
                 _cancel(job)
             elif job.future.set_running_or_notify_cancel():
                 _settle(job)
+
+    def _next(self) -> _Job | None:
+        try:
+            return self._jobs.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
+            memory.give_back()
+        return self._jobs.get()
 
 
 def _cancel(job: _Job) -> None:

@@ -46,7 +46,7 @@ LAYERS = {
     "app.transcription": {"app.engines.interface", "app.waveform"},
     "app.formats": set(),
     "app.synthesis": {"app.waveform"},
-    "app.engines": {"app.checkpoints", "app.waveform"},
+    "app.engines": {"app.checkpoints", "app.memory", "app.waveform"},
     "app.waveform": set(),
     "app.checkpoints": {"app.download"},
     "app.download": set(),

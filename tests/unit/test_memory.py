@@ -1,5 +1,8 @@
+import ctypes
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,7 @@ _FORTY_THREADS = """
 import ctypes, threading
 from app import memory
 if {limited}:
-    memory.keep_little()
+    memory.share_heaps()
 libc = ctypes.CDLL(None)
 together = threading.Barrier(40)
 def work():
@@ -32,3 +35,21 @@ def test_threads_share_a_few_heaps(limited: bool) -> None:
         [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert (told.stdout.count("<heap nr=") <= memory.HEAPS) is limited
+
+
+def test_gaps_in_a_heap_go_back_to_the_system() -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    blocks = [ctypes.c_void_p(libc.malloc(100_000)) for _ in range(1_000)]
+    for block in blocks:
+        libc.memset(block, 1, 100_000)
+    for block in blocks[:-1]:
+        libc.free(block)
+    before = resident_bytes()
+    memory.give_back()
+    assert before - resident_bytes() > 50_000_000
+    libc.free(blocks[-1])
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from app import memory
+from app.engines import engine_thread
 from app.engines.engine_thread import EngineThread
 from app.errors import CheckpointError, EngineFailure
 
@@ -74,3 +76,16 @@ def test_work_for_a_closed_thread_is_cancelled_at_once() -> None:
     thread = EngineThread()
     thread.close()
     assert thread.submit(lambda: 1).cancelled()
+
+
+def test_memory_goes_back_once_each_time_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[int] = []
+    monkeypatch.setattr(engine_thread, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(memory, "give_back", lambda: trimmed.append(threading.get_ident()))
+    thread = EngineThread()
+    for turn in (1, 2, 3):
+        own = thread.submit(threading.get_ident).result()
+        wait_until(lambda turn=turn: len(trimmed) == turn)
+        time.sleep(0.05)
+        assert trimmed == [own] * turn
+    thread.close()
