@@ -33,9 +33,11 @@ def said(espeak: Espeak, text: str, voice: str = "alloy", **how: object) -> Pcm:
         speech.close()
 
 
-def children() -> list[int]:
+def speaking() -> list[int]:
+    """The process ids of this process's voices."""
     tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    children = [pid for task in tasks for pid in (task / "children").read_text().split()]
+    return [int(pid) for pid in children if b"espeak_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_every_voice_sounds_differently(espeak: Espeak) -> None:
@@ -81,7 +83,7 @@ def test_any_text_is_only_text(espeak: Espeak, text: str) -> None:
     speech = espeak.speak(text, "echo")
     assert sum(len(block) for block in speech.blocks) > 0
     speech.close()
-    assert children() == []
+    assert speaking() == []
 
 
 def test_text_that_looks_like_options_is_spoken(espeak: Espeak) -> None:
@@ -92,22 +94,22 @@ def test_a_long_text_begins_before_it_ends(espeak: Espeak) -> None:
     speech = espeak.speak("This is a long story. " * 180, "alloy")
     first = next(speech.blocks)
     assert len(first) / speech.rate < 2
-    assert len(children()) == 1  # still speaking: the pipe holds less than two seconds
+    assert len(speaking()) == 1  # still speaking: the pipe holds less than two seconds
     speech.close()
-    assert children() == []
+    assert speaking() == []
 
 
 def test_what_nobody_reads_is_stopped(espeak: Espeak) -> None:
     for _ in range(20):  # more than speak at a time
         espeak.speak("This is a long story. " * 180, "alloy").close()
-    assert children() == []
+    assert speaking() == []
 
 
 def test_a_language_that_it_does_not_speak(espeak: Espeak) -> None:
     with pytest.raises(UnsupportedValue, match="'bo' is not among") as caught:
         espeak.speak("x", "alloy", language="bo")
     assert caught.value.param == "language"
-    assert children() == []
+    assert speaking() == []
 
 
 @pytest.mark.parametrize("language", ["en", "zh", "no", "nn", "jw", "tl", "yue", "de", "th"])
@@ -124,13 +126,13 @@ def broken(tmp_path: Path) -> Iterator[Espeak]:
 def test_a_library_that_does_not_load(broken: Espeak) -> None:
     with pytest.raises(SynthesisFailure):
         broken.speak("x", "alloy")
-    assert children() == []
+    assert speaking() == []
 
 
 def test_a_process_that_dies(espeak: Espeak) -> None:
     speech = espeak.speak("This is a long story. " * 180, "alloy")
     next(speech.blocks)
-    [pid] = children()
+    [pid] = speaking()
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(SynthesisFailure, match="to its end"):
         list(speech.blocks)
@@ -140,9 +142,9 @@ def test_a_process_that_dies(espeak: Espeak) -> None:
 def test_a_process_that_hangs(espeak: Espeak, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.synthesis.espeak._SILENT_SECONDS", 0.5)
     speech = espeak.speak("This is a long story. " * 180, "alloy")
-    [pid] = children()
+    [pid] = speaking()
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(SynthesisFailure, match="in time"):
         list(speech.blocks)
     speech.close()
-    assert children() == []
+    assert speaking() == []
