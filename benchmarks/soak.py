@@ -22,7 +22,7 @@ from threading import Event
 from benchmarks.soak_visitor import SCENARIOS, Visitor
 from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.malformed import Malformer
-from tests.functional.process_state import ProcessState
+from tests.functional.process_state import ProcessState, at_rest
 
 RATE = 4
 """Requests per second of the hour that this stands for."""
@@ -95,9 +95,9 @@ class Soak:
         before = ProcessState.of(worker)
         warm = round(WARM * self.findings.asked)
         self._send(range(warm))
-        between = settled(worker, before)
+        between = at_rest(worker, before.descriptors, SETTLE_SECONDS)
         self._send(range(warm, self.findings.asked))
-        self.findings.states += [before, between, settled(worker, before)]
+        self.findings.states += [before, between, at_rest(worker, before.descriptors, SETTLE_SECONDS)]
         self.findings.seconds = time.monotonic() - started
         self._look_at_the_end(worker)
         return self.findings
@@ -131,16 +131,6 @@ class Soak:
             self.findings.wrong.append("the worker died")
         if "Traceback" in self._server.log:
             self.findings.wrong.append(f"there is a traceback in the log:\n{self._server.log[-5_000:]}")
-
-
-def settled(worker: int, before: ProcessState) -> ProcessState:
-    """The worker once the connections and files of the last requests are closed, or are not."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while (state := ProcessState.of(worker)).descriptors > before.descriptors:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.1)
-    return state
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """What a process and its children hold, read from /proc."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,19 @@ class ProcessState:
             descriptors=len(opened),
             temporary_files=sum(target.startswith("/") and "(deleted)" in target for target in opened),
         )
+
+
+REST_SECONDS = 4.0
+"""After less than this without work a worker has given its free memory back to the system."""
+
+
+def at_rest(pid: int, descriptors: int, patience_seconds: float) -> ProcessState:
+    """The state once the connections and files of the last requests are closed, or still are not."""
+    time.sleep(REST_SECONDS)
+    deadline = time.monotonic() + patience_seconds
+    while (state := ProcessState.of(pid)).descriptors > descriptors and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return state
 
 
 def children(pid: int) -> list[int]:

@@ -1,6 +1,5 @@
 """Ten thousand requests that no client should send: nothing breaks, nothing hangs, nothing leaks."""
 
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,7 +11,7 @@ import pytest
 from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.malformed import Malformer
-from tests.functional.process_state import ProcessState
+from tests.functional.process_state import ProcessState, at_rest
 from tests.functional.raw_client import RawClient
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
@@ -45,14 +44,6 @@ def _send_share(server: GunicornServer, numbers: range, make: Malformer) -> Outc
     return outcomes
 
 
-def settled(worker: int, descriptors: int) -> ProcessState:
-    """A worker's state once the connections and files of the last requests are closed."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (state := ProcessState.of(worker)).descriptors > descriptors and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return state
-
-
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "count", [pytest.param(IN_CI, id="a sample"), pytest.param(ALL, id="all", marks=pytest.mark.long)]
@@ -67,10 +58,10 @@ def test_malformed_requests_neither_break_nor_bloat_the_server(
     before = ProcessState.of(worker)
     make = Malformer(SEED)
     outcomes = send(server, range(IN_CI // 2), make)
-    warm = settled(worker, before.descriptors)
+    warm = at_rest(worker, before.descriptors, PATIENCE_SECONDS)
     named = set(temporary.iterdir())
     outcomes += send(server, range(IN_CI // 2, count), make)
-    after = settled(worker, before.descriptors)
+    after = at_rest(worker, before.descriptors, PATIENCE_SECONDS)
     assert outcomes.total() == count
     assert {status for _, status in outcomes} >= {None, 200, 400, 404, 405, 413, 414, 417, 431}
     assert server.workers == [worker]
