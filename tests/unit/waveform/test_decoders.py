@@ -76,12 +76,19 @@ def wav(*, channels: int = 1, rate: int = 16_000, seconds: float = 1) -> io.Byte
 
 
 def pids(parent: int | None = None) -> set[int]:
-    """The children of all threads of a process, by default of this one."""
+    """The decoder processes of all threads of a process, by default of this one."""
     found = set()
     for task in Path(f"/proc/{parent or os.getpid()}/task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
             found |= {int(pid) for pid in (task / "children").read_text().split()}
-    return found
+    return {pid for pid in found if is_decoder(pid)}
+
+
+def is_decoder(pid: int) -> bool:
+    try:
+        return b"decoder_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def wait_until(happened: Callable[[], object]) -> None:
