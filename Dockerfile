@@ -44,7 +44,7 @@ RUN groupadd --gid 10001 whisper && \
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=weights --chown=10001:10001 /models /models
 WORKDIR /srv/whisper
-COPY LICENSE gunicorn.conf.py wsgi.py ./
+COPY LICENSE gunicorn.conf.py wsgi.py requirements.txt ./
 COPY models models
 COPY app app
 ENV PATH=/opt/venv/bin:$PATH \

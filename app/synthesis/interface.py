@@ -29,7 +29,6 @@ class Synthesizer(Protocol):
     def speak(self, text: str, voice: str, speed: float = 1.0, language: str | None = None) -> Speech:
         """Say a text with one of VOICES, `speed` times as fast as the voice does by itself.
 
-        `language` is a code of `app.languages`; without it the text's script decides. The sound has
-        begun when this returns. Raises SpeechUnavailable, UnsupportedValue for a language it
-        doesn't speak, ServerBusy, SynthesisFailure.
+        `language` is a code of `app.languages`; without it the text's script decides. Raises
+        SpeechUnavailable, UnsupportedValue for a language it doesn't speak, ServerBusy, SynthesisFailure.
         """

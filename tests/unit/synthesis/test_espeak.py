@@ -37,7 +37,14 @@ def speaking() -> list[int]:
     """The process ids of this process's voices."""
     tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
     children = [pid for task in tasks for pid in (task / "children").read_text().split()]
-    return [int(pid) for pid in children if b"espeak_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if speaks(pid)]
+
+
+def speaks(pid: str) -> bool:
+    try:
+        return b"espeak_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return False
 
 
 def test_every_voice_sounds_differently(espeak: Espeak) -> None:
@@ -62,6 +69,12 @@ def pitch(samples: Pcm) -> float:
 def test_speed(espeak: Espeak, speed: float) -> None:
     usual = len(said(espeak, SENTENCE))
     assert len(said(espeak, SENTENCE, speed=speed)) == pytest.approx(usual / speed, rel=0.15)
+
+
+@pytest.mark.parametrize("voice", VOICES)
+def test_every_voice_speaks_as_slowly_as_one_may_ask(espeak: Espeak, voice: str) -> None:
+    usual = len(said(espeak, "Good morning.", voice))
+    assert len(said(espeak, "Good morning.", voice, speed=0.25)) == pytest.approx(4 * usual, rel=0.2)
 
 
 @pytest.mark.parametrize(
