@@ -3,9 +3,9 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+
+from tests.processes import children, open_files, status
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,13 @@ class ProcessState:
     @classmethod
     def of(cls, pid: int) -> "ProcessState":
         """The sum over a process and all that it has started."""
-        family = list(with_descendants(pid))
-        status = [Path(f"/proc/{member}/status").read_text() for member in family]
-        opened = [target for member in family for target in open_files(member).values()]
+        family = {member: status(member) for member in with_descendants(pid)}
+        running = {member: text for member, text in family.items() if "VmRSS" in text}
+        assert pid in running, f"process {pid} has ended"
+        opened = [target for member in running for target in open_files(member).values()]
         return cls(
-            resident_mb=sum(_number(text, "VmRSS") for text in status) / 1024,
-            threads=sum(_number(text, "Threads") for text in status),
+            resident_mb=sum(_number(text, "VmRSS") for text in running.values()) / 1024,
+            threads=sum(_number(text, "Threads") for text in running.values()),
             descriptors=len(opened),
             temporary_files=sum(target.startswith("/") and "(deleted)" in target for target in opened),
         )
@@ -44,26 +45,11 @@ def at_rest(pid: int, descriptors: int, patience_seconds: float) -> ProcessState
     return state
 
 
-def children(pid: int) -> list[int]:
-    """The process ids that any of a process's threads has started."""
-    found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(child) for several in found for child in several]
-
-
 def with_descendants(pid: int) -> Iterator[int]:
     """A process and all below it."""
     yield pid
     for child in children(pid):
         yield from with_descendants(child)
-
-
-def open_files(pid: int) -> dict[int, str]:
-    """What each file descriptor of a process points to."""
-    targets = {}
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
-            targets[int(descriptor.name)] = str(descriptor.readlink())
-    return targets
 
 
 def _number(status: str, name: str) -> int:

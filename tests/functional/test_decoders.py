@@ -6,8 +6,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import requests
@@ -15,6 +13,7 @@ import requests
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.openai_spec import check_response
+from tests.processes import children, is_running, open_files
 
 LONG = b"#!AMR\n" + (b"\x04" + bytes(12)) * (230 * 60 * 50)
 """Nearly four hours in which nobody speaks; reading them takes many seconds."""
@@ -29,19 +28,8 @@ def one_decoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornSe
         yield running.wait_until_ready()
 
 
-def children(pid: int) -> list[int]:
-    """The children of all threads of a process."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
 def decoders_of(worker: int) -> list[int]:
-    return [
-        pid for pid in children(worker) if b"decoder_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    return children(worker, "decoder_process")
 
 
 def decoder_of(server: GunicornServer) -> int:
@@ -52,15 +40,7 @@ def decoder_of(server: GunicornServer) -> int:
 
 
 def reads(decoder: int) -> bool:
-    return any("memfd:samples" in str(link.readlink()) for link in Path(f"/proc/{decoder}/fd").iterdir())
-
-
-def runs(pid: int) -> bool:
-    """False also for one that has ended and that nobody has asked about."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return any("memfd:samples" in target for target in open_files(decoder).values())
 
 
 def wait_until(happened: Callable[[], object]) -> None:
@@ -122,7 +102,7 @@ def test_a_client_that_leaves_while_its_file_is_read(one_decoder: GunicornServer
     decoder = decoder_of(one_decoder)
     with send_and_stay(one_decoder, LONG):
         wait_until(lambda: reads(decoder))
-    wait_until(lambda: not runs(decoder))
+    wait_until(lambda: not is_running(decoder))
     assert_still_good(one_decoder)
     assert f"Decoder process {decoder}" not in one_decoder.log
 
@@ -132,7 +112,7 @@ def test_decoders_end_with_a_killed_worker(one_decoder: GunicornServer) -> None:
     with send_and_stay(one_decoder, LONG):
         wait_until(lambda: reads(decoder))
         os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: not runs(decoder))
+        wait_until(lambda: not is_running(decoder))
     one_decoder.wait_until_ready(workers=2)
     assert_still_good(one_decoder)
 
@@ -149,5 +129,5 @@ def test_a_stopping_server_reads_its_files_to_the_end(one_decoder: GunicornServe
     assert answer.startswith(b"HTTP/1.1 200")
     assert FLAGSHIP_TEXT.encode() in answer
     assert one_decoder.wait() == 0
-    assert not runs(decoder)
+    assert not is_running(decoder)
     assert f"Decoder process {decoder}" not in one_decoder.log

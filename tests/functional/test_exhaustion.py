@@ -14,9 +14,10 @@ import pytest
 import requests
 
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
-from tests.functional.process_state import ProcessState, open_files
+from tests.functional.process_state import ProcessState
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.openai_spec import check_response
+from tests.processes import open_files
 
 SPARE = 4
 """How many file descriptors are left to the worker."""

@@ -19,9 +19,9 @@ from tests.functional.checked_clients import openai_client, requests_session
 from tests.functional.conftest import StartServer
 from tests.functional.failing_engine import FATAL_SEED
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, ROOT, GunicornServer
-from tests.functional.process_state import children
 from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.traffic import Traffic
+from tests.processes import children
 
 CLIENTS = 3
 MINUTE = DATA / "minute.flac"

@@ -5,7 +5,6 @@ import json
 import time
 import wave
 from base64 import b64decode, b64encode
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT
 from tests.openai_spec import check_response
+from tests.processes import children
 
 SENTENCES = (
     FLAGSHIP_TEXT,
@@ -117,13 +117,7 @@ def test_a_client_that_hangs_up_stops_the_voice(server: GunicornServer) -> None:
 
 def speaking(server: GunicornServer) -> int:
     """How many processes of this server speak."""
-    found = 0
-    for worker in server.workers:
-        for task in Path(f"/proc/{worker}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                with suppress(FileNotFoundError):  # it has just ended
-                    found += b"espeak_process" in Path(f"/proc/{child}/cmdline").read_bytes()
-    return found
+    return sum(len(children(worker, "espeak_process")) for worker in server.workers)
 
 
 def test_events(server: GunicornServer, client: OpenAI) -> None:

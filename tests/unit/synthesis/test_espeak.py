@@ -14,6 +14,7 @@ from app.languages import LANGUAGES
 from app.synthesis import VOICES
 from app.synthesis.espeak import TONES, Espeak
 from app.waveform import Pcm
+from tests.processes import children
 
 SENTENCE = "The sun rises in the east and sets in the west."
 
@@ -35,16 +36,7 @@ def said(espeak: Espeak, text: str, voice: str = "alloy", **how: object) -> Pcm:
 
 def speaking() -> list[int]:
     """The process ids of this process's voices."""
-    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    children = [pid for task in tasks for pid in (task / "children").read_text().split()]
-    return [int(pid) for pid in children if speaks(pid)]
-
-
-def speaks(pid: str) -> bool:
-    try:
-        return b"espeak_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):  # it has just ended
-        return False
+    return children(os.getpid(), "espeak_process")
 
 
 def test_every_voice_sounds_differently(espeak: Espeak) -> None:

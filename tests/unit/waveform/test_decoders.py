@@ -10,7 +10,6 @@ import time
 import wave
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile, SpooledTemporaryFile, TemporaryFile
 from threading import Event
@@ -34,6 +33,7 @@ from app.waveform import decoders as module
 from app.waveform.decode import UNDECODABLE, decode, decode_channels
 from app.waveform.decoders import Decoders
 from app.waveform.limits import DecodeLimits
+from tests.processes import children, is_running, open_files
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 FLAGSHIP = (DATA / "flagship.wav").read_bytes()
@@ -76,19 +76,8 @@ def wav(*, channels: int = 1, rate: int = 16_000, seconds: float = 1) -> io.Byte
 
 
 def pids(parent: int | None = None) -> set[int]:
-    """The decoder processes of all threads of a process, by default of this one."""
-    found = set()
-    for task in Path(f"/proc/{parent or os.getpid()}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
-            found |= {int(pid) for pid in (task / "children").read_text().split()}
-    return {pid for pid in found if is_decoder(pid)}
-
-
-def is_decoder(pid: int) -> bool:
-    try:
-        return b"decoder_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    """The decoder processes of a process, by default of this one."""
+    return set(children(parent or os.getpid(), "decoder_process"))
 
 
 def wait_until(happened: Callable[[], object]) -> None:
@@ -98,14 +87,6 @@ def wait_until(happened: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def is_running(pid: int) -> bool:
-    """False also for one that has ended and that nobody has asked about."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def end(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_running(pid))
@@ -113,11 +94,7 @@ def end(pid: int) -> None:
 
 def reads(pid: int) -> bool:
     """Whether a decoder process has a file to read."""
-    return any("memfd:samples" in target for target in descriptors(pid))
-
-
-def descriptors(pid: int) -> list[str]:
-    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return any("memfd:samples" in target for target in open_files(pid).values())
 
 
 @pytest.fixture
@@ -296,7 +273,7 @@ def test_a_process_knows_no_secret_and_holds_no_port(
         port.set_inheritable(True)
         start()
         [pid] = pids()
-        targets = [target.partition(":")[0] for target in descriptors(pid)]
+        targets = [target.partition(":")[0] for target in open_files(pid).values()]
     assert b"sk-secret" not in Path(f"/proc/{pid}/environ").read_bytes()
     assert len(targets) == 4
     assert targets.count("/dev/null") == 2
