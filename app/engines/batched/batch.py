@@ -37,6 +37,7 @@ class Batch:
         self._owners: list[Decoding] = []
         self._tokens: list[int] = []
         self._lengths: list[int] = []
+        self._said: list[list[int]] = []
         self._runs: list[Run] = []
 
     @property
@@ -60,6 +61,7 @@ class Batch:
         self._owners += [decoding] * rows
         self._lengths += [len(decoding.prompt)] * rows
         self._tokens += [0] * rows
+        self._said += [[] for _ in range(rows)]
         self._spread(first, decoding.rows)
         logits = self._decoder.logits(states[-1:]).repeat(rows, 1)
         self._advance(logits, slice(first, first + rows))
@@ -71,6 +73,8 @@ class Batch:
         tokens, lengths = self._upload(self._tokens), self._upload(self._lengths)
         logits = self._decoder.step(tokens, lengths, max(self._lengths), self._runs)
         self._lengths = [length + 1 for length in self._lengths]
+        for said, token in zip(self._said, self._tokens, strict=True):
+            said.append(token)
         self._advance(logits, slice(0, self.size))
         return [decoding for decoding in before if not decoding.rows]
 
@@ -84,7 +88,7 @@ class Batch:
         """All rows of a window have read the same prompt."""
         if len(rows) > 1:
             sources = self._upload([first] * (len(rows) - 1))
-            self._decoder.cache.copy(sources, self._upload(rows[1:]), self._lengths[first])
+            self._decoder.cache.copy(sources, self._upload(rows[1:]), slice(0, self._lengths[first]))
 
     def _advance(self, logits: Tensor, rows: slice) -> None:
         """Choose tokens, ask each window's search what goes on, and close the gaps."""
@@ -104,7 +108,11 @@ class Batch:
         sources = [decoding.rows[move.source] for move in moves]
         targets = sources if len(set(sources)) == len(sources) else decoding.rows[: len(moves)]
         if targets != sources:
-            self._copy(sources, targets, self._states.copy_history)
+            said = [self._said[row] for row in sources]
+            alike = min(map(_alike, said, (self._said[row] for row in targets)))
+            self._copy(sources, targets, self._states.copy_history, len(decoding.prompt) + alike)
+            for row, tokens in zip(targets, said, strict=True):
+                self._said[row] = tokens.copy()
         for row, move in zip(targets, moves, strict=True):
             self._tokens[row] = move.token
         decoding.rows = targets
@@ -122,11 +130,13 @@ class Batch:
             kept[target] = owner
             owner.rows[owner.rows.index(source)] = target
             self._tokens[target], self._lengths[target] = self._tokens[source], self._lengths[source]
+            self._said[target] = self._said[source]
         self._owners = [kept[row] for row in range(size)]
-        del self._tokens[size:], self._lengths[size:]
+        del self._tokens[size:], self._lengths[size:], self._said[size:]
         self._runs = _runs(self._owners)
 
-    def _copy(self, sources: list[int], targets: list[int], states: CopyStates) -> None:
+    def _copy(self, sources: list[int], targets: list[int], states: CopyStates, alike: int = 0) -> None:
+        """Rows `targets` continue from `sources`, whose first `alike` places are theirs already."""
         moves = [
             (source, target) for source, target in zip(sources, targets, strict=True) if source != target
         ]
@@ -135,7 +145,7 @@ class Batch:
             self._upload([target for _, target in moves]),
         )
         longest = max(self._lengths[row] for move in moves for row in move)  # nothing stays of the targets'
-        self._decoder.cache.copy(*uploaded, longest)
+        self._decoder.cache.copy(*uploaded, slice(alike, longest))
         states(*uploaded)
 
     def _note_tokens(self, rows: list[int]) -> None:
@@ -170,3 +180,9 @@ def _runs(owners: Sequence[Decoding]) -> list[Run]:
         else:
             runs.append(Run(owner.cross, row, row + 1))
     return runs
+
+
+def _alike(said: list[int], other: list[int]) -> int:
+    """How many tokens two rows of a window have in common before they part."""
+    pairs = zip(said, other, strict=True)
+    return next((place for place, (one, another) in enumerate(pairs) if one != another), len(said))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.engines.batched.cross_attention import CrossKV
 from app.engines.batched.encoder import join_heads, norm, split_heads
-from app.engines.batched.kv_cache import KVCache
+from app.engines.batched.kv_cache import KVCache, Places
 from app.engines.batched.weights import DecoderBlock, DecoderWeights
 
 Watch = Callable[[int, Tensor], None]
@@ -27,16 +27,6 @@ class Run(NamedTuple):
     cross: CrossKV
     first: int
     end: int
-
-
-class Places(NamedTuple):
-    """Where each row's new token goes: `lengths` `[rows]` is what it has seen, `longest` the new greatest
-    length, and `mask` `[rows, 1, 1, longest]` is True for what it may look at.
-    """
-
-    lengths: Tensor
-    longest: int
-    mask: Tensor
 
 
 class Decoder:
@@ -85,7 +75,8 @@ class Decoder:
         places = self._places_of(lengths, longest)
         x = self._embed(tokens, lengths)[:, None]
         for layer, block in enumerate(self.weights.blocks):
-            x = x + block.attention_out(self._recall(layer, x, block, places))
+            qkv = block.qkv(norm(x, block.attention_norm))
+            x = x + block.attention_out(self.cache.recall(layer, qkv[:, 0], places)[:, None])
             x = x + block.cross_out(listen(layer, self.queries(x, block)))
             x = x + block.mlp_out(F.gelu(block.mlp_in(norm(x, block.mlp_norm))))
         return self.logits(norm(x, self.weights.final_norm).view(len(tokens), -1))
@@ -106,14 +97,6 @@ class Decoder:
 
     def _places_of(self, lengths: Tensor, longest: int) -> Places:
         return Places(lengths, longest, (self._places[:longest] <= lengths[:, None])[:, None, None])
-
-    def _recall(self, layer: int, x: Tensor, block: DecoderBlock, places: Places) -> Tensor:
-        """Self-attention of one new token a row: `[rows, 1, state]`."""
-        rows = len(x)
-        q, k, v = split_heads(block.qkv(norm(x, block.attention_norm)), self.weights.heads)
-        self.cache.put_step(layer, self._rows[:rows], places.lengths, k[:, :, 0], v[:, :, 0])
-        keys, values = self.cache.seen(layer, rows, places.longest)
-        return join_heads(F.scaled_dot_product_attention(q, keys, values, attn_mask=places.mask))
 
     def _listen_all(self, layer: int, q: Tensor, runs: list[Run]) -> Tensor:
         """Attention of each row's new token to its window: `[rows, heads, 1, head]` to `[rows, 1, state]`."""

@@ -11,6 +11,9 @@ from torch import Tensor
 
 _NEVER = float("-inf")
 
+_GROUP = 128
+"""Tokens whose greatest logit is looked for first."""
+
 
 class Vocabulary(NamedTuple):
     """The ids and ranges that the rules are about."""
@@ -92,8 +95,8 @@ class RowStates:
         opened = self.last_is_time[rows] & ~self.before_is_time[rows]  # text and its end: a start must follow
         logits += self.suppressed[rows]
         logits[:, vocabulary.no_timestamps] = _NEVER
-        logits[:, :eot].masked_fill_((first | opened)[:, None], _NEVER)
-        logits[:, eot:begin].masked_fill_(first[:, None], _NEVER)
+        logits[:, :eot] += _never_where(first | opened)
+        logits[:, eot:begin] += _never_where(first)
         logits[:, begin:].masked_fill_(self._forbidden_times(rows, first, opened), _NEVER)
         self._prefer_times(logits)
 
@@ -112,22 +115,22 @@ class RowStates:
         begin = self.vocabulary.timestamp_begin
         text = logits[:, :begin]
         likelier = logits[:, begin:].logsumexp(-1) > text.amax(-1)
-        text.masked_fill_(likelier[:, None], _NEVER)
+        text += _never_where(likelier)
 
     def choose(self, logits: Tensor, rows: slice, sample: bool, candidates: int) -> Chosen:
         """The next token of `rows` and its log-probability.
 
         With `sample`, rows above temperature 0 draw theirs; `candidates` is how many beams look at.
         """
-        total = logits.logsumexp(-1)
-        tokens = logits.argmax(-1)
+        best = likeliest(logits, max(candidates, 1))
+        tokens = best[:, 0]
         if sample:
             tokens = torch.where(self.temperature[rows] > 0, self._draw(logits, rows), tokens)
-        logprobs = logits.gather(-1, tokens[:, None])[:, 0] - total
+        likely = logits.log_softmax(-1)
+        logprobs = likely.gather(-1, tokens[:, None])[:, 0]
         if not candidates:
             return Chosen(tokens, logprobs, None, None)
-        best, found = logits.topk(candidates, dim=-1)
-        return Chosen(tokens, logprobs, found, best - total[:, None])
+        return Chosen(tokens, logprobs, best, likely.gather(-1, best))
 
     def _draw(self, logits: Tensor, rows: slice) -> Tensor:
         """Sample by where each row's own next uniform number falls in its cumulated distribution."""
@@ -135,3 +138,23 @@ class RowStates:
         cumulated = (logits / temperature[:, None]).softmax(-1, dtype=torch.float64).cumsum(-1)
         draw = self.draws[rows].gather(-1, self.sampled[rows, None]) * cumulated[:, -1:]
         return torch.searchsorted(cumulated, draw, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)
+
+
+def _never_where(mask: Tensor) -> Tensor:
+    """What, added to logits, forbids a row: `[rows]` to `[rows, 1]`. Faster by far than filling by mask."""
+    return torch.where(mask, _NEVER, 0.0)[:, None]
+
+
+def likeliest(logits: Tensor, count: int) -> Tensor:
+    """The places of the `count` greatest of each row, the greatest first: `[rows, count]`.
+
+    They lie in the `count` groups with the greatest maxima, and maxima are found several times faster.
+    """
+    size = logits.shape[-1]
+    whole = size - size % _GROUP
+    groups = logits[:, :whole].view(len(logits), -1, _GROUP)
+    chosen = groups.amax(-1).topk(min(count, groups.shape[1])).indices
+    inside = (chosen[..., None] * _GROUP + torch.arange(_GROUP, device=logits.device)).flatten(1)
+    after = torch.arange(whole, size, device=logits.device).expand(len(logits), -1)
+    places = torch.cat([inside, after], -1)
+    return places.gather(-1, logits.gather(-1, places).topk(count).indices)

@@ -51,7 +51,7 @@ class TellingDecoder:
         told = tokens.float().view(rows, 1, 1)
         crosses = [run.cross for run in runs for _ in range(run.first, run.end)]
         told[torch.tensor(crosses) == BROKEN] = torch.nan
-        self.cache.put_step(0, torch.arange(rows), lengths, told, -told)
+        self.cache.put_step(0, lengths, told, -told)
         keys, values = self.cache.seen(0, rows, longest + 1)
         sound = [row for row, cross in enumerate(crosses) if cross != BROKEN]
         assert torch.equal(keys[sound], -values[sound])  # places that a row doesn't use yet are no NaN either
@@ -202,3 +202,34 @@ def test_a_window_that_cant_join_leaves_the_others_alone() -> None:
     while batch.size:
         batch.step()
     assert decoding.search.hypotheses() == alone(sound)
+
+
+@pytest.mark.parametrize("window", range(6))
+def test_a_beam_remembers_its_own_tokens(window: int) -> None:
+    batch, decoding = new_batch(), Wish(window, 5, "beams", 4, 25, comes=0, leaves=None).decoding()
+    batch.join(decoding)
+    while batch.size:
+        keys = batch._decoder.cache.keys[0, :, 0, :, 0]
+        for row, tokens in zip(decoding.rows, decoding.search._beams, strict=True):
+            told = [*decoding.prompt, *tokens[:-1]]  # the last one is told in the next step
+            assert keys[row, : len(told)].tolist() == told
+        batch.step()
+
+
+def test_only_what_beams_do_not_share_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = []
+    copy = KVCache.copy
+
+    def watched(cache: KVCache, sources: Tensor, targets: Tensor, places: slice) -> None:
+        differ = (cache.keys[:, sources] != cache.keys[:, targets])[..., : places.stop, :]
+        assert not differ[..., : places.start, :].any()
+        assert differ[..., places.start, :].any()
+        starts.append(places.start)
+        copy(cache, sources, targets, places)
+
+    batch = new_batch()
+    batch.join(Wish(3, 5, "beams", 2, 25, comes=0, leaves=None).decoding())
+    monkeypatch.setattr(KVCache, "copy", watched)
+    while batch.size:
+        batch.step()
+    assert max(starts) > 5

@@ -57,7 +57,7 @@ def test_steps_give_the_same_logits_as_a_plain_decoder(weights: DecoderWeights) 
         for decoder in (plain, graphed):
             decoder.read(prompt, cross, row)
     for decoder in (plain, graphed):  # a third row, sharing the second one's window
-        decoder.cache.copy(torch.tensor([1]), torch.tensor([2]), 6)
+        decoder.cache.copy(torch.tensor([1]), torch.tensor([2]), slice(0, 6))
     lengths = torch.tensor([3, 6, 6])
     for step, runs in enumerate([[Run(one, 0, 1), Run(two, 1, 3)]] * 2 + [[Run(two, 0, 1), Run(one, 1, 2)]]):
         rows = runs[-1].end

@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch import Tensor
 
-from app.engines.batched.kv_cache import KVCache
+from app.engines.batched.kv_cache import KVCache, Places
 
 LAYERS, ROWS, HEADS, CONTEXT, HEAD = 2, 5, 3, 8, 4
 
@@ -28,7 +29,7 @@ def test_a_prompt_is_one_rows() -> None:
 def test_a_step_goes_to_each_rows_own_place() -> None:
     kv, keys = cache(), numbers(3, HEADS, HEAD)
     lengths = torch.tensor([0, 5, 2])
-    kv.put_step(0, torch.arange(3), lengths, keys, -keys)
+    kv.put_step(0, lengths, keys, -keys)
     for row, length in enumerate(lengths.tolist()):
         assert torch.equal(kv.keys[0, row, :, length], keys[row])
         assert torch.equal(kv.values[0, row, :, length], -keys[row])
@@ -40,7 +41,7 @@ def test_copied_rows_dont_see_each_others_new_places() -> None:
     kv.keys.copy_(numbers(*kv.keys.shape))
     kv.values.copy_(-kv.keys)
     before = kv.keys.clone()
-    kv.copy(torch.tensor([1, 0, 0]), torch.tensor([0, 1, 2]), 4)
+    kv.copy(torch.tensor([1, 0, 0]), torch.tensor([0, 1, 2]), slice(0, 4))
     assert torch.equal(kv.keys[:, [0, 1, 2], :, :4], before[:, [1, 0, 0], :, :4])
     assert torch.equal(kv.keys[:, :, :, 4:], before[:, :, :, 4:])
     assert torch.equal(kv.keys[:, 3:], before[:, 3:])
@@ -55,3 +56,41 @@ def test_cleared_rows_hold_nothing() -> None:
     assert not kv.keys[:, 1:3].any()
     assert not kv.values[:, 1:3].any()
     assert kv.keys[:, [0, 3, 4]].isnan().all()
+
+
+def places(lengths: list[int]) -> Places:
+    longest = max(lengths) + 1
+    return Places(
+        torch.tensor(lengths),
+        longest,
+        (torch.arange(longest) <= torch.tensor(lengths)[:, None])[:, None, None],
+    )
+
+
+@pytest.mark.parametrize("lengths", [[0], [3], [CONTEXT - 1], [0, 5, 2], [4, 7, 0, 1, 7]])
+def test_rows_recall_the_same_one_by_one_and_all_together(lengths: list[int]) -> None:
+    one_by_one, together = cache(), cache()
+    for kv in (one_by_one, together):
+        kv.keys.copy_(numbers(*kv.keys.shape))
+        kv.values.copy_(-2 * kv.keys)
+    qkv = numbers(len(lengths), 3 * HEADS * HEAD)
+    found = one_by_one.recall(1, qkv, places(lengths))
+    expected = together.recall_masked(1, qkv.view(-1, 3, HEADS, HEAD), places(lengths))
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(one_by_one.keys, together.keys)
+    assert torch.equal(one_by_one.values, together.values)
+
+
+def test_what_a_row_does_not_see_may_be_anything() -> None:
+    kv = cache()
+    kv.keys[1] = kv.values[1] = torch.nan
+    kv.put_prompt(1, 0, numbers(HEADS, 2, HEAD), numbers(HEADS, 2, HEAD))
+    assert kv.recall(1, numbers(1, 3 * HEADS * HEAD), places([2])).isfinite().all()
+
+
+def test_nan_stays_in_its_row() -> None:
+    kv, qkv = cache(), numbers(3, 3 * HEADS * HEAD)
+    qkv[1] = torch.nan
+    found = kv.recall(0, qkv, places([2, 2, 2]))
+    assert found[1].isnan().all()
+    assert found[[0, 2]].isfinite().all()

@@ -14,7 +14,7 @@ from torch import Tensor
 from whisper.decoding import ApplyTimestampRules, GreedyDecoder, SuppressBlank, SuppressTokens
 
 from app.engines.batched import token_rules
-from app.engines.batched.token_rules import RowStates, Vocabulary
+from app.engines.batched.token_rules import RowStates, Vocabulary, likeliest
 
 SMALL = Vocabulary(eot=12, timestamp_begin=18, no_timestamps=17, size=40, last_first_timestamp=5)
 REAL = Vocabulary(50257, 50364, 50363, 51865, 50)
@@ -200,3 +200,14 @@ def test_no_step_looks_at_a_row_on_its_own() -> None:
     assert len(loops) == 2
     to_the_host = {"tolist", "item", "cpu", "numpy", "nonzero"}
     assert not to_the_host & {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 129, 300, 51_864, 51_865, 51_866])
+@pytest.mark.parametrize("count", [1, 6])
+def test_the_likeliest(size: int, count: int) -> None:
+    logits = torch.randn(5, size, generator=torch.Generator().manual_seed(count))
+    logits[1] = logits[1].sort().values
+    logits[2] = logits[2].sort(descending=True).values
+    logits[3, : size // 2] = float("-inf")
+    count = min(count, size)
+    assert torch.equal(likeliest(logits, count), logits.topk(count).indices)
