@@ -48,9 +48,9 @@ class Int8CrossKV:
     def attend(self, layer: int, queries: Tensor) -> Tensor:
         """Attention of scaled queries `[heads, n, head]`."""
         if queries.shape[1] >= _STEP_QUERIES:
-            return torch.bmm(
-                torch.bmm(queries, self._float_keys(layer).mT).softmax(-1), self._float_values(layer)
-            )
+            keys = _floats(self._keys[layer], self._key_scales[layer])
+            values = _floats(self._values[layer], self._value_scales[layer])
+            return torch.bmm(torch.bmm(queries, keys.mT).softmax(-1), values)
         fit = torch.empty(*queries.shape[:2], self._keys.shape[2])
         _score(
             queries.contiguous().numpy(),
@@ -69,19 +69,19 @@ class Int8CrossKV:
 
     def scores(self, layer: int, head: int, queries: Tensor, steps: int) -> Tensor:
         """Products of queries `[n, head]` and keys: `[n, steps]`."""
-        return queries @ self._float_keys(layer)[head, :steps].T
-
-    def _float_keys(self, layer: int) -> Tensor:
-        return self._keys[layer].float() * self._key_scales[layer, ..., None]
-
-    def _float_values(self, layer: int) -> Tensor:
-        return self._values[layer].float() * self._value_scales[layer, ..., None]
+        keys = _floats(self._keys[layer, head, :steps], self._key_scales[layer, head, :steps])
+        return queries @ keys.T
 
 
 def _quantize(x: Tensor) -> tuple[Tensor, Tensor]:
     """`[layers, heads, 1500, head]` to int8 of the same shape and scales `[layers, heads, 1500]`."""
     scales = x.abs().amax(-1).clamp_min(1e-8) / 127
     return torch.round(x / scales[..., None]).to(torch.int8).contiguous(), scales.contiguous()
+
+
+def _floats(x: Tensor, scales: Tensor) -> Tensor:
+    """What was quantized, nearly."""
+    return x.float() * scales[..., None]
 
 
 @numba.njit(fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
