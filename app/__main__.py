@@ -1,6 +1,7 @@
 """`python -m app`: what is done beside serving. `doctor` looks at this machine, `checkpoint` at weights."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -15,8 +16,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `head` has read enough; what it did not read goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 1

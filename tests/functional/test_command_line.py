@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from app.checkpoints import RELEASES
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, ROOT, environment
 from tests.functional.recordings import FLAGSHIP_TEXT
@@ -54,6 +56,22 @@ def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
     assert states(visit.stdout)["sample"] == "WARN"
     assert "there is no such file" in visit.stdout
     assert "client_max_body_size 101m" in visit.stdout
+
+
+@pytest.mark.parametrize("arguments", [("checkpoint", "list"), ("doctor",)])
+def test_a_reader_that_has_read_enough(arguments: tuple[str, ...]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=ROOT,
+        env=environment(NO_PROXY="*"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as command:
+        assert command.stdout is not None
+        command.stdout.close()
+        assert command.stderr is not None
+        assert command.stderr.read() == b""
+    assert command.returncode == 1
 
 
 def test_a_download_that_is_not_what_it_should_be(tmp_path: Path) -> None:
