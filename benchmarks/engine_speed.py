@@ -26,6 +26,8 @@ TOKENS = 100
 TOLERANCE = 0.03
 """A ratio so much under its goal still reaches it."""
 AT_ONCE = 8
+ALIGNMENTS = 5
+"""One takes so little that what another program did before it counts; in a request it follows its window."""
 
 PAIRS = (
     ("batched exact", "openai-whisper"),
@@ -54,6 +56,10 @@ class Audio(NamedTuple):
 
 Prepare = Callable[[Contender, Audio], Callable[[], int]]
 """Does what is not measured, and returns what is: its result is how many text tokens came out."""
+
+
+def _in_a_row(work: Callable[[], int]) -> Callable[[], int]:
+    return lambda: sum(work() for _ in range(ALIGNMENTS))
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,8 @@ CASES = (
     ),
     Case(
         "e",
-        "word alignment alone",
-        lambda contender, audio: contender.aligner(audio.window),
+        f"word alignment alone, {ALIGNMENTS} in a row",
+        lambda contender, audio: _in_a_row(contender.aligner(audio.window)),
         (5.0, 2.0, 2.0),
     ),
     Case(
