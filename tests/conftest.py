@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# numba counts the cores anew whenever it compiles, and refuses to go on if a test has made it see others.
+# numba counts the cores anew when one of its variables changes, and refuses to go on if it counts others.
 os.environ.setdefault("NUMBA_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
 PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "openssl"}

@@ -39,7 +39,6 @@ class Decoder:
         self.scale: float = self.head**-0.5
         shape = (len(weights.blocks), rows, weights.heads, context, self.head)
         self.cache = KVCache(shape, like=weights.embedding)
-        self._rows = torch.arange(rows, device=weights.embedding.device)
         self._places = torch.arange(context, device=weights.embedding.device)
 
     def read(
@@ -49,7 +48,7 @@ class Decoder:
 
         Their keys and values are kept in `row` if given; `watch` sees each layer's queries to the audio.
         """
-        x = self._embed(torch.tensor(tokens, device=self._rows.device), self._places[: len(tokens)])[None]
+        x = self._embed(torch.tensor(tokens, device=self._places.device), self._places[: len(tokens)])[None]
         for layer, block in enumerate(self.weights.blocks):
             q, k, v = split_heads(block.qkv(norm(x, block.attention_norm)), self.weights.heads)
             if row is not None:

@@ -70,8 +70,8 @@ class GraphedDecoder(Decoder):
         self._context = context
         self._capacity = rows
         self._cross = RowCross(rows)
-        self._tokens = torch.zeros(rows, dtype=torch.long, device=self._rows.device)
-        self._lengths = torch.zeros(rows, dtype=torch.long, device=self._rows.device)
+        self._tokens = torch.zeros(rows, dtype=torch.long, device=self._places.device)
+        self._lengths = torch.zeros(rows, dtype=torch.long, device=self._places.device)
         self._steps: dict[tuple[int, int], Step] = {}
 
     def step(self, tokens: Tensor, lengths: Tensor, longest: int, runs: list[Run]) -> Tensor:
