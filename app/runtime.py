@@ -155,13 +155,9 @@ class Runtime:
         """True while new requests are welcome: the engine lives and nothing is shutting down."""
         return self._engine is not None and self._engine.alive and not self._draining
 
-    def admit(self, *, hears: bool = True) -> AbstractContextManager[None]:
+    def admit(self, caller: str = "") -> AbstractContextManager[None]:
         """Hold one of the permits to work. Raises ServerBusy at once when there is none."""
-        return self.admission.admit(hears=hears)
-
-    def read(self) -> AbstractContextManager[None]:
-        """Hold one of the places to read a request's body. Raises ServerBusy at once when there is none."""
-        return self.admission.read()
+        return self.admission.admit(caller)
 
     def patience(self, client_gone: Callable[[], bool] = _never, effort: Effort | None = None) -> Patience:
         """The time one request has from now on; what it costs is counted in `effort`."""

@@ -6,7 +6,7 @@ from hmac import compare_digest
 from time import perf_counter
 from uuid import uuid4
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 
 from app.errors import IncorrectKey, Unauthorized
 
@@ -14,6 +14,7 @@ FREE = frozenset({"health"})
 """Blueprints that ask for no key; everything else does, URLs that don't exist included."""
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_LOCAL = ("", "127.0.0.1", "::1", "::ffff:127.0.0.1")
 _LONG_KEY = 20
 """Below this many characters a key is never shown, not even in part."""
 
@@ -54,6 +55,19 @@ def _require_key() -> None:
 def caller() -> str:
     """Who sent the request being answered: a digest of the API key, or empty where none is asked for."""
     return str(g.get("caller", ""))
+
+
+def requester() -> str:
+    """Who is counted as one caller: a digest of the API key, else the address."""
+    return caller() or address(request)
+
+
+def address(asked: Request) -> str:
+    """The client's, or "-". A proxy on this machine tells for whom it asks."""
+    peer = asked.remote_addr or ""  # a Unix socket has none
+    if peer in _LOCAL and "X-Forwarded-For" in asked.headers:
+        return asked.access_route[-1]
+    return peer or "-"
 
 
 def _sent_key() -> str:

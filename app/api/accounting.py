@@ -13,7 +13,7 @@ from time import monotonic, perf_counter, sleep
 from flask import Flask, Response, g
 
 from app.api import current_runtime
-from app.api.access import caller
+from app.api.access import address, caller
 from app.api.application import IncomingRequest, incoming
 from app.errors import ClientGone, ServerBusy, SpeechError
 from app.logs import fields
@@ -128,9 +128,7 @@ def _who(asked: IncomingRequest) -> str:
     """Enough of a key's digest to tell keys apart, else an address."""
     if digest := caller():
         return f"key:{digest[:8]}"
-    # A Unix socket has no address; whoever asks there is a proxy, which tells for whom.
-    address = asked.remote_addr or asked.access_route[-1] or "-"
-    return address[:_MOST_CHARACTERS]
+    return address(asked)[:_MOST_CHARACTERS]
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,7 +1,7 @@
 """Where this server's Flask differs from the stock one."""
 
 from contextlib import AbstractContextManager, ExitStack, suppress
-from functools import cached_property
+from math import inf
 from socket import MSG_DONTWAIT, MSG_PEEK
 from time import monotonic
 from types import TracebackType
@@ -14,11 +14,14 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import get_input_stream
 
+from app.admission import SLOW_BYTES_PER_SECOND, Place
 from app.errors import BodyStalled
 from app.logs import fields
 from app.transcript import Effort
 
-_DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 2.0
+"""How long a refused body is read and dropped at most."""
+
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -26,7 +29,7 @@ class CountedInput:
     """A request body that ends where the request ends and knows how much of it was read.
 
     `stalled` once its client stopped sending, `exhausted` once it was read to its end, and then
-    what was `held` for the reading is let go.
+    what was `held` for the reading is let go. `place` is the one among the readers.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -35,6 +38,7 @@ class CountedInput:
         self.stalled = False
         self.exhausted = False
         self.held = ExitStack()
+        self.place: Place | None = None
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, b"" at the end. Raises BodyStalled, OSError or ClientDisconnected."""
@@ -42,12 +46,9 @@ class CountedInput:
             return b""
         try:
             chunk = self._stream.read(size)
-        except BlockingIOError as error:  # what SO_RCVTIMEO ends in
+        except BlockingIOError as error:  # what waiting for a client in vain ends in
             self.stalled = True
-            raise BodyStalled(
-                f"The body stopped after {self.bytes_read} bytes: no more came for as long as this server "
-                "waits (WHISPER_STALL_SECONDS)."
-            ) from error
+            raise self._stall() from error
         except OSError:
             raise
         except Exception as error:  # the WSGI server's own: the body's chunks don't follow HTTP
@@ -57,6 +58,17 @@ class CountedInput:
             self.exhausted = True
             self.held.close()
         return chunk
+
+    def _stall(self) -> BodyStalled:
+        if self.place and self.place.lost:
+            return BodyStalled(
+                f"The body came too slowly while others waited: {self.bytes_read} bytes so far, less than "
+                f"{SLOW_BYTES_PER_SECOND} bytes per second. Please retry."
+            )
+        return BodyStalled(
+            f"The body stopped after {self.bytes_read} bytes: no more came for as long as this server "
+            "waits (WHISPER_STALL_SECONDS)."
+        )
 
 
 class IncomingRequest(Request):
@@ -72,7 +84,6 @@ class IncomingRequest(Request):
         environ["wsgi.input_terminated"] = True
         self._upload_streams: list[IO[bytes]] = []
         self._given_up = False
-        self._has_place = False
         self.model = ""
         self.effort = Effort()
         self.outcome: int | None = None
@@ -103,11 +114,39 @@ class IncomingRequest(Request):
         has_body = bool(self.content_length) or "Transfer-Encoding" in self.headers
         return has_body and not self.counted_input.exhausted
 
-    def take_place(self, place: AbstractContextManager[None]) -> None:
+    @property
+    def connection(self) -> Any:
+        """Gunicorn's socket to the client, a ClientSocket; None under another server."""
+        return self.environ.get("gunicorn.socket")
+
+    def take_place(self, place: AbstractContextManager[Place]) -> None:
         """Enter `place`, if there is a body to read, until its end. Raises what entering raises."""
-        if self.unread and not self._has_place:
-            self.counted_input.held.enter_context(place)
-            self._has_place = True
+        body = self.counted_input
+        if self.unread and not body.place:
+            body.place = body.held.enter_context(place)
+            if self.connection:
+                self.connection.place = body.place
+                body.held.callback(setattr, self.connection, "place", None)
+
+    def drain(self, place: Place) -> None:
+        """Read and drop the body: to its end, for DRAIN_SECONDS at most, or until `place` is lost.
+
+        A client that is still sending when its answer comes may only see a broken connection
+        (Node does), so what nobody wanted is read before the answer leaves.
+        """
+        limit = monotonic() + DRAIN_SECONDS
+        if self.connection:
+            self.connection.deadline, self.connection.place = limit, place
+        with suppress(OSError, ClientDisconnected, BodyStalled):  # its answer is for the log only
+            while monotonic() < limit and self.counted_input.read(_CHUNK_BYTES):
+                pass
+        if self.connection:
+            self.connection.deadline, self.connection.place = inf, None
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether the client sends its body only if it is asked for it (`Expect: 100-continue`)."""
+        return bool(getattr(self.connection, "continue_expected", False))
 
     def give_up(self) -> None:
         """Nobody waits for this request's answer any more."""
@@ -119,32 +158,14 @@ class IncomingRequest(Request):
 
     def hung_up(self) -> bool:
         """Whether the client has closed its connection; only Gunicorn's plain sockets tell."""
-        connection = self.environ.get("gunicorn.socket")
-        if connection is None:
+        if self.connection is None:
             return False
         try:
-            return not connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
+            return not self.connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
         except ConnectionError:
             return True
         except (BlockingIOError, TimeoutError, ValueError):  # still there, or TLS, which can't be peeked at
             return False
-
-    @cached_property
-    def bytes_sent(self) -> int:
-        """The length of the body, which is read to its end: by 10 s and twice the body limit at most.
-
-        A client that is still sending when its answer comes may only see a broken connection
-        (Node does), so what nobody wanted is read and dropped before the answer leaves.
-        """
-        give_up = monotonic() + _DRAIN_SECONDS
-        most = 2 * (self.max_content_length or 0)
-        try:
-            while self.counted_input.bytes_read < most and monotonic() < give_up:
-                if not self.counted_input.read(_CHUNK_BYTES):
-                    break
-        except (OSError, ClientDisconnected, BodyStalled):
-            pass  # the client has gone or fallen silent; its answer is for the log only
-        return self.counted_input.bytes_read
 
 
 class StrictJSON(DefaultJSONProvider):

@@ -6,7 +6,6 @@ name are not checked, since real clients send extras; an empty text is an absent
 
 import json
 from binascii import a2b_base64
-from contextlib import suppress
 from io import SEEK_END, BytesIO
 from typing import Any, BinaryIO, NoReturn, cast
 
@@ -20,27 +19,39 @@ from app.api.application import IncomingRequest, incoming
 from app.api.form_values import Fields, as_json
 from app.api.schemas import INPUT_AUDIO
 from app.api.violations import refusal, shown
-from app.errors import InvalidParameter, MissingParameter, ServerBusy, UnparsableBody, UploadTooLarge
+from app.errors import InvalidParameter, MissingParameter, UnparsableBody, UploadTooLarge
 
 
 def register(app: Flask) -> None:
-    """Read so many bodies at a time, and every one to its end before the answer leaves."""
-    app.before_request(_take_place)
+    """Drop what of a body nobody has read, so that its sender sees the answer."""
     app.after_request(_drop_unread)
 
 
-def _take_place() -> None:
-    """Raise ServerBusy if there is no place to read this request's body."""
-    incoming().take_place(current_runtime().read())
-
-
 def _drop_unread(response: Response) -> Response:
-    with suppress(ServerBusy):
-        _take_place()
-        _ = incoming().bytes_sent  # reading it is the point
-    if incoming().unread:
+    """Read it to its end, if a thread is free for that; else the connection closes, and lingers."""
+    request, draining = incoming(), current_runtime().admission.draining
+    request.counted_input.held.close()
+    if request.unread and not request.holds_back and (place := draining.take()):
+        try:
+            request.drain(place)
+        finally:
+            draining.give_back(place)
+    if request.unread:
         response.headers["Connection"] = "close"  # where the next request begins is unknown
     return response
+
+
+def _begin_reading(limit: int) -> IncomingRequest:
+    """The request, with a place to read its body. Raises UploadTooLarge, ServerBusy.
+
+    What says itself that it is too long gets no place.
+    """
+    request = incoming()
+    request.max_content_length = limit
+    if (request.content_length or 0) > limit:
+        raise _over_limit(limit, request.content_length or 0)
+    request.take_place(current_runtime().admission.read())
+    return request
 
 
 def read_recording(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
@@ -119,8 +130,7 @@ def _decoded(data: str) -> BinaryIO:
 
 
 def _parsed_json() -> Fields:
-    request = incoming()
-    request.max_content_length = current_app.config["MAX_JSON_BYTES"]
+    request = _begin_reading(current_app.config["MAX_JSON_BYTES"])
     try:
         # Nothing else holds the bytes, so that json can drop them: bodies are mostly base64 and large.
         body = json.loads(request.get_data(cache=False), parse_constant=_refuse_constant)
@@ -149,6 +159,7 @@ def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
             "Could not parse multipart form: the Content-Type must be 'multipart/form-data' "
             f"with a boundary, but got {sent}."
         )
+    _begin_reading(current_app.config["MAX_CONTENT_LENGTH"])
     try:
         return request.form, request.files
     except RequestEntityTooLarge:
@@ -162,8 +173,7 @@ def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
 
 def _too_large(request: IncomingRequest) -> UploadTooLarge:
     """Which of werkzeug's three limits it was: the body's length, a field's, or the number of parts."""
-    sent = max(request.content_length or 0, request.bytes_sent)
-    limit = request.max_content_length or 0
+    limit, sent = request.max_content_length or 0, request.counted_input.bytes_read
     if sent >= limit:
         return _over_limit(limit, sent)
     return UploadTooLarge(

@@ -10,12 +10,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from app.enduring_worker import EnduringThreadWorker, closing_when_told
 from gunicorn import util
 from gunicorn.http.wsgi import Response
 from gunicorn.workers.gthread import ThreadWorker
 
 from app import enduring_worker
-from app.enduring_worker import EnduringThreadWorker, closing_when_told
 from tests.openai_spec import read_as
 
 

@@ -6,7 +6,7 @@ from typing import BinaryIO
 from flask import Response
 
 from app.api import current_runtime
-from app.api.access import caller
+from app.api.access import caller, requester
 from app.api.application import incoming
 from app.api.event_stream import event_stream
 from app.formats import Format, Wishes
@@ -16,9 +16,12 @@ from app.transcription.request import TranscriptionRequest
 def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: Wishes) -> Response:
     """All of it at once. Raises SpeechError."""
     runtime = current_runtime()
-    with runtime.admit():
+    with ExitStack() as held:
+        held.enter_context(runtime.admit(requester()))
         transcript = runtime.transcribe(file, wanted, incoming().client_gone, caller(), incoming().effort)
-    return _noticed(Response(form.render(transcript, wishes), content_type=form.mimetype))
+        response = Response(form.render(transcript, wishes), content_type=form.mimetype)
+        response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
+        return _noticed(response)
 
 
 def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: Wishes) -> Response:
@@ -26,7 +29,7 @@ def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes:
     assert form.events is not None
     runtime = current_runtime()
     with ExitStack() as held:
-        held.enter_context(runtime.admit())
+        held.enter_context(runtime.admit(requester()))
         patience = runtime.patience(incoming().client_gone, incoming().effort)
         samples = runtime.decode(file, patience, by_channel=wanted.by_channel)
         deltas = runtime.stream(samples, wanted, patience)

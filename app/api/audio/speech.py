@@ -8,6 +8,7 @@ from itertools import chain
 from flask import Response
 
 from app.api import current_runtime
+from app.api.access import requester
 from app.api.audio.options import known_language
 from app.api.bodies import read_json
 from app.api.event_stream import Event, event_stream
@@ -27,7 +28,7 @@ def create_speech() -> Response:
     runtime.require_speech_model(fields["model"])
     _check(fields)
     with ExitStack() as held:
-        held.enter_context(runtime.admit(hears=False))
+        held.enter_context(runtime.admission.admit_speaker(requester()))
         spoken = held.enter_context(closing(_spoken(fields)))
         if fields.get("stream_format") == "sse":
             return event_stream(

@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing
 from flask import Response
 
 from app.api import current_runtime
+from app.api.access import requester
 from app.api.application import incoming
 from app.api.bodies import read_json
 from app.api.chat.listener import RuntimeListener
@@ -27,11 +28,12 @@ def create_chat_completion() -> Response:
         listener = RuntimeListener(runtime, incoming().client_gone, incoming().effort)
         held.enter_context(closing(listener))
         reply = _reply(fields, runtime, listener)
-        held.enter_context(runtime.admit())
+        held.enter_context(runtime.admit(requester()))
         if fields.get("stream"):
             response = event_stream(reply.chunks(), closing="[DONE]", on_close=held.pop_all().close)
         else:
             response = Response(dump_json(reply.whole()), content_type="application/json")
+            response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
     if runtime.notice:
         response.headers["x-model-notice"] = runtime.notice
     return response

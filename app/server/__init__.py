@@ -1,0 +1,1 @@
+"""Gunicorn's side of the server: arbiter, worker, connections, logger and hooks."""

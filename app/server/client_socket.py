@@ -1,0 +1,157 @@
+"""A client's connection, plain or over TLS, in which no thread waits without a limit."""
+
+import errno
+import os
+import select
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from app.admission import Place, Places
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a non-blocking socket raises for `not now`."""
+
+SLOWEST_TAKER = 1024
+"""Bytes a second. A client that takes its answer more slowly than this, on average, is cut."""
+
+_TICK_SECONDS = 0.25
+"""How soon a waiting thread notices that it has lost its place."""
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class ClientSocket(socket.socket):
+    """A connection that waits for its client for `idle_seconds` at most, and until `deadline` (monotonic).
+
+    The descriptor itself never blocks. With a timeout of None `recv` and `sendall` wait, and raise
+    BlockingIOError when a limit is reached or when the `place` in which they count bytes is lost.
+    `writers` are the places of threads that wait for clients to take their answers.
+
+    With `continue_expected` the client sends its body only once the first `recv` has asked for it.
+    """
+
+    idle_seconds: float = 60.0
+    deadline: float = inf
+    place: Place | None = None
+    writers: Places
+    continue_expected = False
+    _timeout: float | None = 0.0
+    _waited_seconds = 0.0
+    _bytes_taken = 0
+
+    def settimeout(self, value: float | None) -> None:
+        """None: wait within the limits. 0: never wait. Else wait for so many seconds at most."""
+        self._timeout = value
+
+    def gettimeout(self) -> float | None:
+        """The value that was set last."""
+        return self._timeout
+
+    def setblocking(self, flag: bool) -> None:
+        """Wait within the limits, or never."""
+        self.settimeout(None if flag else 0.0)
+
+    def begin_answer(self) -> None:
+        """Count the time that the client takes for an answer from zero."""
+        self._waited_seconds, self._bytes_taken = 0.0, 0
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """At least one byte, b"" at the end. With `flags` it never waits."""
+        if flags:
+            return super().recv(size, flags)
+        limit = self._limit()
+        while True:
+            try:
+                data = super().recv(size)
+                break
+            except WOULD_BLOCK:
+                self._ask_for_body()
+                self._wait(select.POLLIN, limit)
+        self._count(len(data))
+        return data
+
+    def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
+        """Send all of it, waiting for the client where the kernel has no room."""
+        rest = self._send_now(memoryview(data).cast("B"))
+        if not rest:
+            return
+        with self._counted_among_writers():
+            while rest:
+                self._wait_for_taker()
+                left = self._send_now(rest)
+                self._bytes_taken += len(rest) - len(left)
+                rest = left
+
+    def _send_now(self, rest: memoryview) -> memoryview:
+        """Send what the kernel has room for. The rest is returned."""
+        with suppress(*WOULD_BLOCK):
+            while rest:
+                sent = super().send(rest)
+                self._count(sent)
+                rest = rest[sent:]
+        return rest
+
+    def _count(self, size: int) -> None:
+        if self.place:
+            self.place.count(size)
+
+    def _limit(self) -> float:
+        seconds = self.idle_seconds if self._timeout is None else self._timeout
+        return min(self.deadline, monotonic() + seconds)
+
+    def _wait(self, event: int, limit: float) -> None:
+        """Wait for an event until `limit`. Raises what a socket with this timeout raises then."""
+        poller = select.poll()
+        poller.register(self, event)
+        while (left := limit - monotonic()) > 0 and not (self.place and self.place.lost):
+            if poller.poll(1000 * min(left, _TICK_SECONDS)):
+                return
+        if self._timeout:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def _wait_for_taker(self) -> None:
+        began = monotonic()
+        patience = self.idle_seconds + self._bytes_taken / SLOWEST_TAKER - self._waited_seconds
+        self._wait(select.POLLOUT, min(self._limit(), began + patience))
+        self._waited_seconds += monotonic() - began
+
+    @contextmanager
+    def _counted_among_writers(self) -> Iterator[None]:
+        """Hold a place among those that wait, if one can be had: an answer is sent without one, too."""
+        self.place = self.writers.take()
+        try:
+            yield
+        finally:
+            if self.place:
+                self.writers.give_back(self.place)
+            self.place = None
+
+    def _ask_for_body(self) -> None:
+        if self.continue_expected:
+            self.continue_expected = False
+            super().send(_CONTINUE)
+
+
+class TLSClientSocket(ClientSocket, ssl.SSLSocket):  # type: ignore[misc] # SSLSocket names `size` otherwise
+    """The same over TLS. The handshake happens in the first `recv`."""
+
+
+def client_socket(accepted: socket.socket, context: ssl.SSLContext | None) -> ClientSocket:
+    """The connection behind a socket that was just accepted, which is used up. Raises OSError."""
+    client = ClientSocket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+    socket.socket.setblocking(client, False)
+    if context is None:
+        return client
+    context.sslsocket_class = TLSClientSocket
+    wrapped = context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+    assert isinstance(wrapped, TLSClientSocket)
+    socket.socket.setblocking(wrapped, False)
+    return wrapped

@@ -1,0 +1,118 @@
+"""What happens at each stage of a server's life: one worker, and so one model, for each device.
+
+State is kept on the arbiter and its workers: gunicorn.conf.py is executed anew on SIGHUP.
+"""
+
+import os
+import signal
+import sys
+import time
+from mmap import mmap
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from app import memory, preflight
+from app.errors import StartError
+from app.metrics import forget_dead
+from app.runtime import Runtime
+from app.server import metrics_folder
+from app.server.arbiter import SpeechArbiter
+
+RETRY_SECONDS = 10
+"""How long a worker that can't load its model waits before it gives way to the next attempt."""
+
+
+def on_starting(server: Arbiter) -> None:
+    """Find model and devices before a port is bound; exits with one message if that fails."""
+    # A download may take minutes, and Gunicorn handles signals only after this hook.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda *_: sys.exit(0))
+    SpeechArbiter.take_over(server)
+    server.metrics_folder = metrics_folder.create(server.cfg)
+    found = preflight.run()
+    server.checkpoint = found.checkpoint
+    server.devices = found.devices
+    _one_worker_per_device(server)
+
+
+def on_reload(server: SpeechArbiter) -> None:
+    """SIGHUP: the new workers are spread over the devices without regard to those that leave."""
+    server.generation += 1
+    _one_worker_per_device(server)
+
+
+def _one_worker_per_device(server: Arbiter) -> None:
+    server.cfg.set("workers", len(server.devices))
+    server.num_workers = len(server.devices)
+
+
+def pre_fork(server: SpeechArbiter, worker: Worker) -> None:
+    """Give the worker the least loaded device, which is the dead one's if it replaces one."""
+    live = [(other.generation, other.slot) for other in server.WORKERS.values()]
+
+    def load(slot: int) -> tuple[int, int]:
+        return live.count((server.generation, slot)), [taken for _, taken in live].count(slot)
+
+    worker.number = _free_number(server)
+    worker.generation = server.generation
+    worker.serving = mmap(-1, 1)  # shared with the worker, which is about to be forked
+    worker.slot = min(range(len(server.devices)), key=load)
+    worker.device = server.devices[worker.slot]
+    worker.first = worker.age <= len(server.devices)
+    # Later workers look again: the file may have been replaced since.
+    worker.checkpoint = server.checkpoint if worker.first else None
+
+
+def _free_number(server: Arbiter) -> int:
+    """The lowest that no live worker has: a dead one's counts are taken over and go on."""
+    taken = {other.number for other in server.WORKERS.values()}
+    return next(number for number in range(len(taken) + 1) if number not in taken)
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """Share heaps, and count together with the other workers, from here on."""
+    memory.share_heaps()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metrics_folder)
+    _runtime(worker).metrics.share(server.metrics_folder, worker.number)
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """A dead worker has no requests in progress."""
+    worker.serving.close()
+    forget_dead(server.metrics_folder, worker.number)
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Load the model before the worker serves."""
+    runtime = _runtime(worker)
+    try:
+        runtime.start(worker.device, worker.checkpoint)
+    except StartError as error:
+        worker.log.error("%s", error)
+        _give_up(worker)
+    except Exception:
+        worker.log.exception("The model can't be started on %s", worker.device)
+        _give_up(worker)
+    worker.serving[0] = True
+    worker.log.info("Serving %s on %s", runtime.card.name, worker.device)
+    if runtime.notice:
+        worker.log.warning("%s", runtime.notice.capitalize())
+
+
+def _give_up(worker: Worker) -> None:
+    """Stop the whole server at its first start; later leave the healthy workers alone."""
+    if worker.first:
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
+    time.sleep(RETRY_SECONDS)
+    sys.exit(1)
+
+
+def worker_exit(_server: Arbiter, worker: Worker) -> None:
+    """Stop the engine thread; requests that still wait for it are answered with 503."""
+    _runtime(worker).close()
+
+
+def _runtime(worker: Worker) -> Runtime:
+    runtime: Runtime = worker.app.wsgi().extensions["runtime"]
+    return runtime

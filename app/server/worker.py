@@ -1,0 +1,258 @@
+"""Gunicorn's thread worker, in which no client can make another one wait.
+
+Connections wait for a request in the main thread's poller. One gets a thread only when the head of its
+request is complete, and loses it when it is answered or has reached a limit of `ClientSocket`.
+"""
+
+import errno
+import re
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import cast
+
+from gunicorn import http, sock, util
+from gunicorn.config import Config
+from gunicorn.http.message import Request
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from app.api.error_body import whole_answer
+from app.runtime import Runtime
+from app.server.client_socket import WOULD_BLOCK, ClientSocket, client_socket
+
+HEAD_SECONDS = 10.0
+"""From its first byte, or from the connection, the head of a request must be complete within this time."""
+HEAD_BYTES = 64 * 1024
+LINGER_SECONDS = 2.0
+"""How long a client that was answered may go on sending before its connection is closed all the same."""
+PAUSE_SECONDS = 0.1
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Why a connection can't be taken now, but may be later."""
+NOBODY_CAME = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
+
+_CHUNK_BYTES = 64 * 1024
+_DROP_BYTES = 256 * 1024
+_HEAD_ENDS = re.compile(rb"\r\n\r\n|(?<!\r)\n")
+"""The end of a head, or a line feed alone, which makes it one that Gunicorn refuses at once."""
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A connection and the first bytes of its next request."""
+
+    sock: ClientSocket
+
+    def __init__(self, cfg: Config, client: ClientSocket, address: object, server: object) -> None:
+        super().__init__(cfg, client, address, server)
+        self.parser = http.get_parser(cfg, client, address)
+        self.initialized = self.data_ready = True  # a thread that handles it has nothing to wait for
+        self.head = bytearray()
+        self._searched = 0
+
+    def receive(self) -> bool:
+        """Take what has come, without waiting; False once the client has gone."""
+        try:
+            data = self.sock.recv(_CHUNK_BYTES)
+        except WOULD_BLOCK:
+            return True
+        except OSError:
+            return False
+        self.head += data
+        return bool(data)
+
+    def is_complete(self, request_line_limit: int) -> bool:
+        """Whether Gunicorn's parser can read or refuse the head without waiting."""
+        searched, self._searched = self._searched, len(self.head)
+        if _HEAD_ENDS.search(self.head, max(0, searched - 3)):
+            return True
+        return len(self.head) > request_line_limit + 2 and b"\r\n" not in self.head
+
+    def hand_over(self) -> None:
+        """Give the head to the parser."""
+        self.parser.unreader.unread(bytes(self.head))
+        self.head.clear()
+        self._searched = 0
+
+
+class SpeechWorker(ThreadWorker):  # type: ignore[misc]
+    """A worker whose port is closed as soon as it stops, and which answers failures as OpenAI does.
+
+    `waiting` are connections whose request isn't complete, `lingering` those that were answered for the
+    last time; both in the order in which their time is up. When there are too many connections the
+    oldest of these is closed, so that new ones are always accepted.
+    """
+
+    def load_wsgi(self) -> None:
+        """Gunicorn calls this once, after the fork."""
+        super().load_wsgi()
+        self.wsgi: Callable[..., Iterable[bytes]] = partial(closing_when_told, self.wsgi)
+        self.runtime: Runtime = self.app.wsgi().extensions["runtime"]
+        self.tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
+        self.waiting: dict[Connection, None] = {}
+        self.lingering: dict[Connection, None] = {}
+        util.write_error = refuse  # there is no setting for it
+
+    def accept(self, listener: socket.socket) -> None:
+        """Gunicorn calls this when somebody wants to connect. Without room for them they wait in the backlog."""
+        try:
+            accepted, address = listener.accept()
+            client = client_socket(accepted, self.tls)
+        except OSError as error:
+            self._explain(error)
+            return
+        client.idle_seconds = self.runtime.settings.stall_seconds
+        client.writers = self.runtime.admission.writing
+        self.nr_conns += 1
+        if self.nr_conns >= self.worker_connections:
+            self._evict()
+        self._await_head(Connection(self.cfg, client, address, listener.getsockname()))
+
+    def on_client_socket_readable(self, conn: Connection, client: ClientSocket) -> None:
+        """Gunicorn's poller calls this for a kept connection that sends its next request."""
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._await_head(conn)
+
+    def handle_request(self, req: Request, conn: Connection) -> bool:
+        """Gunicorn calls this in one of the threads; False closes the connection."""
+        # Gunicorn would ask for the body before anybody has looked at the head.
+        conn.sock.continue_expected, req._expected_100_continue = req._expected_100_continue, False
+        conn.sock.begin_answer()
+        try:
+            return bool(super().handle_request(req, conn))
+        except BlockingIOError:
+            self.log.info("A connection was cut: its client did not take its answer")
+            return False
+
+    def finish_request(self, conn: Connection, fs: "Future[object]") -> None:
+        """Gunicorn calls this in its main thread when a thread has answered."""
+        conn.sock.continue_expected = False
+        if fs.cancelled() or fs.exception() or not fs.result():
+            self._linger(conn)
+            return
+        conn.head += conn.parser.unreader.take_buffered()
+        if conn.head:
+            self._await_head(conn)
+        else:
+            super().finish_request(conn, fs)
+
+    def murder_pending(self) -> None:
+        """Gunicorn calls this about once a second: close what has had its time."""
+        now = time.monotonic()
+        for conn in [conn for conn in self.waiting if conn.timeout < now]:
+            if conn.head:
+                self._refuse(conn, 408, "Request Timeout", "The head of the request did not come in time.")
+            else:
+                self._drop(conn)
+        for conn in [conn for conn in self.lingering if conn.timeout < now]:
+            self._drop(conn)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Gunicorn calls this with False when the worker is full, and once when it stops."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            self.runtime.drain()
+            for listener in self.sockets:
+                listener.close()
+            for conn in self.waiting:
+                if not conn.head:
+                    conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
+
+    def _explain(self, error: OSError) -> None:
+        """Say why nobody was let in. Raises what is no passing trouble."""
+        if error.errno in NO_ROOM:
+            self.log.warning("No room for a new connection: %s", error.strerror)
+            time.sleep(PAUSE_SECONDS)
+        elif error.errno not in NOBODY_CAME:
+            raise error
+
+    def _await_head(self, conn: Connection) -> None:
+        conn.timeout = time.monotonic() + HEAD_SECONDS
+        conn.sock.setblocking(False)
+        self.waiting[conn] = None
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_head_readable, conn))
+        self._serve_if_complete(conn)  # a client may send several requests at once
+
+    def _on_head_readable(self, conn: Connection, _client: ClientSocket) -> None:
+        if not conn.receive():
+            self._drop(conn)
+        elif not self._serve_if_complete(conn) and len(conn.head) > HEAD_BYTES:
+            message = f"The head of the request is longer than {HEAD_BYTES} bytes."
+            self._refuse(conn, 431, "Request Header Fields Too Large", message)
+
+    def _serve_if_complete(self, conn: Connection) -> bool:
+        complete = conn.is_complete(self.cfg.limit_request_line)
+        if complete:
+            self._forget(conn)
+            conn.hand_over()
+            self.enqueue_req(conn)
+        return complete
+
+    def _refuse(self, conn: Connection, status: int, reason: str, message: str) -> None:
+        self._forget(conn)
+        with suppress(OSError):
+            conn.sock.send(whole_answer(status, reason, message))
+        self._linger(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        """Read on until the client hangs up: closed earlier, it might not see its answer."""
+        conn.timeout = time.monotonic() + LINGER_SECONDS
+        self.lingering[conn] = None
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drop_sent, conn))
+        except (OSError, ValueError):
+            self._drop(conn)
+
+    def _drop_sent(self, conn: Connection, client: ClientSocket) -> None:
+        try:
+            if client.recv(_DROP_BYTES):
+                return
+        except WOULD_BLOCK:
+            return
+        except OSError:
+            pass
+        self._drop(conn)
+
+    def _evict(self) -> None:
+        """Close the connection that can best be done without: first of all one that waits for its client."""
+        for idle in (self.waiting, self.lingering, self.keepalived_conns):
+            if idle:
+                self._drop(cast(Connection, next(iter(idle))))
+                return
+
+    def _drop(self, conn: Connection) -> None:
+        self._forget(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _forget(self, conn: Connection) -> None:
+        """Take it out of the poller and of wherever it waits."""
+        self.waiting.pop(conn, None)
+        self.lingering.pop(conn, None)
+        with suppress(ValueError):
+            self.keepalived_conns.remove(conn)
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+
+
+def closing_when_told(
+    app: Callable[..., Iterable[bytes]], environ: dict[str, object], start_response: Callable[..., object]
+) -> Iterable[bytes]:
+    """A WSGI application whose `Connection: close` Gunicorn obeys; by itself it drops that header."""
+
+    def start(status: str, headers: list[tuple[str, str]], *rest: object) -> object:
+        if ("Connection", "close") in headers:
+            start_response.__self__.force_close()  # type: ignore[attr-defined]
+        return start_response(status, headers, *rest)
+
+    return app(environ, start)
+
+
+def refuse(client: socket.socket, status: int, reason: str, message: str) -> None:
+    """Answer what is no HTTP, or not the HTTP that is spoken here, as everything else is answered."""
+    util.write_nonblock(client, whole_answer(status, reason, message))
