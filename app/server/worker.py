@@ -96,7 +96,7 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
         util.write_error = refuse  # there is no setting for it
 
     def accept(self, listener: socket.socket) -> None:
-        """Gunicorn calls this when somebody wants to connect. Without room for them they wait in the backlog."""
+        """Gunicorn calls this when somebody wants to connect. Without room they wait in the backlog."""
         try:
             accepted, address = listener.accept()
             client = client_socket(accepted, self.tls)
