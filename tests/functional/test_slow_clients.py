@@ -1,44 +1,246 @@
-"""Clients that fall silent within the headers or between chunks, more of them than there are threads."""
+"""Clients that send or take next to nothing, more of them than there are threads, keep nobody waiting.
+
+PROMPT_SECONDS is a hundred times what an answer takes: before there was a limit for such clients, it
+took a minute, or never came.
+"""
 
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from select import select
 
 import pytest
+import requests
+from openai import OpenAI
 
-from tests.functional.checked_clients import openai_client
-from tests.functional.gunicorn_server import GunicornServer
-from tests.functional.raw_requests import PATH, connected
+from app.admission import READING, THREADS, WRITING
+from app.server.worker import HEAD_SECONDS
+from tests.functional.conftest import StartServer
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.nginx_proxy import Nginx
+from tests.functional.raw_requests import PATH, connected, refusal, upload
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.functional.slow_connections import sent_within, slow_connections
 
-THREADS = 64
-STALL_SECONDS = 2
+KEY = "key-of-the-tests"
+PROMPT_SECONDS = 10.0
+PORT_LIMIT = 256
+"""Connections of a worker."""
 
+KEYED = {"Authorization": f"Bearer {KEY}"}
 REQUEST_LINE = f"POST {PATH} HTTP/1.1\r\nHost: here\r\n".encode()
+LONG = b"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{"
 CHUNK = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n{"
+NO_SUCH_URL = b"POST /nope HTTP/1.1\r\nHost: here\r\n" + LONG
+NO_SUCH_METHOD = b"POST /health HTTP/1.1\r\nHost: here\r\n" + LONG
+KEY_LINE = f"Authorization: Bearer {KEY}\r\n".encode()
+WITH_KEY = REQUEST_LINE + KEY_LINE
+TOO_LONG = WITH_KEY + b"Content-Type: application/json\r\nContent-Length: 999999999\r\n\r\n{"
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
-    log = tmp_path_factory.mktemp("slow") / "server.log"
-    with GunicornServer(log, WHISPER_STALL_SECONDS=str(STALL_SECONDS)) as running:
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
+    log = tmp_path_factory.mktemp("keyed") / "server.log"
+    with GunicornServer(log, WHISPER_API_KEYS=KEY) as running:
         yield running.wait_until_ready()
 
 
-@pytest.mark.parametrize("sent", [REQUEST_LINE, REQUEST_LINE + CHUNK], ids=["headers", "chunk"])
-def test_silent_clients_are_cut_and_keep_nobody_out(impatient: GunicornServer, sent: bytes) -> None:
+@pytest.fixture(scope="module")
+def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
+    log = tmp_path_factory.mktemp("keyless") / "server.log"
+    with GunicornServer(log) as running:
+        yield running.wait_until_ready()
+
+
+def serves(url: str) -> None:
+    """Probes, models and an upload with a key get their answers, each on a new connection."""
+    headers = {"Connection": "close", **KEYED}
+    for path in ("/health", "/ready", "/v1/models"):
+        assert requests.get(url + path, headers=headers, timeout=PROMPT_SECONDS).status_code == 200
+    with (
+        FLAGSHIP.open("rb") as file,
+        OpenAI(api_key=KEY, base_url=f"{url}/v1", max_retries=0, timeout=60) as client,
+    ):
+        assert client.audio.transcriptions.create(model="whisper-1", file=file).text == FLAGSHIP_TEXT
+
+
+SLOW = {
+    "one unknown URL": (1, NO_SUCH_URL),
+    "unknown URLs": (100, NO_SUCH_URL),
+    "unknown methods": (100, NO_SUCH_METHOD),
+    "no key": (100, REQUEST_LINE + LONG),
+    "too long": (100, TOO_LONG),
+    "half a request line": (100, REQUEST_LINE[:9]),
+    "headers without end": (100, REQUEST_LINE + b"X-A: "),
+    "bodies with a key": (100, WITH_KEY + LONG),
+    "chunks with a key": (100, WITH_KEY + CHUNK),
+    "more than the port takes": (300, REQUEST_LINE),
+    "silent": (300, b""),
+}
+
+
+@pytest.mark.parametrize(("count", "begin"), SLOW.values(), ids=SLOW)
+@pytest.mark.parametrize("drip", [b"", b"x"], ids=["stop", "drip"])
+def test_slow_clients_keep_nobody_out(keyed: GunicornServer, count: int, begin: bytes, drip: bytes) -> None:
+    with slow_connections(keyed.port, count, begin, drip):
+        time.sleep(1)
+        serves(keyed.url)
+    assert "Traceback" not in keyed.log
+
+
+@pytest.mark.needs("nginx")
+@pytest.mark.parametrize("begin", [NO_SUCH_URL, WITH_KEY + LONG, REQUEST_LINE], ids=["url", "body", "head"])
+def test_nor_do_they_through_nginx(
+    keyed: GunicornServer, tmp_path_factory: pytest.TempPathFactory, begin: bytes
+) -> None:
+    with (
+        Nginx(tmp_path_factory.mktemp("nginx"), f"127.0.0.1:{keyed.port}") as nginx,
+        slow_connections(nginx.port, 100, begin, b"x"),
+    ):
+        time.sleep(1)
+        serves(nginx.url)
+
+
+def test_a_late_head_is_a_408_and_a_silent_client_is_sent_nothing(keyed: GunicornServer) -> None:
+    with connected(keyed.port) as late, connected(keyed.port) as silent:
+        late.sendall(REQUEST_LINE)
+        answer, error = refusal(late)
+        assert (answer.status, answer.headers["Connection"]) == (408, "close")
+        assert "head" in str(error["message"])
+        assert silent.recv(1) == b""
+
+
+def test_a_head_in_pieces_is_served(keyed: GunicornServer) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+    with connected(keyed.port) as client:
+        for at in range(len(request)):
+            client.sendall(request[at : at + 1])
+            time.sleep(HEAD_SECONDS / len(request) / 10)
+        assert sent_within(client, PROMPT_SECONDS).startswith(b"HTTP/1.1 200 ")
+
+
+def test_two_requests_at_once_and_half_of_a_third(keyed: GunicornServer) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
+    with connected(keyed.port) as client:
+        client.sendall(2 * request + request[:20])
+        answers = sent_within(client, HEAD_SECONDS * 3)
+    assert answers.count(b"HTTP/1.1 200") == 2
+    assert answers.count(b"HTTP/1.1 408") == 1
+
+
+def test_a_head_of_more_than_64_kib_is_a_431(keyed: GunicornServer) -> None:
+    headers = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 8_000) for number in range(9))
+    with connected(keyed.port) as client:
+        client.sendall(REQUEST_LINE + headers)
+        answer, error = refusal(client)
+    assert answer.status == 431
+    assert "65536" in str(error["message"])
+
+
+def test_nobody_is_cut_for_being_slow_while_places_are_free(keyless: GunicornServer) -> None:
+    whole = upload(FLAGSHIP)
+    with connected(keyless.port) as client:
+        for start in range(0, len(whole), len(whole) // 24 + 1):
+            client.sendall(whole[start : start + len(whole) // 24 + 1])
+            time.sleep(0.5)
+        assert client.recv(10_000).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("drip", [b"", b"x"], ids=["stop", "drip"])
+def test_a_newcomer_gets_the_place_of_a_slow_body(keyless: GunicornServer, drip: bytes) -> None:
+    with slow_connections(keyless.port, READING, upload(FLAGSHIP)[:2_000], drip) as slow:
+        time.sleep(3)
+        assert select(slow, [], [], 0)[0] == []
+        assert keyless.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
+        [cut] = select(slow, [], [], PROMPT_SECONDS)[0]
+        answer, error = refusal(cut)
+        assert (answer.status, answer.headers["Connection"]) == (408, "close")
+        assert error["code"] == "request_timeout"
+        assert "too slowly" in str(error["message"])
+
+
+def test_clients_that_take_nothing_hold_no_more_threads_than_may_write(keyless: GunicornServer) -> None:
+    body = b'{"model":"tts-1","voice":"alloy","input":"%s","response_format":"wav"}' % (b"word " * 800)
+    head = b"POST /v1/audio/speech HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    assert WRITING < THREADS
     with ExitStack() as held:
-        silent = [held.enter_context(connected(impatient.port)) for _ in range(THREADS + 8)]
-        for client in silent:
-            client.sendall(sent)
-        assert impatient.get("/health").status_code == 200
-        sdk = held.enter_context(openai_client(impatient.url, max_retries=5))
-        assert sdk.audio.transcriptions.create(model="whisper-1", file=FLAGSHIP).text == FLAGSHIP_TEXT
-        ends = [all_of(client) for client in silent]
-    assert {end.split(b" ")[1] for end in ends if end} <= {b"408", b"503"}
-    assert "Traceback" not in impatient.log
+        for _ in range(100):
+            client = held.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", keyless.port))
+            client.sendall(request)
+        time.sleep(3)
+        serves(keyless.url)
 
 
-def all_of(connection: socket.socket) -> bytes:
-    """What comes until the server hangs up."""
-    return b"".join(iter(lambda: connection.recv(10_000), b""))
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (REQUEST_LINE + b"Content-Length: 5000\r\n", 401),
+        (WITH_KEY + b"Content-Type: application/json\r\nContent-Length: 200000000\r\n", 413),
+        (b"POST /nope HTTP/1.1\r\nHost: here\r\nContent-Length: 5000\r\n" + KEY_LINE, 404),
+    ],
+)
+def test_a_client_that_waits_for_leave_to_send_is_refused_first(
+    keyed: GunicornServer, head: bytes, status: int
+) -> None:
+    with connected(keyed.port) as client:
+        client.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        answer = sent_within(client, PROMPT_SECONDS)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_a_client_that_waits_for_leave_to_send_gets_it_once(keyed: GunicornServer) -> None:
+    head, _, body = upload(FLAGSHIP).partition(b"\r\n\r\n")
+    head += b"\r\nExpect: 100-continue\r\n" + KEY_LINE.strip()
+    with connected(keyed.port) as client:
+        client.sendall(head + b"\r\n\r\n")
+        leave = b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert client.recv(len(leave), socket.MSG_WAITALL) == leave
+        client.sendall(body)
+        answer = client.recv(1_000)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_the_port_takes_new_clients_when_it_is_full_of_idle_ones(start_server: StartServer) -> None:
+    own = start_server().wait_until_ready()
+    request = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
+    with slow_connections(own.port, PORT_LIMIT + 50, request):
+        assert own.get("/health").status_code == 200
+
+
+@pytest.mark.needs("openssl")
+def test_half_a_handshake_keeps_nobody_out(
+    start_server: StartServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("tls")
+    certificate = make_certificate(folder)
+    own = start_server(GUNICORN_CMD_ARGS=f"--certfile {certificate} --keyfile {folder / 'key.pem'}")
+    own.wait_for_log("Serving ")
+    url = f"https://127.0.0.1:{own.port}"
+    with slow_connections(own.port, 100, b"\x16\x03\x01\x02\x00", b"\x01"), requests.Session() as session:
+        session.trust_env, session.verify = False, str(certificate)
+        for _ in range(2):
+            assert session.get(f"{url}/health", timeout=PROMPT_SECONDS).status_code == 200
+        form = {"model": (None, "whisper-1"), "file": FLAGSHIP.read_bytes() + bytes(2_000_000)}
+        answer = session.post(url + PATH, files=form, timeout=PATIENCE_SECONDS)
+        assert answer.json()["text"] == FLAGSHIP_TEXT
+        sound = {"model": "tts-1", "voice": "alloy", "input": "word " * 800, "response_format": "wav"}
+        spoken = session.post(f"{url}/v1/audio/speech", json=sound, timeout=PATIENCE_SECONDS)
+        assert len(spoken.content) > 5_000_000
+    assert "Traceback" not in own.log
+
+
+def make_certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that signs itself; `key.pem` lies beside it."""
+    certificate = folder / "certificate.pem"
+    options = (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    )
+    files = ["-keyout", folder / "key.pem", "-out", certificate]
+    subprocess.run(["openssl", *options.split(), *files], check=True, capture_output=True)
+    return certificate
