@@ -1,9 +1,12 @@
 """Gunicorn's arbiter, whose old workers serve until the new ones do."""
 
+import signal
 from contextlib import suppress
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
+
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class SpeechArbiter(Arbiter):  # type: ignore[misc]
@@ -36,6 +39,15 @@ class SpeechArbiter(Arbiter):  # type: ignore[misc]
         else:
             super().handle_hup()
 
+    def spawn_worker(self) -> int | None:
+        """Fork, with STOPS held back until `obey_stops`: the arbiter's handlers would swallow them."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            pid: int | None = super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
+
     def reload(self) -> None:
         """Start new workers. What comes last in Gunicorn's own, waiting for the old ones, is left out."""
         self._reloading = True
@@ -65,6 +77,13 @@ class SpeechArbiter(Arbiter):  # type: ignore[misc]
 
     def _current(self) -> list[Worker]:
         return [worker for worker in self.WORKERS.values() if worker.generation == self.generation]
+
+
+def obey_stops() -> None:
+    """To be called in a worker that was just forked: let it end at once until it has its own handlers."""
+    for stop in STOPS:
+        signal.signal(stop, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 class _WorkersStartedError(Exception):

@@ -17,7 +17,7 @@ from app.errors import StartError
 from app.metrics import forget_dead
 from app.runtime import Runtime
 from app.server import metrics_folder
-from app.server.arbiter import SpeechArbiter
+from app.server.arbiter import SpeechArbiter, obey_stops
 
 RETRY_SECONDS = 10
 """How long a worker that can't load its model waits before it gives way to the next attempt."""
@@ -71,7 +71,8 @@ def _free_number(server: Arbiter) -> int:
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
-    """Share heaps, and count together with the other workers, from here on."""
+    """End when told to, share heaps, and count together with the other workers, from here on."""
+    obey_stops()
     memory.share_heaps()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metrics_folder)
     _runtime(worker).metrics.share(server.metrics_folder, worker.number)

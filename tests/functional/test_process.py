@@ -54,15 +54,6 @@ def test_one_worker_per_device_and_a_killed_one_is_replaced(start_server: StartS
     assert transcribe(server).status_code == 200
 
 
-def test_hangup_replaces_the_workers(start_server: StartServer) -> None:
-    server = start_server().wait_until_ready()
-    before = server.workers
-    server.send(signal.SIGHUP)
-    server.wait_until_ready(workers=2)
-    assert transcribe(server).status_code == 200
-    assert not set(before) & set(server.workers)
-
-
 def test_sigterm_refuses_new_clients_and_finishes_accepted_requests(start_server: StartServer) -> None:
     server = start_server().wait_until_ready()
     headers, body = upload("flagship.wav")
