@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import BinaryIO, cast
 
-import av.subtitles.stream  # noqa: F401, which PyAV imports at a file's first subtitles: too late here
+# PyAV imports these at a file's first subtitles, when it is too late: the filter lets no library in.
+import av.subtitles.codeccontext
+import av.subtitles.stream  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,11 +1,14 @@
 """What code that a hostile file has brought into a process would try, and what became of it."""
 
 import ctypes
+import json
 import mmap
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 kernel = ctypes.CDLL(None, use_errno=True)
 
@@ -47,7 +50,7 @@ def tries(parent: int, port: int) -> dict[str, Callable[[], object]]:
     return {
         "parent's environment": lambda: read(f"/proc/{parent}/environ"),
         "parent's memory": lambda: read(f"/proc/{parent}/mem"),
-        "parent's files": lambda: os.listdir(f"/proc/{parent}/fd"),
+        "parent's files": lambda: read(f"/proc/{parent}/fd/0"),
         "parent's memory at once": lambda: called(kernel.process_vm_readv(parent, own, 1, own, 1, 0)),
         "ptrace": lambda: called(kernel.ptrace(PTRACE_ATTACH, parent, None, None)),
         "connect": lambda: connect(("127.0.0.1", port)),
@@ -63,13 +66,17 @@ def tries(parent: int, port: int) -> dict[str, Callable[[], object]]:
         "new file": lambda: write(NOWHERE),
         "old file": lambda: os.close(os.open("/dev/null", os.O_RDWR)),
         "memory file": lambda: os.memfd_create("code"),
-        "remove": lambda: os.unlink(NOWHERE),
+        "remove": lambda: Path(NOWHERE).unlink(),
         "executable memory": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC),
         "io_uring": lambda: called(kernel.syscall(425, 8, own)),
         "another process's descriptor": lambda: called(kernel.syscall(438, 3, 0, 0)),
         "namespace": lambda: called(kernel.unshare(0x1000_0000)),
         "outlive the parent": lambda: called(kernel.prctl(1, 0, 0, 0, 0)),
     }
+
+
+NEEDS_A_KERNEL_THAT_HAS_IT = {"io_uring", "namespace", "signal by owner", "ptrace"}
+"""What may also be refused to a process that is not confined."""
 
 
 def outcomes(parent: int, port: int) -> dict[str, str]:
@@ -82,3 +89,7 @@ def outcomes(parent: int, port: int) -> dict[str, str]:
         except OSError as error:
             found[name] = type(error).__name__
     return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(outcomes(os.getppid(), int(sys.argv[1]))))
