@@ -11,6 +11,7 @@ from typing import BinaryIO
 from app import engines, synthesis
 from app.admission import Admission
 from app.checkpoints import Checkpoint, resolve
+from app.confinement import hide_memory
 from app.engines.interface import Engine, EngineOptions, ModelCard
 from app.engines.metered import Meter, MeteredEngine
 from app.errors import InvalidParameter, ModelNotFound, ServerBusy
@@ -96,6 +97,7 @@ class Runtime:
         Without a `checkpoint` WHISPER_MODEL is resolved anew, from files alone: a worker opens no connection.
         Raises StartError, or whatever torch raises.
         """
+        hide_memory()  # the keys in it too
         checkpoint = checkpoint or resolve(self.settings, fetch=False)
         if sys.platform == "linux":  # elsewhere files are decoded in this process
             self._decoders = Decoders(

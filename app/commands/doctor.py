@@ -34,6 +34,7 @@ def rows(nginx_file: Path | None) -> Iterator[Row]:
         return
     yield machine.threads(settings)
     yield machine.temp_space(settings)
+    yield machine.confinement()
     yield network.proxies()
     yield network.authorities(settings)
     yield from nginx.check(settings, nginx_file)

@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -12,9 +13,10 @@ from packaging.requirements import Requirement
 
 from app.commands.row import Row, bad, good, warn
 from app.download import mebibytes
-from app.settings import Settings
+from app.settings import Settings, bare_environ
 
-REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
+ROOT = Path(__file__).resolve().parents[2]
+REQUIREMENTS = ROOT / "requirements.txt"
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 UPLOADS = 32
 """Bodies that are read at a time, each in a temporary file."""
@@ -74,6 +76,20 @@ def _cores(quota: Path) -> int:
         return max(1, min(cores, int(share) // int(period)))
     except (OSError, ValueError):  # no container, or "max": no quota
         return cores
+
+
+def confinement() -> Row:
+    """Whether the processes that read audio files and speak can be cut off from all else."""
+    command = [sys.executable, "-m", "app.confinement"]
+    tried = subprocess.run(command, cwd=ROOT, env=bare_environ(), capture_output=True, check=False)
+    if tried.returncode == 0:
+        return good("confinement", "what reads audio files and speaks can't connect, execute or write files")
+    return warn(
+        "confinement",
+        f"no filter of system calls here ({platform.system()} on {platform.machine()}): what reads audio "
+        "files and speaks is held by its limits alone",
+        "Linux on x86-64 or aarch64, with CONFIG_SECCOMP_FILTER, has one.",
+    )
 
 
 def temp_space(settings: Settings) -> Row:

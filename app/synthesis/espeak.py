@@ -14,13 +14,14 @@ from unicodedata import category
 import numpy as np
 
 from app.errors import ServerBusy, SpeechUnavailable, SynthesisFailure, UnsupportedValue
+from app.settings import bare_environ
 from app.synthesis import espeak_process
 from app.synthesis.interface import Speech
 from app.synthesis.scripts import language_of
 from app.waveform import Pcm
 from app.waveform.tempo import at_tempo
 
-_PROGRAM = espeak_process.__file__
+_ROOT = Path(__file__).resolve().parents[2]
 _AT_A_TIME = 8
 _TURN_SECONDS = 30.0
 _SILENT_SECONDS = 30.0
@@ -78,8 +79,8 @@ class Espeak:
 
     name = "espeak"
 
-    def __init__(self, library: Path, data: Path) -> None:
-        self._command = [sys.executable, "-I", "-S", _PROGRAM, str(library), str(data)]
+    def __init__(self, library: Path, data: Path, program: str = espeak_process.__file__) -> None:
+        self._command = [sys.executable, "-s", "-S", "-P", program, str(library), str(data)]
         self._turns = BoundedSemaphore(_AT_A_TIME)
 
     def speak(self, text: str, voice: str, speed: float = 1.0, language: str | None = None) -> Speech:
@@ -112,6 +113,7 @@ class Espeak:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env=bare_environ(PYTHONPATH=str(_ROOT)),
             )
         except OSError as error:
             raise SynthesisFailure("The text could not be spoken.") from error

@@ -1,9 +1,10 @@
 """Speaks one text from stdin through libespeak-ng, in a process of its own, and ends.
 
 The library keeps its state in globals, may crash on odd input, and is under another licence: so it
-is never loaded into the server. Run by path with nothing but the standard library, which starts fast:
+is never loaded into the server. Run by path, with nothing but the standard library and `app.confinement`
+(this folder's root is in PYTHONPATH), which starts fast:
 
-    python -I -S espeak_process.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH PITCH_RANGE < text
+    python -s -S -P espeak_process.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH PITCH_RANGE < text
 
 Writes the sample rate as four bytes, then 16-bit mono samples as they are made, all in the
 machine's byte order. Exits with 3 for a voice that isn't there, 4 if the library doesn't work.
@@ -11,13 +12,16 @@ machine's byte order. Exits with 3 for a voice that isn't there, 4 if the librar
 
 import ctypes
 import os
-import resource
 import sys
+from collections.abc import Callable
+
+from app.confinement import confine, filter_system_calls, limit_cpu
 
 UNKNOWN_VOICE = 3
 BROKEN_LIBRARY = 4
 
 _CPU_SECONDS = 60
+_MEMORY_BYTES = 256 << 20
 _BLOCK_MILLISECONDS = 200
 # Names and numbers of espeak-ng/speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -44,13 +48,10 @@ def _receive(samples: int | None, count: int, _events: int | None) -> int:
     return 0
 
 
-def main(arguments: list[str]) -> int:
-    """Speak stdin; the exit code."""
-    library_path, data_path, voice, *settings = arguments
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def speak(library: ctypes.CDLL, receive: object, arguments: list[str]) -> int:
+    """Speak stdin; the exit code. `receive` gets the samples."""
+    data_path, voice, *settings = arguments
     text = sys.stdin.buffer.read() + b"\0"
-    library = ctypes.CDLL(library_path)
     rate = library.espeak_Initialize(
         _AUDIO_OUTPUT_SYNCHRONOUS, _BLOCK_MILLISECONDS, data_path.encode(), _INITIALIZE_DONT_EXIT
     )
@@ -60,11 +61,20 @@ def main(arguments: list[str]) -> int:
         return UNKNOWN_VOICE
     for parameter, value in zip((_RATE, _PITCH, _RANGE), settings, strict=True):
         library.espeak_SetParameter(parameter, int(value), 0)
-    receive = _Callback(_receive)  # held here for as long as the library uses it
     library.espeak_SetSynthCallback(receive)
     _write(rate.to_bytes(4, sys.byteorder))
     failed = library.espeak_Synth(text, len(text), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
     return BROKEN_LIBRARY if failed else 0
+
+
+def main(arguments: list[str], work: Callable[[ctypes.CDLL, object, list[str]], int] = speak) -> int:
+    """Do the work with the library and nothing else in reach; the exit code."""
+    confine(_MEMORY_BYTES, file_bytes=0)
+    limit_cpu(_CPU_SECONDS)
+    library = ctypes.CDLL(arguments[0])
+    receive = _Callback(_receive)  # executable memory, which there is none of behind the filter
+    filter_system_calls()
+    return work(library, receive, arguments[1:])
 
 
 if __name__ == "__main__":

@@ -38,6 +38,13 @@ BLOCK_SECONDS = 30
 BLOCK_VALUES = 4_000_000
 """A block ends before 30 s at this many values: 30 s of 16 channels at 384 kHz would be 0.7 GB."""
 
+BYTES_FOR_A_SEEK = 16
+"""Whoever seeks more often than this, in the bytes that a read gave, is searching. FFmpeg takes zeros behind
+a WAV file for empty chunks and seeks four times for every 8 of them; of what people send, fragmented MP4
+comes closest, with a seek for every 45."""
+MOST_SEARCHES = 100_000
+"""Seeks beyond that; then a file ends where they were."""
+
 UNDECODABLE = "The audio file could not be decoded or its format is not supported."
 
 Signal = tuple[str, AudioLayout, int]
@@ -88,21 +95,38 @@ def blocks(file: BinaryIO, limits: DecodeLimits, *, mixed: bool) -> Iterator[NDA
 class _Upload:
     """The bytes of a file and nothing else: a name would sway ffmpeg's guess of the format.
 
-    It ends when the time is up, so that no demuxer searches a hostile file for longer.
+    It ends when the time is up, and where it has been searched too often, so that no demuxer looks for
+    sound in a hostile file for long. What is before that place is read as ever.
     """
 
     def __init__(self, file: BinaryIO, budget: Budget) -> None:
-        file.seek(0, io.SEEK_END)
-        if file.tell() == 0:
+        self._end = file.seek(0, io.SEEK_END)
+        if self._end == 0:
             raise _too_short()
         file.seek(0)
-        self.seek = file.seek
         self.tell = file.tell
         self._file = file
         self._budget = budget
+        self._at = 0  # behind the last bytes read
+        self._seeks_left = 0  # in these bytes
+        self._searches_left = MOST_SEARCHES
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._seeks_left -= 1
+        if self._seeks_left < 0:
+            self._searches_left -= 1
+            if self._searches_left < 0:
+                self._end = min(self._end, self._at)
+                self._searches_left = MOST_SEARCHES
+        return self._file.seek(offset, whence)
 
     def read(self, size: int) -> bytes:
-        return b"" if self._budget.late else self._file.read(size)
+        if self._budget.late:
+            return b""
+        chunk = self._file.read(max(0, min(size, self._end - self.tell())))
+        self._at = self.tell()
+        self._seeks_left = len(chunk) // BYTES_FOR_A_SEEK
+        return chunk
 
 
 def _opened(upload: _Upload) -> InputContainer:

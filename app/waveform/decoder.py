@@ -16,6 +16,7 @@ from app.settings import bare_environ
 from app.waveform import SAMPLE_RATE
 from app.waveform.decode import MOST_CHANNELS, SHORTEST_SAMPLES, UNDECODABLE
 from app.waveform.decoder_process import MOST_BYTES, OUT_OF_MEMORY, OUT_OF_SPACE, READY
+from app.waveform.error_output import ErrorOutput
 from app.waveform.limits import DecodeLimits
 
 Check = Callable[[], None]
@@ -23,7 +24,7 @@ Check = Callable[[], None]
 
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 3.0
-"""A process ends by itself at a file's time limit; this much later it hangs."""
+"""A process ends by itself at a file's time limit, and once its connection is closed; if not, it hangs."""
 
 _START_SECONDS = 120.0
 _ROOT = Path(__file__).resolve().parents[2]
@@ -39,19 +40,25 @@ _ENVIRON = {
 
 
 class DecoderLost(Exception):
-    """A process can't go on; says why. `refusal` is what the file is answered with that it was reading."""
+    """A process can't go on; says why. `refusal` is what the file is answered with that it was reading.
 
-    def __init__(self, reason: str, refusal: InvalidRequest | None = None) -> None:
+    `by_file` is False where the file had no part in it: it may be read by another process.
+    """
+
+    def __init__(self, reason: str, refusal: InvalidRequest | None = None, *, by_file: bool = True) -> None:
         super().__init__(reason)
         self.refusal = refusal or UndecodableAudio(UNDECODABLE, param="file")
+        self.by_file = by_file
 
 
 class Decoder:
     """A process that was started, for recordings of at most `max_seconds`.
 
     It may take no more than `memory_bytes` beyond what it starts with, and ends with the thread that
-    made it.
+    made it. What it writes to its standard error becomes lines of this process's log.
     """
+
+    module = "app.waveform.decoder_process"
 
     def __init__(self, max_seconds: float, memory_bytes: int) -> None:
         # Two channels, and what each change of the sample rate may add.
@@ -65,13 +72,16 @@ class Decoder:
             except BaseException:
                 ours.close()
                 raise
+        assert self._process.stderr is not None
+        self._errors = ErrorOutput(self._process.stderr.fileno(), self.pid)
 
     def _spawned(self, descriptor: int, memory_bytes: int) -> subprocess.Popen[bytes]:
         numbers = (descriptor, memory_bytes, self._most_bytes)
         return subprocess.Popen(
-            [sys.executable, "-m", "app.waveform.decoder_process", *map(str, numbers)],
+            [sys.executable, "-m", self.module, *map(str, numbers)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             cwd=_ROOT,
             env=bare_environ(PYTHONPATH=os.pathsep.join(sys.path), **_ENVIRON),
             pass_fds=(descriptor,),
@@ -86,6 +96,15 @@ class Decoder:
     def alive(self) -> bool:
         """Whether the process is there."""
         return self._process.poll() is None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was sent SIGSTOP or the like: it is there and does nothing."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:  # it has ended
+            return False
+        return state == "T"
 
     def await_ready(self) -> None:
         """Wait until it takes files. Raises DecoderLost."""
@@ -103,7 +122,7 @@ class Decoder:
         try:
             socket.send_fds(self._connection, [job.encode()], [upload, output])
         except OSError as error:
-            raise DecoderLost(self._end()) from error
+            raise DecoderLost(str(self._end()), by_file=False) from error
         reply = self._receive(limits.decode_seconds + GRACE_SECONDS, check, limits.too_slow())
         channels, samples = _shape(reply)
         size = os.fstat(output).st_size
@@ -120,30 +139,46 @@ class Decoder:
     def close(self) -> None:
         """End the process and the connection to it."""
         self.kill()
+        self._errors.log()
         self._connection.close()
+        if self._process.stderr:
+            self._process.stderr.close()
 
     def _receive(self, seconds: float, check: Check, too_slow: AudioTooLong | None = None) -> bytes:
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while not (reply := self._received()):
             check()
-            try:
-                reply = self._connection.recv(MOST_BYTES)
-            except TimeoutError:
-                continue
-            except ConnectionError:
-                reply = b""
-            if not reply:
-                raise DecoderLost(self._end())
-            return reply
-        raise DecoderLost(f"did not answer within {seconds:g} seconds", too_slow)
+            self._errors.drain()
+            if self.stopped:
+                raise DecoderLost("was stopped", by_file=False)
+            if time.monotonic() > deadline:
+                raise DecoderLost(f"did not answer within {seconds:g} seconds", too_slow)
+        self._errors.log()
+        return reply
 
-    def _end(self) -> str:
-        """How the process, which is ending, has ended."""
-        self.kill()  # one that only closed its connection would not end; others keep their status
-        status = self._process.returncode
+    def _received(self) -> bytes:
+        """A message, or b"" if none has come for a while. Raises DecoderLost."""
+        try:
+            if message := self._connection.recv(MOST_BYTES):
+                return message
+        except TimeoutError:
+            return b""
+        except ConnectionError:
+            pass
+        raise self._end()
+
+    def _end(self) -> DecoderLost:
+        """How the process has ended, which has closed its connection."""
+        try:
+            status = self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return DecoderLost("closed its connection")
         if status < 0:
-            return f"was ended by signal {-status} ({signal.strsignal(-status)})"
-        return _ENDS.get(status, f"ended with status {status}")
+            # Nothing that a file can do ends in SIGKILL, but a machine without memory does, or an operator.
+            by_file = status != -signal.SIGKILL
+            name = signal.strsignal(-status)
+            return DecoderLost(f"was ended by signal {-status} ({name})", by_file=by_file)
+        return DecoderLost(_ENDS.get(status, f"ended with status {status}"))
 
 
 def _shape(reply: bytes) -> tuple[int, int]:

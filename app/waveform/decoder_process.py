@@ -8,23 +8,23 @@ the file, and an empty one for the samples: 16 bits, channel beside channel. It 
 how many channels and samples there are, or which error of `app.errors` the file is refused with.
 """
 
-import ctypes
 import errno
 import io
 import json
 import os
-import resource
-import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import BinaryIO, cast
 
+# PyAV imports these at a file's first subtitles, when it is too late: the filter lets no library in.
+import av.subtitles.codeccontext
+import av.subtitles.stream  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 
+from app.confinement import confine, filter_system_calls, limit_cpu
 from app.errors import InvalidRequest
 from app.waveform.decode import blocks
 from app.waveform.limits import DecodeLimits
@@ -35,8 +35,6 @@ MOST_BYTES = 65_536
 OUT_OF_MEMORY, OUT_OF_SPACE = errno.ENOMEM, errno.EFBIG
 """Exit statuses."""
 
-_PR_SET_PDEATHSIG = 1
-_MOST_DESCRIPTORS = 32
 _SPARE_CPU_SECONDS = 5
 """The worker looks at the clock; this is for the case that it can't."""
 
@@ -71,43 +69,8 @@ class SharedFile:
         return chunk
 
 
-def main(arguments: list[str]) -> None:
-    """Serve a socket until its other end is closed.
-
-    `arguments`: its descriptor, and the most bytes of memory and of samples.
-    """
-    descriptor, memory, output = map(int, arguments)
-    _die_with_the_worker()
-    _confine(memory, output)
-    connection = socket.socket(fileno=descriptor)  # left open: its end tells the worker of this process's
-    with suppress(ConnectionError):
-        _serve(connection)
-
-
-def _die_with_the_worker() -> None:
-    """What asks a worker to stop may reach this process too, which has a file to finish."""
-    for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(asked, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _confine(memory: int, output: int) -> None:
-    """Take at most `memory` bytes more than now, and write files of at most `output` bytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + memory)
-    _limit(resource.RLIMIT_FSIZE, output)
-    _limit(resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS)
-    _limit(resource.RLIMIT_CORE, 0)
-    with suppress(OSError):  # if memory runs out all the same, let it not be the worker that dies
-        Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-def _limit(kind: int, most: int) -> None:
-    _, allowed = resource.getrlimit(kind)
-    resource.setrlimit(kind, (most if allowed == resource.RLIM_INFINITY else min(most, allowed), allowed))
-
-
-def _serve(connection: socket.socket) -> None:
+def serve(connection: socket.socket) -> None:
+    """Read one file after the other until the other end of the socket is closed."""
     connection.send(READY)
     while True:
         message, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 2)
@@ -116,16 +79,25 @@ def _serve(connection: socket.socket) -> None:
         upload, output = descriptors
         job = json.loads(message)
         mixed, limits = not job.pop("by_channel"), DecodeLimits(**job)
-        _limit_cpu(limits.decode_seconds)
+        limit_cpu(limits.decode_seconds + _SPARE_CPU_SECONDS)
         answer = _answer(upload, output, limits, mixed=mixed)
         os.close(upload)
         os.close(output)
         connection.send(json.dumps(answer).encode())
 
 
-def _limit_cpu(seconds: float) -> None:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds + _SPARE_CPU_SECONDS))
+def main(arguments: list[str], work: Callable[[socket.socket], None] = serve) -> None:
+    """Do the work at a socket with nothing else in reach.
+
+    `arguments`: its descriptor, and the most bytes of memory and of samples.
+    """
+    descriptor, memory, output = map(int, arguments)
+    confine(memory, output)
+    connection = socket.socket(fileno=descriptor)  # left open: its end tells the worker of this process's
+    if not filter_system_calls():
+        print("runs without a filter of system calls: see `python -m app doctor`", file=sys.stderr)
+    with suppress(ConnectionError):
+        work(connection)
 
 
 def _answer(upload: int, output: int, limits: DecodeLimits, *, mixed: bool) -> dict[str, int | str]:

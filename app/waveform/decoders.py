@@ -1,7 +1,8 @@
 """A worker's decoder processes: an audio file goes to one of them, its samples come back.
 
 A file that crashes FFmpeg, hangs it or makes it eat memory costs its own request a 400, and a new
-process is started. Whatever a process says is checked: it may be in the hands of a hostile file.
+process is started. A file whose process is killed or stopped from outside is read by another one.
+Whatever a process says is checked: it may be in the hands of a hostile file.
 """
 
 import logging
@@ -26,6 +27,8 @@ MEMORY_BYTES = 1 << 30
 
 _MOST_BY_CORES = 4
 _RETRY_SECONDS = 1.0
+_TRIES = 2
+_BUSY_SECONDS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -70,17 +73,31 @@ class Decoders:
     ) -> NDArray[np.float32]:
         """An audio file at 16 kHz from -1 to 1: float32 `[n]`, or `[channels, n]`. Files wait their turn.
 
-        Raises UndecodableAudio, AudioTooShort, AudioTooLong, what `check` raises, and ServerBusy when closed.
+        Raises UndecodableAudio, AudioTooShort, AudioTooLong, what `check` raises, and ServerBusy when closed
+        or when two processes were lost that the file had no part in.
         """
-        with descriptor_of(file) as upload, memory_file("samples") as output:
-            try:
-                with self._lent(check) as decoder:
-                    shape = decoder.decode(upload, output, limits, by_channel=by_channel, check=check)
-            except DecoderLost as lost:
-                self._require_open()
-                raise lost.refusal from lost
-            found = taken_samples(output, *shape)
-        return found if by_channel else found[0]
+        with descriptor_of(file) as upload:
+            for _ in range(_TRIES):
+                try:
+                    found = self._decoded(upload, limits, by_channel=by_channel, check=check)
+                except DecoderLost as lost:
+                    self._require_open()
+                    if lost.by_file:
+                        raise lost.refusal from lost
+                else:
+                    return found if by_channel else found[0]
+        raise ServerBusy(
+            "The processes that read the audio file were ended. Please retry.",
+            retry_after_seconds=_BUSY_SECONDS,
+        )
+
+    def _decoded(
+        self, upload: int, limits: DecodeLimits, *, by_channel: bool, check: Check
+    ) -> NDArray[np.float32]:
+        with memory_file("samples") as output:
+            with self._lent(check) as decoder:
+                shape = decoder.decode(upload, output, limits, by_channel=by_channel, check=check)
+            return taken_samples(output, *shape)
 
     def close(self) -> None:
         """End all processes. Files that wait or are being read are answered with ServerBusy."""
@@ -113,10 +130,13 @@ class Decoders:
 
     def _next(self, check: Check) -> Decoder:
         """A decoder that lives, once it is this request's turn."""
-        while not (decoder := self._wait(check)).alive:
-            self._lose(decoder, DecoderLost("ended while it had nothing to do"))
+        while True:
+            decoder = self._wait(check)
+            if decoder.alive and not decoder.stopped:
+                return decoder
+            fate = "was stopped" if decoder.alive else "ended"
+            self._lose(decoder, DecoderLost(f"{fate} while it had nothing to do"))
             self._take_back(decoder)
-        return decoder
 
     def _wait(self, check: Check) -> Decoder:
         place: Future[Decoder] = Future()

@@ -36,7 +36,7 @@ def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
     assert visit.returncode == 0, visit.stdout + visit.stderr
     found = states(visit.stdout)
     assert found["checkpoint"] == "WARN"
-    good = ("python", "packages", "devices", "nginx bodies", "nginx patience", "sample")
+    good = ("python", "packages", "confinement", "devices", "nginx bodies", "nginx patience", "sample")
     assert [found[name] for name in good] == ["OK"] * len(good)
     assert repr(FLAGSHIP_TEXT) in visit.stdout
     assert "\033" not in visit.stdout

@@ -17,8 +17,8 @@ from tests.processes import children, is_running, open_files
 
 LONG = b"#!AMR\n" + (b"\x04" + bytes(12)) * (230 * 60 * 50)
 """Nearly four hours in which nobody speaks; reading them takes many seconds."""
-SLOW = FLAGSHIP.read_bytes() + bytes(6 << 20)
-"""Zeros after a WAV file are empty chunks to FFmpeg, and it looks at each."""
+SLOW = FLAGSHIP.read_bytes() + (b"JUNK" + (64).to_bytes(4, "little") + bytes(64)) * (24 << 20 >> 6)
+"""So many chunks that nobody has a use for, and FFmpeg looks at each."""
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,35 @@ def test_a_crash_of_ffmpeg_costs_one_request(one_decoder: GunicornServer) -> Non
     assert decoder_of(one_decoder) != decoder
     assert one_decoder.log.count(f"Decoder process {decoder} was ended by signal 11") == 1
     assert "whisper_decoder_restarts_total 1.0" in one_decoder.get("/metrics").text
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_good_file_outlives_its_decoder(one_decoder: GunicornServer, number: signal.Signals) -> None:
+    """As when memory runs out: the file did nothing wrong, and neither did the one behind it."""
+    decoder = decoder_of(one_decoder)
+    with ThreadPoolExecutor() as pool:
+        request = pool.submit(post, one_decoder, SLOW)
+        wait_until(lambda: reads(decoder))
+        behind = pool.submit(one_decoder.transcribe, FLAGSHIP)
+        os.kill(decoder, number)
+        answers = [request.result(PATIENCE_SECONDS), behind.result(PATIENCE_SECONDS)]
+    assert [(answer.status_code, answer.json()["text"]) for answer in answers] == 2 * [(200, FLAGSHIP_TEXT)]
+    assert not is_running(decoder)
+    fate = "was ended by signal 9" if number == signal.SIGKILL else "was stopped"
+    assert f"Decoder process {decoder} {fate}" in one_decoder.log
+
+
+def test_a_file_that_loses_two_decoders_may_come_again(one_decoder: GunicornServer) -> None:
+    with ThreadPoolExecutor() as pool:
+        request = pool.submit(post, one_decoder, LONG)
+        for _ in range(2):
+            wait_until(lambda: any(map(reads, decoders_of(one_decoder.workers[0]))))
+            [decoder] = decoders_of(one_decoder.workers[0])
+            os.kill(decoder, signal.SIGKILL)
+            wait_until(lambda gone=decoder: not is_running(gone))
+        answer = request.result(PATIENCE_SECONDS)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert_still_good(one_decoder)
 
 
 def test_a_client_that_leaves_while_its_file_is_read(one_decoder: GunicornServer) -> None:

@@ -25,6 +25,7 @@ LAYERS = {
     "app.runtime": {
         "app.admission",
         "app.checkpoints",
+        "app.confinement",
         "app.engines",
         "app.metrics",
         "app.synthesis",
@@ -36,6 +37,7 @@ LAYERS = {
     "app.__main__": {"app.commands", "app.checkpoints"},
     "app.commands": {
         "app.checkpoints",
+        "app.confinement",
         "app.download",
         "app.engines",
         "app.runtime",
@@ -45,9 +47,10 @@ LAYERS = {
     "app.dialogue": {"app.transcription"},
     "app.transcription": {"app.engines.interface", "app.waveform"},
     "app.formats": set(),
-    "app.synthesis": {"app.waveform"},
+    "app.synthesis": {"app.confinement", "app.waveform"},
     "app.engines": {"app.checkpoints", "app.memory", "app.waveform"},
-    "app.waveform": set(),
+    "app.waveform": {"app.confinement"},
+    "app.confinement": set(),
     "app.checkpoints": {"app.download"},
     "app.download": set(),
     "app.memory": set(),

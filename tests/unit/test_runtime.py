@@ -1,8 +1,10 @@
 """Permits, readiness and model names of one worker."""
 
+import ctypes
 import io
 import math
 import wave
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -283,10 +285,28 @@ def test_listed_models_are_accepted_and_start_with_the_own(runtime: Runtime) -> 
     assert all(runtime.accepts_model(name) for name in names)
 
 
+PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4
+
+
+@pytest.fixture
+def readable_again() -> Iterator[None]:
+    """This process, which a start hides from others of the same user."""
+    yield
+    prctl(PR_SET_DUMPABLE, 1)
+
+
+def prctl(option: int, value: int = 0) -> int:
+    result: int = ctypes.CDLL(None).prctl(option, *(ctypes.c_ulong(number) for number in (value, 0, 0, 0)))
+    return result
+
+
+@pytest.mark.usefixtures("readable_again")
 def test_started_with_the_demo_model() -> None:
     runtime = Runtime(Settings(model="demo", threads=1))
+    assert prctl(PR_GET_DUMPABLE) == 1
     runtime.start("cpu")
     try:
+        assert prctl(PR_GET_DUMPABLE) == 0
         assert runtime.ready
         assert runtime.notice == DEMO_NOTICE
         assert runtime.card.name == "demo"

@@ -1,6 +1,7 @@
 """Python, packages, cores and space."""
 
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,3 +84,14 @@ def test_no_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(machine.tempfile, "gettempdir", none)
     assert machine.temp_space(Settings()).state == "FAIL"
+
+
+def test_a_confined_process_is_tried() -> None:
+    assert machine.confinement().state == "OK"
+
+
+def test_a_machine_without_a_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    row = machine.confinement()
+    assert row.state == "WARN"
+    assert row.found.startswith("no filter of system calls here (")

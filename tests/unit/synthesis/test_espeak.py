@@ -1,5 +1,6 @@
 """espeak-ng itself, as its package brings it."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -153,3 +154,15 @@ def test_a_process_that_hangs(espeak: Espeak, monkeypatch: pytest.MonkeyPatch) -
         list(speech.blocks)
     speech.close()
     assert speaking() == []
+
+
+def test_a_voice_that_is_taken_over_gets_nowhere(espeak: Espeak, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHISPER_API_KEYS", "sk-secret")
+    library, data = map(Path, espeak._command[-2:])
+    program = Path(__file__).with_name("break_out.py")
+    speech = Espeak(library, data, str(program)).speak("x", "alloy")
+    outcomes = json.loads(b"".join(block.tobytes() for block in speech.blocks))
+    speech.close()
+    assert outcomes.pop("keys") == "False"
+    assert len(outcomes) > 20
+    assert {name: outcome for name, outcome in outcomes.items() if outcome != "PermissionError"} == {}

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from app.errors import AudioTooLong, UndecodableAudio
@@ -327,3 +328,64 @@ def test_searching_for_a_format_ends_at_the_deadline():
     with pytest.raises(AudioTooLong, match="WHISPER_DECODE_SECONDS"):
         decode(Slow(b"\x47" + bytes(187) * 20_000), DecodeLimits(decode_seconds=0.2))
     assert time.monotonic() - begin < 5
+
+
+class Counted(io.BytesIO):
+    """Counts the bytes read, and how often it was searched."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.bytes = self.seeks = 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.seeks += 1
+        return super().seek(offset, whence)
+
+    def read(self, size: int | None = -1) -> bytes:
+        chunk = super().read(size)
+        self.bytes += len(chunk)
+        return chunk
+
+
+def chunks(size: int, count: int) -> bytes:
+    """Of a WAV file, that nobody has a use for."""
+    return (b"JUNK" + size.to_bytes(4, "little") + bytes(size)) * count
+
+
+SPOKEN = wav(seconds=3).getvalue()[:44] + np.random.default_rng(0).integers(-9, 9, 48_000, "<i2").tobytes()
+
+
+@pytest.mark.parametrize("tail", [bytes(20 << 20), chunks(0, 2 << 20), chunks(16, 1 << 20)], ids=len)
+def test_the_search_for_chunks_behind_the_sound_ends(tail):
+    file = Counted(SPOKEN + tail)
+    samples = decode(file, LIMITS)
+    np.testing.assert_array_equal(samples, decode(io.BytesIO(SPOKEN), LIMITS))
+    assert file.seeks < 500_000
+    assert file.bytes < len(SPOKEN) + (4 << 20)
+
+
+@pytest.mark.parametrize(
+    "tail", [bytes(1), bytes(4_096), bytes(100_000), chunks(40, 2_000), chunks(1 << 20, 20)], ids=len
+)
+def test_filling_and_chunks_behind_the_sound_are_no_matter(tail):
+    samples = decode(io.BytesIO(SPOKEN + tail), LIMITS)
+    np.testing.assert_array_equal(samples, decode(io.BytesIO(SPOKEN), LIMITS))
+
+
+@pytest.mark.parametrize("before", [chunks(40, 2_000), chunks(1 << 20, 20), chunks(2, 5_000)], ids=len)
+def test_chunks_before_the_sound_are_no_matter(before):
+    file = SPOKEN[:36] + before + SPOKEN[36:]
+    np.testing.assert_array_equal(decode(io.BytesIO(file), LIMITS), decode(io.BytesIO(SPOKEN), LIMITS))
+
+
+def test_an_mp4_in_many_fragments_is_no_search(ffmpeg, tmp_path, monkeypatch):
+    """It is searched most of all that people send: a fragment for every frame."""
+    options = ["-c:a", "aac", "-movflags", "dash+frag_every_frame+empty_moov"]
+    path = tmp_path / "many.mp4"
+    ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=300:a=0.1:r=16000", *options, path)
+    file = Counted(path.read_bytes())
+    samples = decode(file, LIMITS)
+    assert file.seeks > 50_000
+    monkeypatch.setattr("app.waveform.decode.MOST_SEARCHES", 0)
+    np.testing.assert_array_equal(decode(io.BytesIO(file.getvalue()), LIMITS), samples)
+    assert len(samples) > 299 * 16_000

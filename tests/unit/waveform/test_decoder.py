@@ -1,6 +1,8 @@
 """A decoder process in the hands of a hostile file may say anything; its worker believes nothing."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,18 +20,19 @@ with socket.socket(fileno=int(sys.argv[3])) as worker:
     worker.send(b"ready")
     _, (_, output), _, _ = socket.recv_fds(worker, 1000, 2)
     os.write(output, bytes({size}))
-    worker.send({reply!r})
+    if {reply!r} is not None:
+        worker.send({reply!r})
     worker.recv(1)
 """
 
-StartHostile = Callable[[bytes, int], Decoder]
+StartHostile = Callable[[bytes | None, int], Decoder]
 
 
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StartHostile]:
     started: list[Decoder] = []
 
-    def start(reply: bytes, size: int) -> Decoder:
+    def start(reply: bytes | None, size: int) -> Decoder:
         program = tmp_path / "hostile"
         program.write_text(HOSTILE.format(python=sys.executable, reply=reply, size=size))
         program.chmod(0o700)
@@ -98,15 +101,49 @@ def test_a_refusal_is_about_the_file(hostile: StartHostile) -> None:
     assert (caught.value.param, caught.value.status) == ("file", 400)
 
 
-def test_one_that_only_hangs_up_is_ended(hostile: StartHostile) -> None:
+def test_one_that_only_hangs_up_is_lost_by_its_file(hostile: StartHostile) -> None:
     decoder = hostile(b"", 0)  # an empty message looks like the end
-    with pytest.raises(DecoderLost, match="was ended by signal 9"):
+    with pytest.raises(DecoderLost, match="closed its connection") as caught:
         decode(decoder)
-    assert not Path(f"/proc/{decoder.pid}").exists()
+    assert caught.value.by_file
 
 
 def test_one_that_was_not_there_to_take_the_file(hostile: StartHostile) -> None:
     decoder = hostile(b"", 0)
     decoder.kill()
-    with pytest.raises(DecoderLost, match="was ended by signal 9"):
+    with pytest.raises(DecoderLost, match="was ended by signal 9") as caught:
         decode(decoder)
+    assert not caught.value.by_file
+
+
+def test_one_that_is_stopped_is_noticed(hostile: StartHostile) -> None:
+    decoder = hostile(said(channels=2, samples=1_600), 6_400)
+    assert not decoder.stopped
+    os.kill(decoder.pid, signal.SIGSTOP)
+    with pytest.raises(DecoderLost, match="was stopped") as caught:
+        decode(decoder)
+    assert not caught.value.by_file
+    assert decoder.alive
+    assert decoder.stopped
+
+
+def test_one_that_has_ended_is_not_stopped(hostile: StartHostile) -> None:
+    decoder = hostile(b"", 0)
+    decoder.kill()
+    assert not decoder.stopped
+
+
+def test_one_that_never_answers_ends_at_the_files_time_limit(
+    hostile: StartHostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.waveform.decoder.GRACE_SECONDS", 0.1)
+    decoder = hostile(None, 0)
+    limits = DecodeLimits(decode_seconds=0.1)
+    with (
+        memory_file("upload") as upload,
+        memory_file("samples") as output,
+        pytest.raises(DecoderLost, match="did not answer") as caught,
+    ):
+        decoder.decode(upload, output, limits, by_channel=True, check=lambda: None)
+    assert caught.value.by_file
+    assert caught.value.refusal.message == limits.too_slow().message
