@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -38,16 +39,20 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 class GunicornServer:
-    """`gunicorn -c gunicorn.conf.py wsgi:app` with the demo model; `changes` are environment variables."""
+    """`gunicorn -c gunicorn.conf.py wsgi:app` with the demo model; `changes` are environment variables.
 
-    def __init__(self, log: Path, app: str = "wsgi:app", **changes: str) -> None:
+    `under` is a command that runs another one, whose words are put behind it: in the end it must become
+    Gunicorn (`exec`).
+    """
+
+    def __init__(self, log: Path, app: str = "wsgi:app", under: Sequence[str] = (), **changes: str) -> None:
         self.host = changes.get("HOST", "127.0.0.1")
         self.port = int(changes.setdefault("PORT", str(free_port())))
         self.url = f"http://{self.host}:{self.port}"
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app],
+                [*under, sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app],
                 cwd=ROOT,
                 env=environment(**changes),
                 stdout=output,
@@ -115,7 +120,7 @@ class GunicornServer:
 
     def send(self, number: signal.Signals) -> None:
         """A signal for the master."""
-        self.process.send_signal(number)
+        os.kill(self.pid, number)
 
     def wait(self) -> int:
         """The exit code, once the server has ended by itself."""
@@ -127,6 +132,6 @@ class GunicornServer:
         try:
             return self.wait()
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.send(signal.SIGKILL)
             self.process.wait()
             raise
