@@ -15,6 +15,7 @@ import requests
 from tests.openai_spec import check_response
 
 ROOT = Path(__file__).resolve().parents[2]
+GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 PATIENCE_SECONDS = 120
 """Far more than anything here takes; a test that waits this long has failed."""
 
@@ -52,7 +53,7 @@ class GunicornServer:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*under, sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app],
+                [*under, GUNICORN, "-c", "gunicorn.conf.py", app],
                 cwd=ROOT,
                 env=environment(**changes),
                 stdout=output,
