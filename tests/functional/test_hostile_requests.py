@@ -17,7 +17,6 @@ KEY = "sk-test-0123456789abcdef"
 ORIGIN = "https://intranet.example.com"
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 
-REQUESTS = 2_000
 THREADS = 64
 """Gunicorn starts them as it needs them, and keeps them."""
 
@@ -166,7 +165,7 @@ def ask_oddly(session: requests.Session, server: GunicornServer, number: int) ->
     return session.request(method, url, timeout=PATIENCE_SECONDS, **{"headers": headers, **parts}).status_code
 
 
-def test_thousands_of_odd_requests_leave_nothing_behind(locked: GunicornServer) -> None:
+def odd_requests_leave_nothing_behind(locked: GunicornServer, requests_in_all: int) -> None:
     with ExitStack() as held:
         session = held.enter_context(requests.Session())
         first = {ask_oddly(session, locked, number) for number in range(8)}
@@ -174,7 +173,7 @@ def test_thousands_of_odd_requests_leave_nothing_behind(locked: GunicornServer) 
         series(locked)  # so that this question is counted too
         known = series(locked)
         before = ProcessState.of(locked.pid)
-        for number in range(8, REQUESTS):
+        for number in range(8, requests_in_all):
             assert ask_oddly(session, locked, number) in first
     assert series(locked) == known
     assert "odd" not in str(known)
@@ -182,3 +181,12 @@ def test_thousands_of_odd_requests_leave_nothing_behind(locked: GunicornServer) 
     assert after.descriptors <= before.descriptors
     assert after.threads <= before.threads + THREADS
     assert after.temporary_files == before.temporary_files
+
+
+def test_hundreds_of_odd_requests_leave_nothing_behind(locked: GunicornServer) -> None:
+    odd_requests_leave_nothing_behind(locked, 400)
+
+
+@pytest.mark.long
+def test_thousands_of_odd_requests_leave_nothing_behind(locked: GunicornServer) -> None:
+    odd_requests_leave_nothing_behind(locked, 2_000)

@@ -58,8 +58,8 @@ def workers_are_killed(server: GunicornServer, times: int) -> None:
     assert not folder.exists()
 
 
-def test_three_workers_are_killed(start_server: StartServer) -> None:
-    workers_are_killed(start_server().wait_until_ready(), 3)
+def test_two_workers_are_killed(start_server: StartServer) -> None:
+    workers_are_killed(start_server().wait_until_ready(), 2)
 
 
 @pytest.mark.long
