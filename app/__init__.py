@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.settings import Settings, keep_packages_silent
+
 if TYPE_CHECKING:
     from flask import Flask
 
     from app.runtime import Runtime
-    from app.settings import Settings
+
+keep_packages_silent()  # here, because every module of this package is imported after this one
 
 _LARGEST_FIELD_BYTES = 16 * 1024 * 1024
 """Reference recordings of known speakers come as data URLs in plain form fields."""
@@ -23,7 +26,6 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     from app import api  # noqa: PLC0415
     from app.api.application import Application  # noqa: PLC0415
     from app.runtime import Runtime  # noqa: PLC0415
-    from app.settings import Settings  # noqa: PLC0415
 
     settings = settings or Settings.from_environ()
     app = Application(__name__, static_folder=None)

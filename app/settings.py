@@ -11,13 +11,11 @@ from app.errors import StartError
 
 _MEGABYTE = 1024 * 1024
 
-
 _KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What can be sent after `Bearer` (RFC 6750)."""
 
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/*A-Z\s]+")
 """What browsers send as `Origin`, or any."""
-
 
 _PRECISIONS = ("exact", "int8", "bfloat16")
 _LOG_FORMATS = ("plain", "json")
@@ -253,19 +251,20 @@ def _is_socket(host: str) -> bool:
 def bare_environ(**more: str) -> dict[str, str]:
     """The environment of a process that reads what strangers sent: no keys, only what starting takes."""
     kept = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME")
-    return {name: os.environ[name] for name in kept if name in os.environ} | more
+    # A Python without HOME asks the machine's name service for it, which may ask the network.
+    home = {"HOME": "/nonexistent"}
+    return {name: os.environ[name] for name in kept if name in os.environ} | home | more
 
 
-_SWITCH = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-}
+def keep_packages_silent() -> None:
+    """Switch off what packages report to their makers; they look when they are imported, so call this before.
+
+    onnxruntime, which silero-vad and piper run on, would send events to Microsoft and keep them below HOME.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+_SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
 def _parse(name: str, text: str, kind: type) -> Any:

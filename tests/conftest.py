@@ -10,7 +10,7 @@ import pytest
 # numba counts the cores anew when one of its variables changes, and refuses to go on if it counts others.
 os.environ.setdefault("NUMBA_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
-PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "openssl"}
+PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "openssl", "strace", "unshare"}
 
 
 @pytest.hookimpl(wrapper=True)

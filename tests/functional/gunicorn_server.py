@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ import requests
 from tests.openai_spec import check_response
 
 ROOT = Path(__file__).resolve().parents[2]
+GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 PATIENCE_SECONDS = 120
 """Far more than anything here takes; a test that waits this long has failed."""
 
@@ -38,16 +40,20 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 class GunicornServer:
-    """`gunicorn -c gunicorn.conf.py wsgi:app` with the demo model; `changes` are environment variables."""
+    """`gunicorn -c gunicorn.conf.py wsgi:app` with the demo model; `changes` are environment variables.
 
-    def __init__(self, log: Path, app: str = "wsgi:app", **changes: str) -> None:
+    `under` is a command that runs another one, whose words are put behind it: in the end it must become
+    Gunicorn (`exec`).
+    """
+
+    def __init__(self, log: Path, app: str = "wsgi:app", under: Sequence[str] = (), **changes: str) -> None:
         self.host = changes.get("HOST", "127.0.0.1")
         self.port = int(changes.setdefault("PORT", str(free_port())))
         self.url = f"http://{self.host}:{self.port}"
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app],
+                [*under, GUNICORN, "-c", "gunicorn.conf.py", app],
                 cwd=ROOT,
                 env=environment(**changes),
                 stdout=output,
@@ -115,7 +121,7 @@ class GunicornServer:
 
     def send(self, number: signal.Signals) -> None:
         """A signal for the master."""
-        self.process.send_signal(number)
+        os.kill(self.pid, number)
 
     def wait(self) -> int:
         """The exit code, once the server has ended by itself."""
@@ -127,6 +133,6 @@ class GunicornServer:
         try:
             return self.wait()
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.send(signal.SIGKILL)
             self.process.wait()
             raise

@@ -1,14 +1,19 @@
 """A full disk for temporary files and no file descriptors: refusals while it lasts, and nothing afterwards.
 
 Both are made with a limit on the running worker, which needs no rights; the limit on file sizes ends
-in another errno (EFBIG) than a full disk (ENOSPC), and the two are handled alike.
+in another errno (EFBIG) than a full disk (ENOSPC), and the two are handled alike. Disks that really are
+small need a mount namespace.
 """
 
+import os
 import resource
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 import requests
@@ -80,6 +85,52 @@ def test_a_full_disk_for_temporary_files(own_server: GunicornServer) -> None:
     assert (after.temporary_files, after.descriptors) == (before.temporary_files, before.descriptors)
     assert own_server.log.count("no room, perhaps in") == 5
     assert "Traceback" not in own_server.log
+
+
+SMALL_DISKS = (
+    'mount -t tmpfs -o size=4m small /dev/shm && mount -t tmpfs -o size=4m small "$TMPDIR" && exec "$@"'
+)
+
+
+def with_small_disks() -> list[str]:
+    """The command in front of a server. Some machines let only root have it; skipped there, but not in CI."""
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    allowed = subprocess.run([*unshare, "true"], check=False).returncode == 0
+    if not allowed and "CI" not in os.environ:
+        pytest.skip("needs a mount namespace")
+    return [*unshare, "sh", "-c", SMALL_DISKS, "sh"]
+
+
+@pytest.mark.needs("unshare")
+def test_four_megabytes_for_shared_memory_and_temporary_files(tmp_path: Path) -> None:
+    """Both folders are other ones to this server alone."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with (
+        GunicornServer(tmp_path / "server.log", under=with_small_disks(), TMPDIR=str(temporary)) as server,
+        ThreadPoolExecutor(6) as pool,
+        requests.Session() as session,
+    ):
+        server.wait_until_ready()
+        [worker] = server.workers
+        before = ProcessState.of(worker)
+        refused = post(session, server, flagship_of(6_000_000))
+        assert refused.status_code == 503
+        assert "no room for your request (No space left on device)" in refused.json()["error"]["message"]
+        together = list(pool.map(lambda _: post_alone(server, LARGE), range(6)))
+        assert {answer.status_code for answer in together} <= {200, 503}
+        assert server.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
+        assert post(session, server, LARGE).json()["text"] == FLAGSHIP_TEXT
+        assert server.get("/metrics").status_code == 200
+        assert server.workers == [worker]
+        assert ProcessState.of(worker).temporary_files == before.temporary_files
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
+
+
+def post_alone(server: GunicornServer, audio: bytes) -> requests.Response:
+    with requests.Session() as session:
+        return post(session, server, audio)
 
 
 def connected(server: GunicornServer) -> socket.socket:

@@ -48,8 +48,8 @@ def device_of(server: GunicornServer, worker: int) -> str:
     return found[1]
 
 
-def wait_until(happened: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def wait_until(happened: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.02)

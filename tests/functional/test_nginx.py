@@ -152,8 +152,10 @@ def test_request_id(session: requests.Session, nginx: Nginx, path: str, sent: st
         (f"GET /{'x' * 40_000} HTTP/1.1\r\nHost: a", 414, "invalid_request_error", None),
         ("TRACE / HTTP/1.1\r\nHost: a", 405, "invalid_request_error", "method_not_supported"),
         ("GET /nginx-error HTTP/1.1\r\nHost: a", 404, "invalid_request_error", "unknown_url"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip", 501, "invalid_request_error", None),
+        ("GET / HTTP/2.0\r\nHost: a", 505, "invalid_request_error", None),
     ],
-    ids=["no request", "two hosts", "long header", "long URL", "TRACE", "internal URL"],
+    ids=["no request", "two hosts", "long header", "long URL", "TRACE", "internal URL", "gzip", "HTTP/2.0"],
 )
 def test_what_never_reaches_the_server(nginx: Nginx, head: str, status: int, kind: str, code: str) -> None:
     with socket.create_connection(("127.0.0.1", nginx.port), timeout=PATIENCE_SECONDS) as client:
@@ -165,6 +167,25 @@ def test_what_never_reaches_the_server(nginx: Nginx, head: str, status: int, kin
     assert re.search(rb"\r\nx-request-id: req_\w{32}(\r\n|$)", got)
     error = read_as("error", body)["error"]
     assert (error["type"], error["code"]) == (kind, code)
+
+
+def test_an_operators_own_limits(
+    session: requests.Session, start_nginx: StartNginx, server: GunicornServer
+) -> None:
+    """nginx 1.22 gives 429 and 417 only where its settings say so."""
+    limit = "limit_req zone=few; limit_req_status 429;"
+    changes = {
+        "upstream whisper {": "limit_req_zone $server_port zone=few:64k rate=1r/m; upstream whisper {",
+        "location / {": f"location = /417 {{ return 417; }} location / {{ {limit}",
+    }
+    nginx = start_nginx(f"127.0.0.1:{server.port}", **changes)
+    assert ping(session, nginx).status_code == 200
+    answer = ping(session, nginx)
+    error = error_of(answer, 429)
+    assert (error["type"], error["code"]) == ("requests", "rate_limit_exceeded")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 120
+    error = error_of(session.get(f"{nginx.url}/417", timeout=PATIENCE_SECONDS), 417)
+    assert (error["type"], error["code"]) == ("invalid_request_error", None)
 
 
 def test_errors_of_the_server_pass_as_they_are(session: requests.Session, nginx: Nginx) -> None:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
@@ -5,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.errors import StartError
-from app.settings import Settings, variable
+from app.settings import Settings, bare_environ, variable
 
 FIELDS = {entry.name: entry for entry in fields(Settings)}
 
@@ -221,3 +223,17 @@ def test_every_setting_has_its_own_variable_and_a_meaning() -> None:
 
 def test_variable_finds_the_name_behind_a_field() -> None:
     assert variable("max_upload_mb") == "WHISPER_MAX_UPLOAD_MB"
+
+
+def test_processes_that_read_what_strangers_sent_get_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHISPER_API_KEYS", "sk-1")
+    monkeypatch.setenv("PATH", "/bin")
+    environ = bare_environ(PYTHONPATH="/here")
+    assert (environ["PATH"], environ["PYTHONPATH"]) == ("/bin", "/here")
+    assert set(environ) <= {"PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "HOME", "PYTHONPATH"}
+
+
+def test_a_process_without_a_home_asks_no_name_service_for_one() -> None:
+    ask = "import os, pwd; pwd.getpwuid = lambda uid: exit('asked'); print(os.path.expanduser('~'))"
+    done = subprocess.run([sys.executable, "-c", ask], check=False, env=bare_environ(), capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"/nonexistent\n")

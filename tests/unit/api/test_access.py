@@ -1,9 +1,11 @@
 import base64
+import hmac
 import io
 
 import pytest
 
 from app import create_app
+from app.api import access
 from app.api.access import _is_one_of, _masked
 from app.settings import Settings
 from tests.unit.scripted import error_of, upload
@@ -132,6 +134,21 @@ def test_a_mask_hides_all_but_seven_characters_of_a_long_key(length):
 )
 def test_comparing_takes_any_text(sent, found):
     assert _is_one_of(("a", "b"), sent) is found
+
+
+@pytest.mark.parametrize("sent", [*KEYS, "sk-wrong-0123456789abcdef"])
+def test_a_key_is_compared_with_every_key_in_constant_time(locked, monkeypatch, sent):
+    """Also after one that is right, so that timing tells neither which key it was nor how much of it."""
+    compared = []
+
+    def compare(left, right):
+        compared.append((left, right))
+        return hmac.compare_digest(left, right)
+
+    monkeypatch.setattr(access, "compare_digest", compare)
+    status = locked.get("/v1/nowhere", headers={"Authorization": f"Bearer {sent}"}).status_code
+    assert status == (404 if sent in KEYS else 401)
+    assert compared == [(sent.encode(), key.encode()) for key in KEYS]
 
 
 @pytest.mark.parametrize(
