@@ -22,10 +22,12 @@ LAYERS = {
         "app.synthesis",
     },
     "app.admission": set(),
+    "app.held_audio": {"app.waveform"},
     "app.runtime": {
         "app.admission",
         "app.checkpoints",
         "app.engines",
+        "app.held_audio",
         "app.metrics",
         "app.synthesis",
         "app.transcription",
