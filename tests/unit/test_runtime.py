@@ -3,7 +3,7 @@
 import io
 import math
 import wave
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from app.errors import (
     ServerBusy,
     UndecodableAudio,
 )
+from app.held_audio import HeldAudio
 from app.runtime import TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
 from app.transcript import Effort, Transcript
@@ -222,6 +223,43 @@ def test_a_mono_recording_has_no_channel_for_each_speaker(
         runtime.decode(wav(*channels), runtime.patience(), runtime.held_audio.share(), by_channel=True)
     assert caught.value.param == "file"
     assert runtime.decode(wav(*channels), runtime.patience(), runtime.held_audio.share()).shape == (3_200,)
+
+
+def test_each_channel_counts_in_what_a_request_holds(runtime: Runtime) -> None:
+    with runtime.held_audio.share() as share:
+        runtime.decode(wav([1], [2], [3]), runtime.patience(), share, by_channel=True)
+        assert share.samples == runtime.held_audio.samples == 3 * 3_200
+        runtime.decode(wav([1], [2], [3]), runtime.patience(), share)
+        assert share.samples == 4 * 3_200
+    assert runtime.held_audio.samples == 0
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_transcription_holds_its_sound_until_it_ends(
+    runtime: Runtime, engine: ScriptedEngine, gone: bool
+) -> None:
+    held: list[int] = []
+
+    def client_gone() -> bool:
+        held.append(runtime.held_audio.samples)
+        return gone and bool(engine.decoded)
+
+    with suppress(ClientGone):
+        transcribe = runtime.transcribe(wav([1] * 600), REQUEST, client_gone)
+        assert not gone, transcribe
+    assert max(held) == 600 * 3_200
+    assert runtime.held_audio.samples == 0
+    runtime.close()
+
+
+def test_sound_that_there_is_no_room_for_is_refused(runtime: Runtime, engine: ScriptedEngine) -> None:
+    runtime.held_audio = HeldAudio(1)
+    with runtime.held_audio.share() as other:
+        other.take(16_000)
+        with pytest.raises(ServerBusy, match="it holds 1 seconds at a time"):
+            runtime.transcribe(wav([1]), TranscriptionRequest())
+    assert engine.recordings == []
+    assert runtime.transcribe(wav([1]), TranscriptionRequest()).text == "Hello."
 
 
 def test_request_ends_at_its_deadline(runtime: Runtime) -> None:
