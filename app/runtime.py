@@ -15,6 +15,7 @@ from app.confinement import hide_memory
 from app.engines.interface import Engine, EngineOptions, ModelCard
 from app.engines.metered import Meter, MeteredEngine
 from app.errors import InvalidParameter, ModelNotFound, ServerBusy
+from app.held_audio import AudioShare, HeldAudio
 from app.metrics import Metrics
 from app.settings import Settings
 from app.synthesis.interface import Synthesizer
@@ -22,6 +23,7 @@ from app.synthesis.spoken import Spoken
 from app.transcript import Effort, Transcript, TranscriptDelta
 from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
+from app.transcription.side_by_side import SideBySide
 from app.transcription.transcribe import stream, transcribe
 from app.transcription.uploads import Uploads
 from app.waveform import SAMPLE_RATE, Samples
@@ -45,6 +47,8 @@ CHAT_MODELS = ("gpt-4o-audio-preview", "gpt-4o-mini-audio-preview", "gpt-audio")
 _PATTERNS = (*TRANSCRIPTION_MODELS, "gpt-4o-mini-transcribe-*", *(f"{name}*" for name in CHAT_MODELS))
 _SPEECH_PATTERNS = (*SPEECH_MODELS, "gpt-4o-mini-tts-*")
 _BUSY_SECONDS = 5
+_SPARE_THREADS = 8
+"""Beside one for each row of a batch: the next windows stand ready when rows become free."""
 
 
 def _never() -> bool:
@@ -82,6 +86,7 @@ class Runtime:
         self.policy = Policy(strict=settings.strict, speech_floor=settings.speech_floor)
         self._limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
         self.admission = Admission(settings.max_wait_seconds, lambda: self.meter.seconds_per_window)
+        self.held_audio = HeldAudio()
         self._uploads = Uploads(settings.retry_grace_seconds)
         self._decoders: Decoders | None = None
         self._engine = engine
@@ -106,13 +111,14 @@ class Runtime:
         self.synthesizer = synthesis.start(self.settings.speech_engine, self.settings.speech_voice)
         # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
         voices = VoiceActivity()
+        settings = self.settings
+        options = EngineOptions(settings.threads, settings.batch, settings.precision, self.metrics.batch_step)
         self.policy = replace(
             self.policy,
+            side_by_side=SideBySide(options.rows(device) + _SPARE_THREADS),
             has_speech=voices.has_speech,
             find_speech=lambda samples, chunking: voices.find_speech(samples, *astuple(chunking)),
         )
-        settings = self.settings
-        options = EngineOptions(settings.threads, settings.batch, settings.precision, self.metrics.batch_step)
         engine = engines.start(settings.engine, checkpoint, device, options)
         self.meter = Meter(engine.warm_up_seconds)
         self._engine = engine
@@ -165,17 +171,20 @@ class Runtime:
         """The time one request has from now on; what it costs is counted in `effort`."""
         return Patience.of(self.settings.request_seconds, client_gone, effort)
 
-    def decode(self, file: BinaryIO, patience: Patience, *, by_channel: bool = False) -> Samples:
+    def decode(
+        self, file: BinaryIO, patience: Patience, share: AudioShare, *, by_channel: bool = False
+    ) -> Samples:
         """An audio file as 16 kHz samples: mono `[n]`, or `[channels, n]` with one speaker on each.
 
-        Raises InvalidRequest (what is no audio, over this server's limits, or by channel without
-        channels), RequestTimeout, ClientGone, ServerBusy.
+        They are counted in the request's `share`. Raises InvalidRequest (what is no audio, over this
+        server's limits, or by channel without channels), RequestTimeout, ClientGone, ServerBusy.
         """
         began = perf_counter()
         try:
             samples = self._decoded(file, self._limits_at_this_speed(), patience, by_channel=by_channel)
         finally:
             patience.effort.decode_seconds += perf_counter() - began
+        share.take(samples.size)
         patience.effort.audio_seconds += samples.shape[-1] / SAMPLE_RATE
         return _speakers(samples) if by_channel else samples
 
@@ -211,8 +220,9 @@ class Runtime:
         Raises what `decode` and `stream` raise.
         """
         patience = self.patience(client_gone, effort)
-        with self._uploads.resuming(self._metered(patience), file, request, caller, client_gone) as engine:
-            samples = self.decode(file, patience, by_channel=request.by_channel)
+        resuming = self._uploads.resuming(self._metered(patience), file, request, caller, client_gone)
+        with resuming as engine, self.held_audio.share() as share:
+            samples = self.decode(file, patience, share, by_channel=request.by_channel)
             return transcribe(engine, samples, request, self.policy, patience)
 
     def stream(
@@ -269,6 +279,7 @@ class Runtime:
         """Stop the engine and the decoders; what they have queued is cancelled."""
         self.drain()
         self._uploads.close()
+        self.policy.side_by_side.close()
         if self._decoders:
             self._decoders.close()
         if self._engine is not None:

@@ -18,6 +18,7 @@ from flask import Flask, Response, g
 from app import create_app
 from app.checkpoints import Checkpoint
 from app.engines.interface import Engine, Recording
+from app.held_audio import AudioShare
 from app.runtime import Runtime
 from app.settings import Settings
 from app.transcript import Effort, Transcript
@@ -92,10 +93,12 @@ class MeasuredRuntime(Runtime):
         plain = super().patience(client_gone, effort)
         return MeasuredPatience(plain.limit_seconds, plain.deadline, client_gone, plain.effort)
 
-    def decode(self, file: BinaryIO, patience: Patience, *, by_channel: bool = False) -> Samples:
+    def decode(
+        self, file: BinaryIO, patience: Patience, share: AudioShare, *, by_channel: bool = False
+    ) -> Samples:
         """An audio file as samples, measured."""
         with timed("decode"):
-            return super().decode(file, patience, by_channel=by_channel)
+            return super().decode(file, patience, share, by_channel=by_channel)
 
     def transcribe(
         self,

@@ -9,8 +9,9 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from numpy.typing import NDArray
 
-from app.waveform import SAMPLE_RATE, Samples
+from app.waveform import SAMPLE_RATE, STEP
 from app.waveform.decode import DecodeLimits, decode
 
 SPEECH = Path(__file__).resolve().parents[1] / "tests" / "data" / "minute.flac"
@@ -19,15 +20,19 @@ CODECS = {"wav": "pcm_s16le", "mp3": "mp3"}
 """Container -> codec; mp3 at PyAV's usual 128 kbit/s."""
 
 
-def speech(seconds: int) -> Samples:
-    """16 kHz samples `[n]` of synthesized speech, said again and again."""
+Sound = NDArray[np.float32]
+"""16 kHz samples from -1 to 1."""
+
+
+def speech(seconds: int) -> Sound:
+    """Samples `[n]` of synthesized speech, said again and again."""
     with SPEECH.open("rb") as file:
-        spoken = decode(file, DecodeLimits())
+        spoken = decode(file, DecodeLimits()) * STEP
     return np.resize(spoken, seconds * SAMPLE_RATE)
 
 
-def encode(samples: Samples, container: str) -> bytes:
-    """A mono file at 44.1 kHz of 16 kHz samples `[n]`."""
+def encode(samples: Sound, container: str) -> bytes:
+    """A mono file at 44.1 kHz of samples `[n]`."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
         stream = cast(AudioStream, output.add_stream(CODECS[container], rate=FILE_RATE, layout="mono"))
@@ -37,7 +42,7 @@ def encode(samples: Samples, container: str) -> bytes:
     return buffer.getvalue()
 
 
-def _frame(samples: Samples) -> AudioFrame:
+def _frame(samples: Sound) -> AudioFrame:
     values = np.round(samples * 32_767).astype(np.int16)
     frame = AudioFrame.from_ndarray(values[None], format="s16", layout="mono")
     frame.sample_rate = SAMPLE_RATE

@@ -21,6 +21,7 @@ from app.engines.interface import Engine, EngineOptions, Window
 from app.errors import ClientGone
 from app.transcription.patience import Patience
 from app.transcription.request import Chunking, Policy, Spans, TranscriptionRequest
+from app.transcription.side_by_side import SideBySide
 from app.transcription.transcribe import stream, transcribe
 from app.waveform import Samples
 from benchmarks import random_weights, recordings
@@ -31,6 +32,8 @@ NOTE_SECONDS = 5
 NOTE_TOKENS = 20
 """What is said in 5 s."""
 
+_READ_AHEAD = 16
+"""Pieces that are read at a time, as by a server on a CPU."""
 _WAIT_SECONDS = 3_600.0
 _MEETING = TranscriptionRequest(language="en", temperatures=(0.0,), condition_on_previous_text=False)
 _NOTE = replace(_MEETING, prompt=" ".join(["one"] * (TOKENS - NOTE_TOKENS - 1)))
@@ -40,9 +43,6 @@ _NOTE = replace(_MEETING, prompt=" ".join(["one"] * (TOKENS - NOTE_TOKENS - 1)))
 def _spans(samples: Samples, chunking: Chunking) -> Spans:
     """Cut every 30 s; no voice detector decides."""
     return list(pieces(samples))
-
-
-_POLICY = Policy(find_speech=_spans)
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,13 @@ def table(waits: Waits) -> str:
 def meeting(engine: Engine, samples: Samples, chunking: Chunking | None) -> Iterator[None]:
     """A long recording that is being transcribed; its first segment is out already."""
     request = replace(_MEETING, chunking=chunking)
+    policy = Policy(find_speech=_spans, side_by_side=SideBySide(_READ_AHEAD))
     begun, over = Event(), Event()
 
     def attend() -> None:
         try:
             patience = Patience.of(_WAIT_SECONDS, over.is_set)
-            for _ in stream(engine, samples, request, _POLICY, patience):
+            for _ in stream(engine, samples, request, policy, patience):
                 begun.set()
         except ClientGone:
             pass
@@ -98,12 +99,13 @@ def meeting(engine: Engine, samples: Samples, chunking: Chunking | None) -> Iter
     finally:
         over.set()
         attending.join()
+        policy.side_by_side.close()
 
 
 def note_seconds(engine: Engine, note: Samples) -> float:
     """Seconds until a note has its transcript."""
     started = perf_counter()
-    transcribe(engine, note, _NOTE, _POLICY, Patience.of(_WAIT_SECONDS))
+    transcribe(engine, note, _NOTE, Policy(), Patience.of(_WAIT_SECONDS))
     return perf_counter() - started
 
 

@@ -101,7 +101,7 @@ def done(work: Callable[..., Any], *args: Any) -> Future[Any]:
     try:
         future.set_result(work(*args))
     except Exception as error:
-        future.set_exception(error)
+        future.set_exception(error.with_traceback(None))  # which would keep this frame and its future
     return future
 
 

@@ -65,6 +65,7 @@ class _Making:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown()
+        del self._outcome  # a failure in there knows frames that know this: a circle around all they hold
 
     def frames(self) -> Iterator[str]:
         """The events as they go over the wire, pings between them. Raises what the making raised."""

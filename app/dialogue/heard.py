@@ -11,11 +11,13 @@ from app.transcription.side_by_side import SideBySide
 
 Deltas = Iterator[TranscriptDelta]
 
-_WIDTH = 16
-
 
 class Listener(Protocol):
-    """The ears of a conversation."""
+    """The ears of a conversation. `side_by_side` are the threads in which several recordings are heard."""
+
+    @property
+    def side_by_side(self) -> SideBySide:
+        """The worker's."""
 
     def hear(self, file: BinaryIO) -> Deltas:
         """Decode an audio file now; the iterator transcribes it. Raises InvalidRequest."""
@@ -52,8 +54,8 @@ def _side_by_side(parts: Sequence[AudioPart], listener: Listener) -> Iterator[li
     if len(heard) < 2:
         yield heard
         return
-    with SideBySide(min(_WIDTH, len(heard))) as pool:
-        yield [pool.ahead(deltas) for deltas in heard]
+    with listener.side_by_side.ahead(heard) as ahead:
+        yield ahead
 
 
 def _opened(part: AudioPart, listener: Listener) -> Deltas:

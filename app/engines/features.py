@@ -12,7 +12,7 @@ from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
 from app.engines.interface import WINDOW_FRAMES
-from app.waveform import Samples
+from app.waveform import Samples, step_of
 
 _EDGE_FRAMES = 2
 """Frames past the audio's end that still see some of it."""
@@ -28,6 +28,7 @@ class LogMel:
         self.frames = len(samples) // HOP_LENGTH
         kept = max(self.frames + _EDGE_FRAMES, WINDOW_FRAMES)
         self._samples: Tensor | None = torch.from_numpy(samples)
+        self._step = float(step_of(samples))
         self._mel = torch.empty(n_mels, kept, device=device)
         self._closed = False
 
@@ -49,7 +50,7 @@ class LogMel:
     def compute(self, first: int, end: int) -> None:
         """Fill in the log-mel of one block, not clipped yet."""
         device = self._mel.device
-        audio = self._stretch(first, end).to(device)
+        audio = self._stretch(first, end).to(device, torch.float32) * self._step
         stft = torch.stft(
             audio,
             N_FFT,

@@ -118,6 +118,9 @@ def _tell_nobody(rows: int, capacity: int) -> None:
     pass
 
 
+_ROWS = {"cpu": 8, "cuda": 64}
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """How an engine works. `threads` 0: one per core. `batch` 0: 8 rows on a CPU, 64 on CUDA.
@@ -130,6 +133,10 @@ class EngineOptions:
     batch: int = 0
     precision: str = "exact"
     on_step: OnStep = _tell_nobody
+
+    def rows(self, device: str) -> int:
+        """How many windows are decoded together on a torch device."""
+        return self.batch or _ROWS[device.partition(":")[0]]
 
 
 @dataclass(frozen=True)

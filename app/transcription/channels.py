@@ -7,7 +7,6 @@ from string import ascii_uppercase
 
 from app.transcript import Segment
 from app.transcription.listening import Listening
-from app.transcription.side_by_side import SideBySide
 from app.waveform import Samples
 
 
@@ -34,11 +33,11 @@ class ByChannel:
 
     def segments(self, samples: Samples) -> Iterator[Segment]:
         """The segments of `samples` `[channels, n]` with their speakers; silent ones are left out."""
-        with SideBySide(len(self.channels)) as pool:
-            spoken = [
-                pool.ahead(_numbered(number, channel.segments(samples[number])))
-                for number, channel in enumerate(self.channels)
-            ]
+        read = [
+            _numbered(number, channel.segments(samples[number]))
+            for number, channel in enumerate(self.channels)
+        ]
+        with self.channels[0].policy.side_by_side.ahead(read) as spoken:
             for number, segment in merge(*spoken, key=_start):
                 if segment.text:
                     yield replace(segment, speaker=self._speaker(number))

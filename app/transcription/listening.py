@@ -120,8 +120,7 @@ class Listening:
         """Time the words and move `seek` to what they say; False if the window is to be read anew."""
         drafts, eot = made.drafts, self.tokenizer.eot
         tokens = [token for draft in drafts for token in draft.tokens if token < eot]
-        aligned = self.engine.align(window, tokens, self.language, self.request.task)
-        timings = self.patience.wait(aligned)
+        timings = self.patience.wait(self.engine.align(window, tokens, self.language, self.request.task))
         place_words(drafts, timings, eot, window.seek, self.last_speech_seconds)
         last = last_word_end(drafts)
         if not made.ends_in_silence and last is not None and last > window.seek / FRAMES_PER_SECOND:

@@ -39,15 +39,18 @@ class Patience:
 
     def wait(self, future: Future[T]) -> T:
         """The future's result. Raises RequestTimeout, ClientGone, ServerBusy (stopping) or its own error."""
-        while True:
-            self.check()
-            try:
-                return future.result(timeout=_POLL_SECONDS)
-            except TimeoutError:
-                if future.done():
-                    raise
-            except CancelledError:
-                raise ServerBusy("The server is stopping. Please retry.") from None
+        try:
+            while True:
+                self.check()
+                try:
+                    return future.result(timeout=_POLL_SECONDS)
+                except TimeoutError:
+                    if future.done():
+                        raise
+        except CancelledError:
+            raise ServerBusy("The server is stopping. Please retry.") from None
+        finally:
+            del future  # it knows the error, which knows this frame: a circle around all that frames hold
 
     def check(self) -> None:
         """Raise RequestTimeout or ClientGone if there is nothing left to wait for."""

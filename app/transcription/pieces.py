@@ -8,11 +8,9 @@ from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES, Window
 from app.transcript import Segment
 from app.transcription.listening import Listening
 from app.transcription.request import Chunking, Spans
-from app.transcription.side_by_side import SideBySide
 from app.waveform import Samples
 
 LONGEST_SECONDS = WINDOW_FRAMES / FRAMES_PER_SECOND
-_WIDTH = 64
 
 
 def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
@@ -43,8 +41,8 @@ class PieceByPiece:
         """The segments of all pieces, in order. The first piece tells the language of all."""
         pieces = join_spans(self.listening.policy.find_speech(samples, self.chunking))
         self.language = self.language or self._detect(pieces)
-        with SideBySide(max(1, min(_WIDTH, len(pieces)))) as pool:
-            ahead = [pool.ahead(self._piece(piece).segments(samples)) for piece in pieces]
+        read = [self._piece(piece).segments(samples) for piece in pieces]
+        with self.listening.policy.side_by_side.ahead(read) as ahead:
             yield from chain.from_iterable(ahead)
 
     def _piece(self, piece: tuple[float, float]) -> Listening:

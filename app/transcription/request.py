@@ -1,9 +1,10 @@
 """What a caller wants to know about one recording."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.transcript import Task
+from app.transcription.side_by_side import SideBySide
 from app.waveform import SAMPLE_RATE, Samples
 
 HasSpeech = Callable[[Samples, float], bool]
@@ -75,6 +76,10 @@ def _always(samples: Samples, floor: float) -> bool:
     return True
 
 
+def _in_order() -> SideBySide:
+    return SideBySide(0)
+
+
 @dataclass(frozen=True)
 class Policy:
     """What the server, not the caller, decides about every transcription.
@@ -82,13 +87,14 @@ class Policy:
     `strict` follows openai-whisper to the letter: no silence gate, and language detection always on
     the silence-padded audio. Otherwise a window whose highest speech probability stays under
     `speech_floor` is not decoded (0: every window is); `has_speech` knows that probability, and
-    `find_speech` the pauses.
+    `find_speech` the pauses. What can be read side by side is read in the threads of `side_by_side`.
     """
 
     strict: bool = False
     speech_floor: float = 0.1
     has_speech: HasSpeech = _always
     find_speech: FindSpeech = _everywhere
+    side_by_side: SideBySide = field(default_factory=_in_order, compare=False)
 
     @property
     def gated(self) -> bool:

@@ -20,10 +20,9 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from numpy.typing import NDArray
 
 from app.errors import AudioTooShort, UndecodableAudio
-from app.waveform import SAMPLE_RATE, STEP, Samples
+from app.waveform import SAMPLE_RATE, Pcm
 from app.waveform.limits import Budget, DecodeLimits
 
 CONTAINERS = "wav,w64,aiff,mp3,mov,matroska,ogg,flac,aac,mpeg,mpegts,amr,asf,caf,au"
@@ -51,18 +50,18 @@ Signal = tuple[str, AudioLayout, int]
 """What one resampler takes: sample format, channel layout, sample rate."""
 
 
-def decode(file: BinaryIO, limits: DecodeLimits) -> Samples:
-    """All audio of a seekable file, mixed down: float32 `[samples]` from -1 to 1 at 16 kHz.
+def decode(file: BinaryIO, limits: DecodeLimits) -> Pcm:
+    """All audio of a seekable file, mixed down: 16 bits `[samples]` at 16 kHz.
 
     Up to 8 channels are mixed as ffmpeg does, more are averaged. Raises UndecodableAudio,
     AudioTooShort (under 0.1 s) or AudioTooLong (over one of the limits).
     """
-    samples: Samples = _joined(list(blocks(file, limits, mixed=True)))[0]
+    samples: Pcm = _joined(list(blocks(file, limits, mixed=True)))[0]
     return samples
 
 
-def decode_channels(file: BinaryIO, limits: DecodeLimits) -> NDArray[np.float32]:
-    """Each channel apart: float32 `[channels, samples]` from -1 to 1 at 16 kHz.
+def decode_channels(file: BinaryIO, limits: DecodeLimits) -> Pcm:
+    """Each channel apart: 16 bits `[channels, samples]` at 16 kHz.
 
     Memory grows with the channels, so beyond two of them `max_seconds` shrinks in proportion.
     Raises what `decode` raises.
@@ -70,8 +69,8 @@ def decode_channels(file: BinaryIO, limits: DecodeLimits) -> NDArray[np.float32]
     return _joined(list(blocks(file, limits, mixed=False)))
 
 
-def blocks(file: BinaryIO, limits: DecodeLimits, *, mixed: bool) -> Iterator[NDArray[np.int16]]:
-    """The same, block by block as it is decoded: `[channels, samples]` of 16 bits.
+def blocks(file: BinaryIO, limits: DecodeLimits, *, mixed: bool) -> Iterator[Pcm]:
+    """The same, block by block as it is decoded: `[channels, samples]`.
 
     Raises what `decode` raises, AudioTooShort after the last block.
     """
@@ -227,7 +226,7 @@ def _check_signal(rate: int, channels: int) -> None:
         )
 
 
-def _resampled(frames: Iterable[AudioFrame], *, mixed: bool) -> Iterator[NDArray[np.int16]]:
+def _resampled(frames: Iterable[AudioFrame], *, mixed: bool) -> Iterator[Pcm]:
     """Blocks of 16 kHz samples `[channels, samples]`. A change of signal starts a new resampler."""
     kept: AudioLayout | None = None
     for (_, layout, _), run in groupby(frames, _signal):
@@ -259,7 +258,7 @@ def _blocks(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
         yield block
 
 
-def _samples(frame: AudioFrame, *, mixed: bool) -> NDArray[np.int16]:
+def _samples(frame: AudioFrame, *, mixed: bool) -> Pcm:
     """A packed frame as `[channels, samples]`, averaged to one channel if it should have been mixed."""
     samples = np.asarray(frame.to_ndarray(), np.int16).reshape(-1, frame.layout.nb_channels).T
     if mixed and len(samples) > 1:
@@ -267,13 +266,13 @@ def _samples(frame: AudioFrame, *, mixed: bool) -> NDArray[np.int16]:
     return samples
 
 
-def _joined(decoded: list[NDArray[np.int16]]) -> NDArray[np.float32]:
-    """One float32 array `[channels, samples]`. Empties the list, so that only one copy is held."""
+def _joined(decoded: list[Pcm]) -> Pcm:
+    """One array `[channels, samples]`. Empties the list, so that hardly more than one copy is held."""
     total = sum(block.shape[1] for block in decoded)
-    joined = np.empty((len(decoded[0]), total), np.float32)
+    joined = np.empty((len(decoded[0]), total), np.int16)
     while decoded:
         block = decoded.pop()
-        np.multiply(block, STEP, out=joined[:, total - block.shape[1] : total])
+        joined[:, total - block.shape[1] : total] = block
         total -= block.shape[1]
     return joined
 

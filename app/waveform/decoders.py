@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from threading import Event, Lock
 from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.errors import InvalidRequest, ServerBusy, StartError
+from app.waveform import Pcm
 from app.waveform.decoder import POLL_SECONDS, Check, Decoder, DecoderLost
 from app.waveform.descriptors import descriptor_of, memory_file, taken_samples
 from app.waveform.limits import DecodeLimits
@@ -68,10 +66,8 @@ class Decoders:
             except (OSError, DecoderLost) as error:
                 raise StartError(f"The process that reads audio files can't be started: {error}.") from error
 
-    def decode(
-        self, file: BinaryIO, limits: DecodeLimits, *, by_channel: bool, check: Check
-    ) -> NDArray[np.float32]:
-        """An audio file at 16 kHz from -1 to 1: float32 `[n]`, or `[channels, n]`. Files wait their turn.
+    def decode(self, file: BinaryIO, limits: DecodeLimits, *, by_channel: bool, check: Check) -> Pcm:
+        """An audio file at 16 kHz, of 16 bits: `[n]`, or `[channels, n]`. Files wait their turn.
 
         Raises UndecodableAudio, AudioTooShort, AudioTooLong, what `check` raises, and ServerBusy when closed
         or when two processes were lost that the file had no part in.

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.errors import UndecodableAudio
-from app.waveform import STEP
+from app.waveform import Pcm
 from app.waveform.decode import UNDECODABLE
 
 _BLOCK_SAMPLES = 1 << 20
@@ -41,18 +40,18 @@ def descriptor_of(file: BinaryIO) -> Iterator[int]:
         yield descriptor
 
 
-def taken_samples(descriptor: int, channels: int, samples: int) -> NDArray[np.float32]:
-    """float32 `[channels, samples]` of a file of 16 bits `[samples, channels]`, which is empty then.
+def taken_samples(descriptor: int, channels: int, samples: int) -> Pcm:
+    """`[channels, samples]` of a file `[samples, channels]`, both of 16 bits. The file is empty then.
 
     Read from its end, so that its memory is given back while the result's is taken. Read and not
     mapped, because whoever else has the file could cut it: raises UndecodableAudio for that.
     """
-    found = np.empty((channels, samples), np.float32)
+    found = np.empty((channels, samples), np.int16)
     block = np.empty((min(samples, _BLOCK_SAMPLES), channels), np.int16)
     for start in range((samples - 1) // _BLOCK_SAMPLES * _BLOCK_SAMPLES, -1, -_BLOCK_SAMPLES):
         part = block[: samples - start]
         _read_all(descriptor, part.data.cast("B"), start * part.strides[0])
-        np.multiply(part.T, STEP, out=found[:, start : start + len(part)])
+        found[:, start : start + len(part)] = part.T
         os.ftruncate(descriptor, start * part.strides[0])
     return found
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from app.waveform import SAMPLE_RATE, Samples
+from app.waveform import SAMPLE_RATE, Samples, step_of
 
 LONGEST_SPAN_SECONDS = 30.0
 PIECE_FRAMES = 32
@@ -40,9 +40,10 @@ class VoiceActivity:
     def _probabilities(self, samples: Samples) -> Iterator[NDArray[np.float32]]:
         """Speech probabilities `[frames]`, piece after piece: those of the whole in one run."""
         hidden = cell = np.zeros((1, 1, 128), np.float32)
+        step = step_of(samples)
         for frames in self._frame_blocks(samples, self._frame_samples, self._context_samples, PIECE_FRAMES):
             probabilities, hidden, cell = self._session.run(
-                ["speech_probs", "hn", "cn"], {"input": frames, "h": hidden, "c": cell}
+                ["speech_probs", "hn", "cn"], {"input": frames * step, "h": hidden, "c": cell}
             )
             yield probabilities
 

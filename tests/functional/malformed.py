@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
-from app.waveform import SAMPLE_RATE, Samples
+from app.waveform import SAMPLE_RATE, STEP, Samples
 from app.waveform.decode import DecodeLimits, decode
 from tests.functional.malformed_http import (
     CHAT,
@@ -64,7 +64,7 @@ class Malformer:
 def real_files() -> list[bytes]:
     """A third of a second in the containers that people upload: once speech, else too faint to be decoded."""
     with FLAGSHIP.open("rb") as file:
-        spoken = decode(file, DecodeLimits())[SAMPLE_RATE // 2 :][: SAMPLE_RATE // 3]
+        spoken = decode(file, DecodeLimits())[SAMPLE_RATE // 2 :][: SAMPLE_RATE // 3] * STEP
     faint = [encoded(spoken / 1000, container, codec) for container, codec in CONTAINERS]
     return [encoded(spoken, *CONTAINERS[0]), *faint]
 

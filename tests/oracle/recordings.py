@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.waveform import SAMPLE_RATE, Samples
+from app.waveform import SAMPLE_RATE, STEP, Samples
 from app.waveform.decode import DecodeLimits, decode
 
 DATA = Path(__file__).parent.parent / "data"
@@ -16,7 +16,7 @@ DATA = Path(__file__).parent.parent / "data"
 def sample(name: str) -> Samples:
     """One of the recordings under tests/data; other tests hold our decoding equal to openai-whisper's."""
     with (DATA / name).open("rb") as file:
-        return decode(file, DecodeLimits())
+        return decode(file, DecodeLimits()) * STEP
 
 
 def silence(seconds: float) -> Samples:

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from werkzeug.test import TestResponse
 
 from app.errors import ModelNotFound, SpeechError
+from app.held_audio import AudioShare, HeldAudio
 from app.metrics import Metrics
 from app.transcript import Effort, Segment, Transcript, TranscriptDelta, Word
 from app.transcription.patience import Patience
@@ -43,6 +44,7 @@ class ScriptedRuntime:
     def __init__(self) -> None:
         self.ready = True
         self.metrics = Metrics()
+        self.held_audio = HeldAudio()
         self.notice: str | None = None
         self.full: SpeechError | None = None
         self.failure: Exception | None = None
@@ -98,10 +100,14 @@ class ScriptedRuntime:
     def patience(self, client_gone: Callable[[], bool], effort: Effort | None = None) -> Patience:
         return Patience.of(60, client_gone, effort)
 
-    def decode(self, file: BinaryIO, patience: Patience, *, by_channel: bool = False) -> Samples:
+    def decode(
+        self, file: BinaryIO, patience: Patience, share: AudioShare, *, by_channel: bool = False
+    ) -> Samples:
         assert self.permits_held == 1
         self.files.append(file.read())
-        return silence(2.5)
+        samples = silence(2.5)
+        share.take(samples.size)
+        return samples
 
     def stream(
         self, samples: Samples, request: TranscriptionRequest, patience: Patience

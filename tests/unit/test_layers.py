@@ -22,11 +22,13 @@ LAYERS = {
         "app.synthesis",
     },
     "app.admission": set(),
+    "app.held_audio": {"app.waveform"},
     "app.runtime": {
         "app.admission",
         "app.checkpoints",
         "app.confinement",
         "app.engines",
+        "app.held_audio",
         "app.metrics",
         "app.synthesis",
         "app.transcription",

@@ -5,7 +5,7 @@ import io
 import math
 import wave
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from app.errors import (
     ServerBusy,
     UndecodableAudio,
 )
+from app.held_audio import HeldAudio
 from app.runtime import TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
 from app.transcript import Effort, Transcript
@@ -166,7 +167,7 @@ def test_a_stream_is_not_resumed(engine: ScriptedEngine) -> None:
     runtime = Runtime(UNGATED, engine)
     with pytest.raises(ClientGone):
         transcribe_minutes(runtime, leave_after=2)
-    samples = runtime.decode(wav([1] * 600), runtime.patience())
+    samples = runtime.decode(wav([1] * 600), runtime.patience(), runtime.held_audio.share())
     assert len(list(runtime.stream(samples, REQUEST, runtime.patience()))) == 5
     assert windows(engine)[2:] == [0, 3000, 6000, 9000]
     runtime.close()
@@ -175,18 +176,22 @@ def test_a_stream_is_not_resumed(engine: ScriptedEngine) -> None:
 def test_reading_a_file_is_accounted_for(runtime: Runtime) -> None:
     effort = Effort()
     with (DATA / "flagship.wav").open("rb") as file:
-        runtime.decode(file, runtime.patience(effort=effort))
+        runtime.decode(file, runtime.patience(effort=effort), runtime.held_audio.share())
     assert effort.audio_seconds == pytest.approx(2.76, abs=0.1)
     assert effort.decode_seconds > 0.0
     with pytest.raises(UndecodableAudio):
-        runtime.decode(io.BytesIO(b"no audio" * 100), runtime.patience(effort=(failed := Effort())))
+        runtime.decode(
+            io.BytesIO(b"no audio" * 100),
+            runtime.patience(effort=(failed := Effort())),
+            runtime.held_audio.share(),
+        )
     assert failed.decode_seconds > 0.0
     assert failed.audio_seconds == 0.0
 
 
 def test_stream_gives_the_same_text(runtime: Runtime) -> None:
     with (DATA / "flagship.wav").open("rb") as file:
-        samples = runtime.decode(file, runtime.patience())
+        samples = runtime.decode(file, runtime.patience(), runtime.held_audio.share())
     deltas = list(runtime.stream(samples, TranscriptionRequest(), runtime.patience()))
     assert "".join(delta.text for delta in deltas) == "Hello."
 
@@ -203,7 +208,9 @@ def wav(*channels: list[int]) -> io.BytesIO:
 
 
 def test_each_channel_has_a_speaker(runtime: Runtime) -> None:
-    samples = runtime.decode(wav([1], [2], [3]), runtime.patience(), by_channel=True)
+    samples = runtime.decode(
+        wav([1], [2], [3]), runtime.patience(), runtime.held_audio.share(), by_channel=True
+    )
     assert samples.shape == (3, 3_200)
     request = TranscriptionRequest(by_channel=True, speaker_names=("Ann",))
     transcript = runtime.transcribe(wav([1], [2]), request)
@@ -215,15 +222,52 @@ def test_a_mono_recording_has_no_channel_for_each_speaker(
     runtime: Runtime, channels: list[list[int]]
 ) -> None:
     with pytest.raises(InvalidParameter, match="told apart by channel") as caught:
-        runtime.decode(wav(*channels), runtime.patience(), by_channel=True)
+        runtime.decode(wav(*channels), runtime.patience(), runtime.held_audio.share(), by_channel=True)
     assert caught.value.param == "file"
-    assert runtime.decode(wav(*channels), runtime.patience()).shape == (3_200,)
+    assert runtime.decode(wav(*channels), runtime.patience(), runtime.held_audio.share()).shape == (3_200,)
+
+
+def test_each_channel_counts_in_what_a_request_holds(runtime: Runtime) -> None:
+    with runtime.held_audio.share() as share:
+        runtime.decode(wav([1], [2], [3]), runtime.patience(), share, by_channel=True)
+        assert share.samples == runtime.held_audio.samples == 3 * 3_200
+        runtime.decode(wav([1], [2], [3]), runtime.patience(), share)
+        assert share.samples == 4 * 3_200
+    assert runtime.held_audio.samples == 0
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_transcription_holds_its_sound_until_it_ends(
+    runtime: Runtime, engine: ScriptedEngine, gone: bool
+) -> None:
+    held: list[int] = []
+
+    def client_gone() -> bool:
+        held.append(runtime.held_audio.samples)
+        return gone and bool(engine.decoded)
+
+    with suppress(ClientGone):
+        transcribe = runtime.transcribe(wav([1] * 600), REQUEST, client_gone)
+        assert not gone, transcribe
+    assert max(held) == 600 * 3_200
+    assert runtime.held_audio.samples == 0
+    runtime.close()
+
+
+def test_sound_that_there_is_no_room_for_is_refused(runtime: Runtime, engine: ScriptedEngine) -> None:
+    runtime.held_audio = HeldAudio(1)
+    with runtime.held_audio.share() as other:
+        other.take(16_000)
+        with pytest.raises(ServerBusy, match="it holds 1 seconds at a time"):
+            runtime.transcribe(wav([1]), TranscriptionRequest())
+    assert engine.recordings == []
+    assert runtime.transcribe(wav([1]), TranscriptionRequest()).text == "Hello."
 
 
 def test_request_ends_at_its_deadline(runtime: Runtime) -> None:
     impatient = replace(runtime.patience(), deadline=0.0)
     with (DATA / "flagship.wav").open("rb") as file:
-        samples = runtime.decode(file, runtime.patience())
+        samples = runtime.decode(file, runtime.patience(), runtime.held_audio.share())
     with pytest.raises(RequestTimeout, match="3600 seconds"):
         list(runtime.stream(samples, TranscriptionRequest(), impatient))
 

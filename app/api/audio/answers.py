@@ -31,7 +31,8 @@ def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes:
     with ExitStack() as held:
         held.enter_context(runtime.admit(requester()))
         patience = runtime.patience(incoming().client_gone, incoming().effort)
-        samples = runtime.decode(file, patience, by_channel=wanted.by_channel)
+        share = held.enter_context(runtime.held_audio.share())
+        samples = runtime.decode(file, patience, share, by_channel=wanted.by_channel)
         deltas = runtime.stream(samples, wanted, patience)
         return _noticed(event_stream(form.events(deltas, wishes), on_close=held.pop_all().close))
 

@@ -8,6 +8,7 @@ from app.errors import AudioTooLong
 from app.runtime import Runtime
 from app.transcript import Effort, TranscriptDelta
 from app.transcription.request import TranscriptionRequest
+from app.transcription.side_by_side import SideBySide
 from app.waveform import SAMPLE_RATE
 
 
@@ -23,13 +24,19 @@ class RuntimeListener:
     ) -> None:
         self._runtime = runtime
         self._closed = Event()
+        self._share = runtime.held_audio.share()
         self._seconds_heard = 0.0
         self.patience = runtime.patience(lambda: self._closed.is_set() or client_gone(), effort)
+
+    @property
+    def side_by_side(self) -> SideBySide:
+        """The worker's threads in which several recordings are heard."""
+        return self._runtime.policy.side_by_side
 
     def hear(self, file: BinaryIO) -> Iterator[TranscriptDelta]:
         """Decode an audio file now; the iterator transcribes it. Raises InvalidRequest."""
         self.patience.check()
-        samples = self._runtime.decode(file, self.patience)
+        samples = self._runtime.decode(file, self.patience, self._share)
         self._count(len(samples) / SAMPLE_RATE)
         return self._runtime.stream(samples, TranscriptionRequest(), self.patience)
 
@@ -40,6 +47,7 @@ class RuntimeListener:
     def close(self) -> None:
         """Nobody waits any more."""
         self._closed.set()
+        self._share.close()
 
     def _count(self, seconds: float) -> None:
         self._seconds_heard += seconds

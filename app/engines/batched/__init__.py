@@ -12,8 +12,6 @@ from app.engines.interface import EngineOptions
 from app.engines.warm_up import warm_up
 from app.errors import CheckpointError
 
-_ROWS = {"cpu": 8, "cuda": 64}
-
 
 def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> BatchedEngine:
     """Load a checkpoint on a device and decode a second of silence, so that the first request is not slow.
@@ -27,7 +25,7 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> Batche
     except CheckpointError:
         thread.close()
         raise
-    engine = BatchedEngine(model, thread, options.batch or _ROWS[where.type], options.on_step)
+    engine = BatchedEngine(model, thread, options.rows(device), options.on_step)
     engine.warm_up_seconds = warm_up(engine)
     # once more: numba's OpenMP threads, started by the first alignment, set the count to the cores
     thread.submit(partial(use_threads, options.threads)).result()

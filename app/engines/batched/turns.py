@@ -57,11 +57,14 @@ def cancel(work: Job | Decode) -> None:
 
 
 def fail(work: Job | Decode, error: Exception) -> None:
-    """Tell whoever waits: our own errors as they are, all others as an EngineFailure."""
+    """Tell whoever waits: our own errors as they are, all others as an EngineFailure.
+
+    Without their traceback, whose frames hold the work: its recording would stay with the error.
+    """
     if isinstance(error, SpeechError):
-        work.future.set_exception(error)
+        work.future.set_exception(error.with_traceback(None))
         return
     _log.error("the engine failed", exc_info=error)
     failure = EngineFailure("The model failed on this request.")
-    failure.__cause__ = error
+    failure.__cause__ = error.with_traceback(None)
     work.future.set_exception(failure)

@@ -1,9 +1,12 @@
 """Frames, pings, late errors, and what is given back when the answer ends, however it ends."""
 
+import gc
 import json
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -180,6 +183,47 @@ def test_a_given_up_answer_stops_its_events_and_gives_back(closings: Closings, r
     assert seen == ["ended", "closed"]
     response.close()
     assert seen == ["ended", "closed"]
+
+
+class Sound:
+    """What a request has large."""
+
+
+@pytest.mark.parametrize("ending", ["read", "given up", "failed at once", "failed late", "left"])
+def test_nothing_is_held_when_a_stream_has_ended(closings: Closings, ending: str) -> None:
+    """Not even until the next full collection, which may be hours away."""
+    from app.api.application import incoming
+
+    def events(sound: Sound) -> Events:
+        if ending != "failed at once":
+            yield {"n": 0}
+        if ending.startswith("failed"):
+            raise UndecodableAudio("torn")
+        if ending in ("given up", "left"):
+            while not incoming_request.client_gone():
+                threading.Event().wait(0.01)
+            raise ClientGone("gone")
+
+    def answer() -> weakref.ref[Sound]:
+        sound = Sound()
+        with suppress(UndecodableAudio):
+            response = event_stream(events(sound), on_close=closings)
+            body = response.iter_encoded()
+            next(body)
+            if ending == "left":
+                incoming_request.give_up()
+            if ending != "given up":
+                list(body)
+            response.close()
+        return weakref.ref(sound)
+
+    incoming_request = incoming()
+    gc.disable()
+    try:
+        assert answer()() is None
+    finally:
+        gc.enable()
+    assert closings.count == 1
 
 
 def test_events_that_never_ask_stop_at_the_next_one(closings: Closings) -> None:

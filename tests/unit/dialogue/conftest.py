@@ -8,12 +8,14 @@ import pytest
 
 from app.errors import UndecodableAudio
 from app.transcript import TokenUsage, TranscriptDelta
+from app.transcription.side_by_side import SideBySide
 
 
 class ScriptedListener:
     """Hears what the file says in plain text, word by word; `count_tokens` counts characters."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 0) -> None:
+        self.side_by_side = SideBySide(threads)
         self.opened: list[str] = []
 
     def hear(self, file: BinaryIO) -> Iterator[TranscriptDelta]:

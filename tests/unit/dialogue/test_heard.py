@@ -40,7 +40,7 @@ class Meeting(ScriptedListener):
     """Nobody goes on before all have begun."""
 
     def __init__(self, size: int) -> None:
-        super().__init__()
+        super().__init__(threads=size)
         self.barrier = Barrier(size, timeout=PATIENCE_SECONDS)
 
     def hear(self, file: BinaryIO) -> Iterator[TranscriptDelta]:
@@ -52,7 +52,9 @@ class Meeting(ScriptedListener):
 
 
 def test_side_by_side() -> None:
-    assert "".join(delta.text for delta in hear_all(parts("a", "b", "c"), Meeting(3))) == "a\nb\nc"
+    meeting = Meeting(3)
+    assert "".join(delta.text for delta in hear_all(parts("a", "b", "c"), meeting)) == "a\nb\nc"
+    meeting.side_by_side.close()
 
 
 class Failing(ScriptedListener):

@@ -6,7 +6,7 @@ import torch
 from whisper.audio import N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
 
 from app.engines.features import LogMel
-from app.waveform import Samples
+from app.waveform import STEP, Samples
 
 CPU = torch.device("cpu")
 
@@ -43,6 +43,13 @@ def test_the_first_padded_window_is_what_languages_are_detected_on(seconds: floa
     samples = sound(seconds)
     expected = pad_or_trim(log_mel_spectrogram(samples, padding=N_SAMPLES), N_FRAMES)
     assert torch.allclose(features(samples).window(0, N_FRAMES), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.2345, 30.005, 61.7])
+def test_16_bits_give_the_very_same_features(seconds: float) -> None:
+    samples = np.round(sound(seconds) * 32_768).clip(-32_768, 32_767).astype(np.int16)
+    samples[:2] = -32_768, 32_767
+    assert torch.equal(features(samples)._mel, features(samples * STEP)._mel)
 
 
 def test_silence_is_finite() -> None:

@@ -1,10 +1,13 @@
+import gc
 import threading
 import time
-from concurrent.futures import Future
+import weakref
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 
 import pytest
 
-from app.errors import ClientGone, RequestTimeout, ServerBusy
+from app.errors import ClientGone, EngineFailure, RequestTimeout, ServerBusy, SpeechError
 from app.transcription.patience import Patience
 
 
@@ -32,6 +35,40 @@ def test_a_cancelled_window_means_the_server_is_stopping() -> None:
     future.set_running_or_notify_cancel()
     with pytest.raises(ServerBusy):
         Patience.of(60).wait(future)
+
+
+class Sound:
+    """What a request has large."""
+
+
+def ended(how: str) -> Future[int]:
+    """A future that failed, was cancelled, or has nothing yet."""
+    future: Future[int] = Future()
+    if how == "failed":
+        future.set_exception(EngineFailure("broken"))
+    elif how == "cancelled":
+        future.set_exception(CancelledError())
+    return future
+
+
+@pytest.mark.parametrize("how", ["failed", "cancelled", "left"])
+def test_who_waited_in_vain_is_not_held(how: str) -> None:
+    """A failed future has an error whose traceback has the frames that waited, and theirs is the sound."""
+
+    def wait(sound: Sound) -> None:
+        Patience.of(60, lambda: how == "left").wait(ended(how))
+
+    def request() -> weakref.ref[Sound]:
+        sound = Sound()
+        with suppress(SpeechError):
+            wait(sound)
+        return weakref.ref(sound)
+
+    gc.disable()
+    try:
+        assert request()() is None
+    finally:
+        gc.enable()
 
 
 def test_a_time_out_inside_the_work_is_the_works_own() -> None:

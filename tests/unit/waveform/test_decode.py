@@ -13,6 +13,7 @@ import pytest
 from whisper.audio import load_audio
 
 from app.errors import AudioTooShort, UndecodableAudio
+from app.waveform import STEP
 from app.waveform.decode import DecodeLimits, decode, decode_channels
 
 LIMITS = DecodeLimits()
@@ -88,7 +89,8 @@ def assert_as_openai_whisper(path: Path) -> None:
     expected = load_audio(str(path))
     with path.open("rb") as file:
         samples = decode(file, LIMITS)
-    assert samples.dtype == np.float32
+    assert samples.dtype == np.int16
+    samples = samples * STEP
     assert samples.shape == expected.shape
     assert np.abs(samples).max() > 0.05
     np.testing.assert_allclose(samples, expected, rtol=0, atol=TWO_ROUNDINGS)
@@ -173,9 +175,9 @@ def test_channels_are_kept_apart(ffmpeg, speech, tmp_path):
     with path.open("rb") as file:
         channels = decode_channels(file, LIMITS)
     with wave.open(str(path)) as wav:
-        expected = np.frombuffer(wav.readframes(wav.getnframes()), np.int16).reshape(-1, 2).T / 32_768
-    assert channels.dtype == np.float32
-    np.testing.assert_array_equal(channels, expected.astype(np.float32))
+        expected = np.frombuffer(wav.readframes(wav.getnframes()), np.int16).reshape(-1, 2).T
+    assert channels.dtype == np.int16
+    np.testing.assert_array_equal(channels, expected)
 
 
 def many_channels(count: int) -> tuple[io.BytesIO, np.ndarray]:
@@ -184,20 +186,20 @@ def many_channels(count: int) -> tuple[io.BytesIO, np.ndarray]:
     with wave.open(file, "wb") as wav:
         wav.setparams((count, 2, 16_000, 0, "NONE", ""))
         wav.writeframes(samples.tobytes())
-    return file, samples.T / 32_768
+    return file, samples.T
 
 
 @pytest.mark.parametrize("count", range(1, 17))
 def test_up_to_16_channels(count):
     file, expected = many_channels(count)
-    np.testing.assert_array_equal(decode_channels(file, LIMITS), expected.astype(np.float32))
+    np.testing.assert_array_equal(decode_channels(file, LIMITS), expected)
     assert decode(file, LIMITS).shape == (16_000,)
 
 
 @pytest.mark.parametrize("count", [9, 12, 16])
 def test_more_than_8_channels_are_averaged(count):
     file, expected = many_channels(count)
-    np.testing.assert_allclose(decode(file, LIMITS), expected.mean(axis=0), atol=2e-5)
+    np.testing.assert_allclose(decode(file, LIMITS), expected.mean(axis=0), atol=0.6)
 
 
 @pytest.mark.parametrize("codec", ["libvorbis", "libopus -mapping_family 255"])
@@ -314,4 +316,4 @@ def test_an_hour_costs_little_more_than_its_samples(ffmpeg, tmp_path):
     run = subprocess.run([sys.executable, "-c", MEASURE, path], check=True, capture_output=True, text=True)
     samples, megabytes = run.stdout.split()
     assert int(samples) == 3600 * 16_000
-    assert 200 < float(megabytes) < 450
+    assert 110 < float(megabytes) < 280

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.waveform import SAMPLE_RATE, Samples
+from app.waveform import SAMPLE_RATE, STEP, Samples
 from app.waveform.decode import DecodeLimits, decode
 from app.waveform.voice_activity import VoiceActivity
 
@@ -20,7 +20,7 @@ def vad() -> VoiceActivity:
 
 def samples_of(path: Path) -> Samples:
     with path.open("rb") as file:
-        return decode(file, DecodeLimits())
+        return decode(file, DecodeLimits()) * STEP
 
 
 def silence(seconds: float) -> Samples:
@@ -69,6 +69,15 @@ def test_pieces_give_the_probabilities_of_the_whole(vad, speech):
     np.testing.assert_allclose(pieces, whole, atol=1e-6)
     assert vad.has_speech(samples, float(whole.max()) - 1e-6)
     assert not vad.has_speech(samples, float(whole.max()) + 1e-6)
+
+
+def test_16_bits_give_the_very_same_probabilities(vad, speech):
+    with speech.open("rb") as file:
+        samples = decode(file, DecodeLimits())
+    assert samples.dtype == np.int16
+    heard, expected = (np.concatenate(list(vad._probabilities(given))) for given in (samples, samples * STEP))
+    np.testing.assert_array_equal(heard, expected)
+    assert vad.find_speech(samples, 0.5, 0.2, 0.3) == vad.find_speech(samples * STEP, 0.5, 0.2, 0.3) != []
 
 
 class CountingSession:

@@ -1,8 +1,10 @@
 """The batched engine on the demo weights: who is cancelled, what fails with whom, what is kept."""
 
 import gc
+import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import replace
@@ -218,6 +220,22 @@ def test_a_window_that_cant_be_decoded_fails_alone(engine: BatchedEngine, caplog
     assert "Error" not in caught.value.message
     assert "the engine failed" in caplog.text
     assert running.result(60).tokens == expected.tokens
+
+
+def test_the_error_of_a_window_holds_no_recording(engine: BatchedEngine, caplog) -> None:
+    caplog.set_level(logging.CRITICAL + 1)  # pytest keeps what is logged, with its traceback
+    recording = LogMel(np.zeros(16_000, np.float32), 40, torch.device("cpu"))
+    broken, held = engine.submit(Window(recording, 0, 100), EN), weakref.ref(recording)
+    del recording
+    with pytest.raises(EngineFailure):
+        broken.result(60)
+    gc.disable()
+    try:
+        del broken
+        engine.submit(window(engine, 1), EN).result(60)  # by then the engine has let go of the failed one
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 class Once:

@@ -1,0 +1,12 @@
+"""The server with room for little sound, for Gunicorn as `tests.functional.small_app:app`.
+
+Filling that of the real one would take gigabytes.
+"""
+
+from app import create_app
+from app.held_audio import HeldAudio
+
+SECONDS = 100
+
+app = create_app()
+app.extensions["runtime"].held_audio = HeldAudio(SECONDS)
