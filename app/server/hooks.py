@@ -13,6 +13,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from app import memory, preflight
+from app.confinement import hide_memory
 from app.errors import StartError
 from app.metrics import forget_dead
 from app.runtime import Runtime
@@ -28,6 +29,7 @@ def on_starting(server: Arbiter) -> None:
     # A download may take minutes, and Gunicorn handles signals only after this hook.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: sys.exit(0))
+    hide_memory()  # from processes that read what strangers sent: the keys are in its environment
     SpeechArbiter.take_over(server)
     server.metrics_folder = metrics_folder.create(server.cfg)
     found = preflight.run()

@@ -87,9 +87,7 @@ class Decoders:
             retry_after_seconds=_BUSY_SECONDS,
         )
 
-    def _decoded(
-        self, upload: int, limits: DecodeLimits, *, by_channel: bool, check: Check
-    ) -> NDArray[np.float32]:
+    def _decoded(self, upload: int, limits: DecodeLimits, *, by_channel: bool, check: Check) -> Pcm:
         with memory_file("samples") as output:
             with self._lent(check) as decoder:
                 shape = decoder.decode(upload, output, limits, by_channel=by_channel, check=check)
