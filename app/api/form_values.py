@@ -6,7 +6,6 @@ the schema refuses it. Fields that the schema doesn't name are left out. A field
 the same twice.
 """
 
-import json
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
@@ -14,11 +13,14 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from app.api.violations import shown
+from app.bounded_json import parse
 from app.errors import InvalidParameter
 
 Fields = dict[str, Any]
 
 _NOT_SENT = object()
+_LONGEST_OBJECT = 4_096
+"""Characters of an object as JSON text; `chunking_strategy` has four short keys."""
 
 
 def as_json(form: MultiDict[str, str], properties: dict[str, Fields]) -> Fields:
@@ -98,10 +100,10 @@ def _boolean(text: str) -> bool:
 
 
 def _object(text: str) -> Fields:
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise ValueError(text) from None
+    """JSON text; what is longer than any of these objects can be is not even parsed."""
+    if len(text) > _LONGEST_OBJECT:
+        raise ValueError(text)
+    value = parse(text.encode(errors="surrogatepass"))
     if not isinstance(value, dict):
         raise ValueError(text)
     return value

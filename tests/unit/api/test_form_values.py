@@ -53,6 +53,8 @@ def test_nothing_said_is_an_absent_field(form):
         {NAME: "{}"},
         {NAME: '{"type": '},
         {NAME: "[" * 100_000},
+        {NAME: '{"type": "server_vad", "threshold": NaN}'},
+        {NAME: '{"type": "server_vad"}' + " " * 4_096},
         {NAME: '{"type": "server_vad", "threshold": "high"}'},
         {NAME: '{"type": "server_vad", "threshold": 2}'},
         {NAME: json.dumps({"type": "semantic_vad"})},
