@@ -4,6 +4,7 @@
 """
 
 import json
+from math import isfinite
 from typing import Any, NoReturn
 
 MOST_STRUCTURE = 100_000
@@ -44,16 +45,24 @@ def check_structure(data: bytes | bytearray, most: int = MOST_STRUCTURE) -> None
 def parse(data: bytes | bytearray) -> Any:
     """The value of UTF-8 JSON whose structure was checked. A bytearray is emptied, to free its memory early.
 
-    Raises ValueError for what is not JSON, NaN and infinities among it, or is nested too deeply.
+    Raises ValueError for what is not JSON, NaN among it, for numbers too large for a float, and for what
+    is nested too deeply.
     """
     text = data.decode("utf-8-sig", "surrogatepass")
     if isinstance(data, bytearray):
         data.clear()
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text[:40]} is out of range")
+    return number

@@ -89,7 +89,17 @@ def test_the_value(make: type[bytes | bytearray], text: bytes, value: object) ->
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"NaN", b"[-Infinity]", b"\xff", b"[" * MOST_STRUCTURE, '{"a": 1}'.encode("utf-16")],
+    [
+        b"",
+        b"{",
+        b"NaN",
+        b"[-Infinity]",
+        b"1e999",
+        b"-1.5e999",
+        b"\xff",
+        b"[" * MOST_STRUCTURE,
+        '{"a": 1}'.encode("utf-16"),
+    ],
 )
 def test_what_is_not_json(text: bytes) -> None:
     with pytest.raises(ValueError):
