@@ -17,7 +17,7 @@ from app.errors import InvalidParameter, ModelNotFound, ServerBusy
 from app.metrics import Metrics
 from app.settings import Settings
 from app.synthesis.interface import Synthesizer
-from app.synthesis.spoken import Spoken
+from app.synthesis.spoken import MOST_SECONDS, Spoken
 from app.transcript import Effort, Transcript, TranscriptDelta
 from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
@@ -227,10 +227,17 @@ class Runtime:
         return MeteredEngine(self.engine, self.meter, patience.effort)
 
     def speak(
-        self, text: str, voice: str, form: str, speed: float = 1.0, language: str | None = None
+        self,
+        text: str,
+        voice: str,
+        form: str,
+        speed: float = 1.0,
+        language: str | None = None,
+        *,
+        most_seconds: float = MOST_SECONDS,
     ) -> Spoken:
         """A text as sound in one of ENCODINGS; to be closed. Raises what a Synthesizer raises."""
-        return Spoken(self.synthesizer.speak(text, voice, speed, language), ENCODINGS[form])
+        return Spoken(self.synthesizer.speak(text, voice, speed, language), ENCODINGS[form], most_seconds)
 
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""

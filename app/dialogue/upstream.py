@@ -144,9 +144,9 @@ class _Call:
         body = bytearray()
         for piece in self.pieces():
             body += piece
-            if len(body) > _LARGEST_ERROR:
+            if len(body) >= _LARGEST_ERROR:
                 break
-        return bytes(body)
+        return bytes(body[:_LARGEST_ERROR])
 
     def wait_for(self, work: Callable[[], T]) -> T:
         """The result of reading from or writing to the upstream. Raises UpstreamFailure."""

@@ -14,8 +14,8 @@ from app.dialogue.heard import transcripts
 from app.dialogue.request import ChatRequest
 from app.dialogue.upstream import Upstream, written
 
-Voices = Callable[[], Voice] | None
-"""Makes a voice for each reply, where replies are wanted as sound, too."""
+Voices = Callable[..., Voice] | None
+"""Makes a voice for each reply, of which there may be `copies`, where replies are wanted as sound, too."""
 
 
 class Reply(Protocol):
@@ -37,7 +37,9 @@ class OwnReply:
         self._request = request
         self._listener = listener
         self._include_usage = _include_usage(fields)
-        self._completion = Completion.of(request, self._include_usage, voices() if voices else None)
+        self._completion = Completion.of(
+            request, self._include_usage, voices(copies=request.choices) if voices else None
+        )
 
     def whole(self) -> Json:
         """All of it, once everything was heard."""
