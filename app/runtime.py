@@ -23,6 +23,7 @@ from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import stream, transcribe
 from app.transcription.uploads import Uploads
+from app.transcription.windows import check_time_for_clips
 from app.waveform import SAMPLE_RATE, Samples
 from app.waveform.decode import decode, decode_channels
 from app.waveform.decoders import Decoders
@@ -187,6 +188,11 @@ class Runtime:
         if self._decoders:
             return self._decoders.decode(file, limits, by_channel=by_channel, check=patience.check)
         return (decode_channels if by_channel else decode)(file, limits)
+
+    def require_time_for(self, request: TranscriptionRequest) -> None:
+        """Raise InvalidParameter if a request's clips alone take longer than the deadline."""
+        deadline = self.settings.request_seconds
+        check_time_for_clips(request.clip_seconds, self.admission.longest_seconds(deadline), deadline)
 
     def _limits_at_this_speed(self) -> DecodeLimits:
         """What takes longer than the deadline even if the engine has nothing else to do need not be read."""
