@@ -19,13 +19,14 @@ from app.held_audio import AudioShare, HeldAudio
 from app.metrics import Metrics
 from app.settings import Settings
 from app.synthesis.interface import Synthesizer
-from app.synthesis.spoken import Spoken
+from app.synthesis.spoken import MOST_SECONDS, Spoken
 from app.transcript import Effort, Transcript, TranscriptDelta
 from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
 from app.transcription.transcribe import stream, transcribe
 from app.transcription.uploads import Uploads
+from app.transcription.windows import check_time_for_clips
 from app.waveform import SAMPLE_RATE, Samples
 from app.waveform.decode import decode, decode_channels
 from app.waveform.decoders import Decoders
@@ -195,6 +196,11 @@ class Runtime:
             return self._decoders.decode(file, limits, by_channel=by_channel, check=patience.check)
         return (decode_channels if by_channel else decode)(file, limits)
 
+    def require_time_for(self, request: TranscriptionRequest) -> None:
+        """Raise InvalidParameter if a request's clips alone take longer than the deadline."""
+        deadline = self.settings.request_seconds
+        check_time_for_clips(request.clip_seconds, self.admission.longest_seconds(deadline), deadline)
+
     def _limits_at_this_speed(self) -> DecodeLimits:
         """What takes longer than the deadline even if the engine has nothing else to do need not be read."""
         deadline = self.settings.request_seconds
@@ -235,10 +241,17 @@ class Runtime:
         return MeteredEngine(self.engine, self.meter, patience.effort)
 
     def speak(
-        self, text: str, voice: str, form: str, speed: float = 1.0, language: str | None = None
+        self,
+        text: str,
+        voice: str,
+        form: str,
+        speed: float = 1.0,
+        language: str | None = None,
+        *,
+        most_seconds: float = MOST_SECONDS,
     ) -> Spoken:
         """A text as sound in one of ENCODINGS; to be closed. Raises what a Synthesizer raises."""
-        return Spoken(self.synthesizer.speak(text, voice, speed, language), ENCODINGS[form])
+        return Spoken(self.synthesizer.speak(text, voice, speed, language), ENCODINGS[form], most_seconds)
 
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""

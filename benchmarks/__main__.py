@@ -11,6 +11,7 @@ PROGRAMS = {
     "short_note": "how long a note of 5 s takes while an hour is being transcribed",
     "load": "what /health takes while a server is full, and how it refuses",
     "slow_clients": "what /health takes while clients drip, fall silent or take no answer",
+    "json_bodies": "what /health takes and memory grows while large JSON bodies are read",
     "memory": "how a worker's memory grows over hundreds of requests of all kinds",
     "soak": "an hour's worth of mixed and malformed traffic: is every answer right, is anything left behind",
     "request_cost": "how the wall time of a request splits into upload, decode, model and answer",

@@ -15,15 +15,19 @@ class ScriptedSynthesizer:
     """Keeps what it was asked to say, and counts the speeches that nobody closed.
 
     `failure` is raised before any sound, `breaks` after the first block.
+    Characters last `slow` times as long.
     """
 
     name = "scripted"
 
-    def __init__(self, failure: Exception | None = None, breaks: Exception | None = None) -> None:
+    def __init__(
+        self, failure: Exception | None = None, breaks: Exception | None = None, slow: int = 1
+    ) -> None:
         self.said: list[tuple[str, str, float, str | None]] = []
         self.open = 0
         self._failure = failure
         self._breaks = breaks
+        self.slow = slow
 
     def speak(self, text: str, voice: str, speed: float = 1.0, language: str | None = None) -> Speech:
         self.said.append((text, voice, speed, language))
@@ -34,7 +38,7 @@ class ScriptedSynthesizer:
 
     def _blocks(self, text: str) -> Iterator[Pcm]:
         for character in text.strip(" .…"):
-            yield np.full(SAMPLES_PER_CHARACTER, ord(character), np.int16)
+            yield np.full(self.slow * SAMPLES_PER_CHARACTER, ord(character), np.int16)
             if self._breaks:
                 raise self._breaks
 

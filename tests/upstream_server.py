@@ -1,9 +1,10 @@
 """A small OpenAI-compatible server on loopback, which answers as it is told and keeps what it was asked."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 from threading import Event, Thread
 from typing import Any
 
@@ -43,7 +44,8 @@ class UpstreamServer(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
         self.status = 200
         self.headers: dict[str, str] = {}
-        self.body: list[bytes] = []
+        self.body: Iterable[bytes] = []
+        self.bytes_sent = 0
         self.hang_before_head = self.hang_after_body = False
         self.asked = Event()
         self.closing = Event()
@@ -56,6 +58,12 @@ class UpstreamServer(ThreadingHTTPServer):
         self.status = status
         self.headers = {"Content-Type": "application/json", **headers}
         self.body = [body if isinstance(body, bytes) else json.dumps(body).encode()]
+
+    def pours(self, piece: bytes) -> None:
+        """Answer with a stream of the same bytes, without an end."""
+        self.status = 200
+        self.headers = {"Content-Type": "text/event-stream"}
+        self.body = repeat(piece)
 
     def streams(self, *events: dict[str, Any] | str) -> None:
         """Answer with server-sent events."""
@@ -79,8 +87,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in server.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        for piece in server.body:
-            self.wfile.write(piece)
+        with suppress(ConnectionError):  # whoever has enough hangs up
+            for piece in server.body:
+                self.wfile.write(piece)
+                server.bytes_sent += len(piece)
         if server.hang_after_body:
             server.closing.wait(60)
 

@@ -18,6 +18,7 @@ def register(app: Flask) -> None:
         cors,
         error_body,
         health,
+        large_json,
         metrics,
         models,
     )
@@ -27,6 +28,7 @@ def register(app: Flask) -> None:
     access.register(app)
     cors.register(app)
     bodies.register(app)
+    large_json.register(app)
     error_body.register(app)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(metrics.blueprint)

@@ -4,10 +4,9 @@ A form becomes JSON first (`form_values`), so one schema checks both. Fields tha
 name are not checked, since real clients send extras; an empty text is an absent field.
 """
 
-import json
 from binascii import a2b_base64
 from io import SEEK_END, BytesIO
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import Any, BinaryIO, cast
 
 from flask import Flask, Response, current_app
 from jsonschema import Draft202012Validator
@@ -17,8 +16,10 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from app.api import current_runtime
 from app.api.application import IncomingRequest, incoming
 from app.api.form_values import Fields, as_json
+from app.api.large_json import read_json_body
 from app.api.schemas import INPUT_AUDIO
 from app.api.violations import refusal, shown
+from app.bounded_json import TooComplex
 from app.errors import InvalidParameter, MissingParameter, UnparsableBody, UploadTooLarge
 
 
@@ -132,11 +133,12 @@ def _decoded(data: str) -> BinaryIO:
 def _parsed_json() -> Fields:
     request = _begin_reading(current_app.config["MAX_JSON_BYTES"])
     try:
-        # Nothing else holds the bytes, so that json can drop them: bodies are mostly base64 and large.
-        body = json.loads(request.get_data(cache=False), parse_constant=_refuse_constant)
+        body = read_json_body(request)
     except RequestEntityTooLarge:
         raise _too_large(request) from None
-    except (ValueError, RecursionError, ClientDisconnected) as error:
+    except TooComplex as error:
+        raise UnparsableBody(f"Could not parse the JSON body of your request: {error}.") from error
+    except (ValueError, ClientDisconnected) as error:
         raise UnparsableBody(
             "Could not parse the JSON body of your request: it is not valid JSON, or it was cut off."
         ) from error
@@ -145,10 +147,6 @@ def _parsed_json() -> Fields:
             f"Could not parse the JSON body of your request: expected an object, but got {shown(body)}."
         )
     return body
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:

@@ -6,19 +6,21 @@ the schema refuses it. Fields that the schema doesn't name are left out. A field
 the same twice.
 """
 
-import json
 from collections.abc import Callable
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
 from app.api.violations import shown
+from app.bounded_json import parse
 from app.errors import InvalidParameter
 
 Fields = dict[str, Any]
 
 _NOT_SENT = object()
+_LONGEST_OBJECT = 4_096
+"""Characters of an object as JSON text; `chunking_strategy` has four short keys."""
 
 
 def as_json(form: MultiDict[str, str], properties: dict[str, Fields]) -> Fields:
@@ -32,7 +34,7 @@ def _value(form: MultiDict[str, str], name: str, schema: Fields) -> Any:
     if not texts:
         return _members(form, name, schema) or _NOT_SENT
     if "array" in _types(schema):
-        return _array(texts, schema)
+        return _array(texts, name, schema)
     if len(set(texts)) > 1:
         values = " and ".join(shown(text) for text in texts[:2])
         raise InvalidParameter(f"The parameter '{name}' was sent with two values: {values}.", param=name)
@@ -46,13 +48,25 @@ def _members(form: MultiDict[str, str], name: str, schema: Fields) -> Fields:
     return as_json(MultiDict(sent), keys)
 
 
-def _array(texts: list[str], schema: Fields) -> list[Any] | None:
+def _array(texts: list[str], name: str, schema: Fields) -> list[Any] | None:
     items = schema["items"]
     if len(texts) == 1 and scalar(texts[0], schema) is None:
         return None
     if "enum" in items or items["type"] in _READERS:  # free text may have commas of its own
+        _check_length(texts, name, schema.get("maxItems", inf))
         texts = [part.strip() for text in texts for part in text.split(",")]
     return [scalar(text, items) for text in texts]
+
+
+def _check_length(texts: list[str], name: str, most: float) -> None:
+    """What the schema would say, before millions of parts are made for it to count."""
+    if (length := sum(text.count(",") + 1 for text in texts)) > most:
+        raise InvalidParameter(
+            f"Invalid '{name}': array too long. Expected array with maximum length {most}, "
+            f"but got array with length {length} instead.",
+            param=name,
+            code="array_above_max_length",
+        )
 
 
 def scalar(text: str, schema: Fields) -> Any:
@@ -98,10 +112,10 @@ def _boolean(text: str) -> bool:
 
 
 def _object(text: str) -> Fields:
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise ValueError(text) from None
+    """JSON text; what is longer than any of these objects can be is not even parsed."""
+    if len(text) > _LONGEST_OBJECT:
+        raise ValueError(text)
+    value = parse(text.encode(errors="surrogatepass"))
     if not isinstance(value, dict):
         raise ValueError(text)
     return value

@@ -45,7 +45,7 @@ def _param(path: Path) -> str | None:
 
 def shown(value: Any) -> str:
     """A sent value as messages quote it, cut where it is long."""
-    text = repr(value)
+    text = repr(value[: _LONGEST_ECHO + 1] if isinstance(value, str) else value)
     return text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}..."
 
 

@@ -1,6 +1,6 @@
 """A conversation whose recordings were written down -> the reply of another OpenAI-compatible server."""
 
-import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -10,7 +10,9 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import requests
+import urllib3.exceptions
 
+from app.bounded_json import TooComplex, check_structure, parse
 from app.dialogue.request import AudioPart, Message
 from app.errors import UpstreamFailure
 from app.transcription.patience import Patience
@@ -20,6 +22,17 @@ Body = dict[str, Any]
 
 _CONNECT_SECONDS = 10.0
 _LONGEST_QUOTE = 200
+_LARGEST_ANSWER = 64 * 1024 * 1024
+"""Bytes of an answer, all events of a stream together. One of 100,000 tokens has about half of it."""
+_LARGEST_ERROR = 64 * 1024
+_LONGEST_LINE = 1024 * 1024
+"""Bytes of an event."""
+_MOST_STRUCTURE = 1_000_000
+"""As MOST_STRUCTURE, but log-probabilities of 4,000 tokens with 20 others beside each may come."""
+_CHUNK_BYTES = 64 * 1024
+_LONGEST_NUMBER = 9
+_ERRORS = range(400, 600)
+_LINE_END = re.compile(rb"[\r\n]")
 _OWN_KEYS = ("modalities", "audio")  # the upstream writes; speaking is this server's part
 
 
@@ -57,15 +70,15 @@ class Upstream:
     def ask(self, body: Body, patience: Patience) -> Body:
         """The whole answer. Raises UpstreamFailure, RequestTimeout, ClientGone."""
         with self._call(body, patience) as call:
-            return _checked(call.wait_for(call.response.json))
+            return _checked(_parsed(call.wait_for(lambda: b"".join(call.pieces())), "answer"))
 
     def stream(self, body: Body, patience: Patience) -> Iterator[Body]:
         """The answer's events as they arrive. Raises what `ask` raises."""
         with self._call(body, patience) as call:
             call.require_events()
-            # A line is over when its last byte is here: larger reads would wait for the next ones.
-            lines = call.response.iter_lines(chunk_size=1)
-            while (line := call.wait_for(lambda: next(lines, None))) is not None:
+            pieces = call.pieces()
+            waited_for = iter(lambda: call.wait_for(lambda: next(pieces, b"")), b"")
+            for line in _lines(waited_for):
                 name, _, data = line.partition(b":")
                 if name == b"data" and data.strip() == b"[DONE]":
                     return
@@ -115,17 +128,34 @@ class _Call:
 
         self.wait_for(send)
         if self.response.status_code != requests.codes.ok:
-            raise _refusal(self.response, self.wait_for(lambda: self.response.text))
+            raise _refusal(self.response, self.wait_for(self._beginning).decode(errors="replace"))
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body as it arrives. Raises UpstreamFailure if it is longer than _LARGEST_ANSWER."""
+        size = 0
+        while piece := self.response.raw.read1(_CHUNK_BYTES, decode_content=True):
+            size += len(piece)
+            if size > _LARGEST_ANSWER:
+                raise UpstreamFailure(f"The upstream server's answer is longer than {_LARGEST_ANSWER} bytes.")
+            yield piece
+
+    def _beginning(self) -> bytes:
+        """As much of the body as an error may have."""
+        body = bytearray()
+        for piece in self.pieces():
+            body += piece
+            if len(body) >= _LARGEST_ERROR:
+                break
+        return bytes(body[:_LARGEST_ERROR])
 
     def wait_for(self, work: Callable[[], T]) -> T:
         """The result of reading from or writing to the upstream. Raises UpstreamFailure."""
         try:
             return self._patience.wait(_beside(work))
-        except requests.JSONDecodeError as error:
-            raise UpstreamFailure("The upstream server's answer is not JSON.") from error
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # The address stays out of the message: it is the operator's own.
-            why = "timed out" if isinstance(error, requests.Timeout) else "can't be reached or broke off"
+            late = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
+            why = "timed out" if late else "can't be reached or broke off"
             raise UpstreamFailure(f"The upstream server {why}.") from error
 
     def require_events(self) -> None:
@@ -157,38 +187,68 @@ def _beside(work: Callable[[], T]) -> Future[T]:
     return future
 
 
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Each line of a stream as soon as its end is here. Raises UpstreamFailure for one that is too long."""
+    rest = bytearray()
+    for piece in pieces:
+        first, *others = _LINE_END.split(piece)
+        rest += first
+        if len(rest) > _LONGEST_LINE:
+            raise UpstreamFailure(
+                f"The upstream server's stream has a line of more than {_LONGEST_LINE} bytes."
+            )
+        for line in others:
+            yield bytes(rest)
+            rest = bytearray(line)
+    if rest:
+        yield bytes(rest)
+
+
 def _refusal(response: requests.Response, text: str) -> UpstreamFailure:
     """The upstream's own error, if it is one; anything that is neither answer nor error is a 502."""
-    if response.status_code < requests.codes.bad_request:
+    if response.status_code not in _ERRORS:
         return UpstreamFailure(f"The upstream server answered with status {response.status_code}.")
     error = _error_object(text)
     message = error.get("message") or f"The upstream server answered: {text[:_LONGEST_QUOTE]}"
     fields = {name: str(error[name]) for name in ("type", "param", "code") if error.get(name) is not None}
     failure = UpstreamFailure.refused(response.status_code, str(message), **fields)
     if (wait := response.headers.get("Retry-After", "")).isdecimal():
-        failure.retry_after_seconds = max(1, min(120, int(wait)))
+        failure.retry_after_seconds = max(1, min(120, int(wait[:_LONGEST_NUMBER])))
     return failure
 
 
 def _error_object(text: str) -> Body:
     try:
-        error = json.loads(text)["error"]
+        error = parse(text.encode())["error"]
     except (ValueError, KeyError, TypeError):
         return {}
     return error if isinstance(error, dict) else {"message": error}
 
 
-def _event(data: bytes) -> Body:
+def _parsed(data: bytes, what: str) -> Any:
     try:
-        event = json.loads(data)
+        check_structure(data, _MOST_STRUCTURE)
+        return parse(data)
+    except TooComplex as error:
+        raise UpstreamFailure(f"The upstream server's {what} is not read: {error}.") from error
     except ValueError as error:
-        raise UpstreamFailure("The upstream server's stream is not JSON.") from error
-    if not isinstance(event, dict):
-        raise UpstreamFailure("The upstream server's stream has an event that is not an object.")
+        raise UpstreamFailure(f"The upstream server's {what} is not JSON.") from error
+
+
+def _event(data: bytes) -> Body:
+    event = _parsed(data, "stream")
+    if not isinstance(event, dict) or not _are_choices(event.get("choices") or []):
+        raise UpstreamFailure("The upstream server's stream has an event that is no chunk with choices.")
     return event
 
 
 def _checked(answer: Any) -> Body:
-    if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
+    if not isinstance(answer, dict) or not _are_choices(answer.get("choices")):
         raise UpstreamFailure("The upstream server's answer is no chat completion: it has no choices.")
     return answer
+
+
+def _are_choices(choices: Any) -> bool:
+    return isinstance(choices, list) and all(
+        isinstance(choice, dict) and isinstance(choice.get("index"), int | None) for choice in choices
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from heapq import merge
+from itertools import count, product
 from string import ascii_uppercase
 
 from app.transcript import Segment
@@ -13,13 +14,14 @@ from app.waveform import Samples
 class ByChannel:
     """Reads all channels side by side and merges them by time; a Reading.
 
-    Speakers have the names given in channel order; the others are A, B, ... as they appear.
+    Speakers have the names given in channel order, which must differ; the others are A, B, ..., Z, AA, ...
+    as they appear, but for what is among the names.
     """
 
     def __init__(self, channels: Sequence[Listening], names: Sequence[str]) -> None:
         self.channels = channels
-        self._names = dict(enumerate(names))
-        self._letters = iter(ascii_uppercase)
+        self._names = {channel: name for channel, name in enumerate(names) if name}
+        self._letters = (letters for letters in _letters() if letters not in names)
 
     @property
     def language(self) -> str | None:
@@ -46,6 +48,12 @@ class ByChannel:
         if channel not in self._names:
             self._names[channel] = next(self._letters)
         return self._names[channel]
+
+
+def _letters() -> Iterator[str]:
+    """A, B, ..., Z, AA, AB, ... without an end."""
+    for length in count(1):
+        yield from map("".join, product(ascii_uppercase, repeat=length))
 
 
 def _numbered(number: int, segments: Iterator[Segment]) -> Iterator[tuple[int, Segment]]:

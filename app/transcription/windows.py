@@ -1,9 +1,11 @@
 """Which stretches of a recording are decoded, and what the model is told came before."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.engines.interface import FRAMES_PER_SECOND
+from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES
+from app.errors import InvalidParameter
 
 
 def clip_frames(clip_seconds: Sequence[float], frames: int) -> list[tuple[int, int]]:
@@ -17,6 +19,22 @@ def clip_frames(clip_seconds: Sequence[float], frames: int) -> list[tuple[int, i
         points.append(frames)
     clips = zip(points[::2], points[1::2], strict=True)
     return [(start, min(end, frames)) for start, end in clips if start < min(end, frames)]
+
+
+def check_time_for_clips(clip_seconds: Sequence[float], longest_seconds: float, limit_seconds: int) -> None:
+    """Raise InvalidParameter for clips that, each a window of 30 s at least, can't be read in time.
+
+    `longest_seconds` is how much audio can be within the limit of a request, `limit_seconds`.
+    """
+    clips = len(clip_frames(clip_seconds, sys.maxsize)) if clip_seconds else 0
+    windows = longest_seconds * FRAMES_PER_SECOND / WINDOW_FRAMES
+    if clips > windows:
+        raise InvalidParameter(
+            f"Invalid 'clip_timestamps': {clips} clips are at least as many windows of 30 seconds, and this "
+            f"server can transcribe {int(windows)} at its present speed within the {limit_seconds} seconds "
+            "that it allows a request (WHISPER_REQUEST_SECONDS).",
+            param="clip_timestamps",
+        )
 
 
 @dataclass

@@ -108,6 +108,64 @@ def test_an_answer_that_is_none(client: OpenAI, upstream: UpstreamServer) -> Non
     assert caught.value.status_code == 502
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [204, 600, 999])
+def test_a_status_that_is_neither_answer_nor_error(
+    client: OpenAI, upstream: UpstreamServer, status: int, stream: bool
+) -> None:
+    upstream.answers({"error": {"message": "Made up."}}, status)
+    with pytest.raises(openai.InternalServerError, match=f"answered with status {status}") as caught:
+        ask(client, stream=stream)
+    assert caught.value.status_code == 502
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"choices": ' + b"[" * 200_000, b'{"choices": [7]}'])
+def test_an_answer_nested_too_deeply_or_of_another_shape(
+    client: OpenAI, upstream: UpstreamServer, body: bytes
+) -> None:
+    upstream.answers(body)
+    with pytest.raises(openai.InternalServerError) as caught:
+        ask(client)
+    assert caught.value.status_code == 502
+
+
+@pytest.mark.parametrize("event", ["[" * 200_000, '{"choices": 7}'])
+def test_an_event_nested_too_deeply_or_of_another_shape(
+    client: OpenAI, upstream: UpstreamServer, event: str
+) -> None:
+    upstream.status = 200
+    upstream.streams(event)
+    with pytest.raises(openai.InternalServerError) as caught:
+        ask(client, stream=True)
+    assert caught.value.status_code == 502
+
+
+@pytest.mark.parametrize(
+    ("piece", "stream", "why"),
+    [
+        (b"data: " + b"x" * 65_530, True, "a line of more than 1048576 bytes"),
+        (b": " + b"x" * 65_530 + b"\n", True, "longer than 67108864 bytes"),
+        (b" " * 65_536, False, "longer than 67108864 bytes"),
+    ],
+    ids=["a line", "a stream", "an answer"],
+)
+def test_what_has_no_end(
+    client: OpenAI, upstream: UpstreamServer, piece: bytes, stream: bool, why: str
+) -> None:
+    """A stream says so in an event if reading so much took so long that a ping was sent before."""
+    upstream.pours(piece)
+    with pytest.raises(openai.APIError, match=why) as caught:
+        list(ask(client, stream=stream))
+    assert getattr(caught.value, "status_code", 502) == 502
+
+
+def test_a_long_line(client: OpenAI, upstream: UpstreamServer) -> None:
+    upstream.status = 200
+    upstream.streams(chunk({"content": "x" * 200_000}), "[DONE]")
+    [piece] = ask(client, stream=True)
+    assert piece.choices[0].delta.content == "x" * 200_000
+
+
 def test_nothing_is_sent_if_the_audio_is_bad(client: OpenAI, upstream: UpstreamServer) -> None:
     before = len(upstream.received)
     bad = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}

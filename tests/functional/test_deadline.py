@@ -47,3 +47,14 @@ def test_what_cannot_be_done_in_time_is_refused_at_once(hasty: GunicornServer, t
     assert str(error["message"]).startswith("Audio duration 14000.0 seconds is longer than ")
     assert "at its present speed within the 1 seconds" in str(error["message"])
     assert "(WHISPER_REQUEST_SECONDS)" in str(error["message"])
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_clips_that_cannot_be_done_in_time_are_refused_at_once(hasty: GunicornServer, stream: str) -> None:
+    """Each is a window, though all of them together are ten seconds."""
+    clips = ",".join(f"{number / 100:g}" for number in range(2_048))
+    answer = hasty.transcribe(DATA / "minute.flac", clip_timestamps=clips, stream=stream)
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert (error["param"], error["code"]) == ("clip_timestamps", "invalid_value")
+    assert "clips are at least as many windows of 30 seconds" in str(error["message"])

@@ -106,6 +106,22 @@ def test_three_channels(session: requests.Session, server: GunicornServer, tmp_p
     assert answer["text"] == f"Ann: {FLAGSHIP_TEXT}\nA: {NUMBERS_TEXT}\nB: {FLITE_TEXT}"
 
 
+def test_a_name_is_not_given_again(session: requests.Session, server: GunicornServer, tmp_path: Path) -> None:
+    three = channels(tmp_path / "three.wav", "flagship.wav", "numbers.wav", "flite.wav")
+    fields = ("model", DIARIZE), ("response_format", "diarized_json"), ("known_speaker_names[]", "B")
+    answer = transcribe(session, server, three, *fields).json()
+    assert [segment["speaker"] for segment in answer["segments"]] == ["B", "A", "C"]
+
+
+def test_a_name_for_two_is_refused(session: requests.Session, server: GunicornServer, call: Path) -> None:
+    names = ("known_speaker_names[]", "Ann"), ("known_speaker_names[]", "Ann")
+    answer = transcribe(session, server, call, ("model", DIARIZE), *names)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["param"], error["code"]) == ("known_speaker_names", "invalid_value")
+    assert "'Ann' twice" in error["message"]
+
+
 @pytest.mark.parametrize("form", ["json", "text", "diarized_json"])
 @pytest.mark.parametrize("stereo", [False, True], ids=["mono", "the same twice"])
 def test_mono_is_refused_and_told_why(

@@ -73,6 +73,35 @@ def test_a_large_body_costs_at_most_four_times_its_size(
     assert high_water_mb(server) - idle < 4 * len(large) / MEGABYTE
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        "[" + "[]," * 13_000_000,
+        "[" + "{}," * 13_000_000,
+        "{" + ",".join(f'"{number:08}":0' for number in range(3_000_000)),
+        '["\N{GRINNING FACE}",' + "[]," * 13_000_000,
+    ],
+    ids=["[]", "{}", "distinct keys", "emoji"],
+)
+def test_what_has_too_many_parts_is_not_parsed(
+    session: requests.Session, server: GunicornServer, values: str
+) -> None:
+    """It is not even JSON, since its end is missing, but nobody has come so far."""
+    answer = post(session, server, f'{{"model": "whisper-1", "x": {values}'.encode())
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["message"] == (
+        "Could not parse the JSON body of your request: it has more than 100000 brackets, braces, colons "
+        "and commas outside of strings, which is the maximum."
+    )
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, None)
+
+
+def test_an_emoji_beside_a_large_recording(session: requests.Session, server: GunicornServer) -> None:
+    large = body_of(flagship_of(22 * MEGABYTE), prompt="\N{GRINNING FACE}")
+    assert post(session, server, large).json()["text"] == FLAGSHIP_TEXT
+
+
 def test_its_limit(session: requests.Session, start_server: StartServer) -> None:
     server = start_server(WHISPER_MAX_JSON_MB="1").wait_until_ready()
     answer = post(session, server, body_of(flagship_of(MEGABYTE)))

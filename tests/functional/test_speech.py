@@ -115,6 +115,36 @@ def test_a_client_that_hangs_up_stops_the_voice(server: GunicornServer) -> None:
         time.sleep(0.1)
 
 
+LONG_TO_SAY = {"model": "gpt-4o-mini-tts", "voice": "ballad", "input": "龘" * 4_096, "speed": 0.25}
+"""12 kB, an hour and a half of sound."""
+
+
+def test_a_text_that_takes_too_long_to_say(client: OpenAI, server: GunicornServer) -> None:
+    with pytest.raises(BadRequestError, match="more than 1800 seconds to say") as caught:
+        client.post("/audio/speech", body={**LONG_TO_SAY, "response_format": "wav"}, cast_to=object)
+    assert (caught.value.param, caught.value.code) == ("input", "invalid_value")
+    assert not speaking(server)
+
+
+def test_sound_that_is_sent_ends_with_the_time(server: GunicornServer) -> None:
+    body = {**LONG_TO_SAY, "response_format": "pcm"}
+    url = f"{server.url}/v1/audio/speech"
+    size = 0
+    with requests.post(url, json=body, stream=True, timeout=PATIENCE_SECONDS) as answer:
+        assert answer.status_code == 200
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            for piece in answer.iter_content(65_536):
+                size += len(piece)
+    assert 1_790 * 48_000 < size <= 1_800 * 48_000
+
+
+def test_events_of_sound_end_with_an_error(server: GunicornServer) -> None:
+    body = {**LONG_TO_SAY, "response_format": "opus", "stream_format": "sse"}
+    answer = requests.post(f"{server.url}/v1/audio/speech", json=body, timeout=PATIENCE_SECONDS)
+    last = json.loads(answer.text.split("\n\n")[-2].removeprefix("data: "))
+    assert (last["error"]["param"], last["error"]["code"]) == ("input", "invalid_value")
+
+
 def speaking(server: GunicornServer) -> int:
     """How many processes of this server speak."""
     return sum(len(children(worker, "espeak_process")) for worker in server.workers)

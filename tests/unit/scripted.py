@@ -60,6 +60,9 @@ class ScriptedRuntime:
         if name != "whisper-1":
             raise ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.")
 
+    def require_time_for(self, request: TranscriptionRequest) -> None:
+        """There is time for everything."""
+
     @contextmanager
     def admit(self) -> Iterator[None]:
         if self.full:

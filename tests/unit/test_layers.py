@@ -12,6 +12,7 @@ BASE = {"app.errors", "app.transcript", "app.languages", "app.settings"}
 LAYERS = {
     "app": {"app.api", "app.runtime"},
     "app.api": {
+        "app.bounded_json",
         "app.runtime",
         "app.transcription",
         "app.dialogue",
@@ -23,6 +24,7 @@ LAYERS = {
     },
     "app.admission": set(),
     "app.held_audio": {"app.waveform"},
+    "app.bounded_json": set(),
     "app.runtime": {
         "app.admission",
         "app.checkpoints",
@@ -46,7 +48,7 @@ LAYERS = {
         "app.transcription",
     },
     "app.preflight": {"app.checkpoints", "app.engines"},
-    "app.dialogue": {"app.transcription"},
+    "app.dialogue": {"app.bounded_json", "app.transcription"},
     "app.transcription": {"app.engines.interface", "app.waveform"},
     "app.formats": set(),
     "app.synthesis": {"app.confinement", "app.waveform"},
@@ -74,6 +76,7 @@ CONFINED = {
     "jsonschema": ["app.api"],
     "referencing": ["app.api"],
     "requests": ["app.dialogue", "app.download"],
+    "urllib3": ["app.dialogue", "app.download"],
     "prometheus_client": ["app.metrics"],
     "gunicorn": ["app.enduring_worker"],
 }

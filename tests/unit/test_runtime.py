@@ -106,6 +106,15 @@ def test_what_cannot_be_done_within_the_deadline_is_not_decoded(engine: Scripted
     assert engine.recordings == []
 
 
+def test_each_clip_counts_as_a_window(runtime: Runtime) -> None:
+    request = TranscriptionRequest(clip_seconds=tuple(map(float, range(2_048))))
+    runtime.require_time_for(request)  # the speed is not known yet
+    runtime.meter = Meter(3.6)
+    with pytest.raises(InvalidParameter, match="can transcribe 1000 at its present speed within the 3600 s"):
+        runtime.require_time_for(request)
+    runtime.require_time_for(TranscriptionRequest())
+
+
 def test_what_a_request_cost_is_counted_for_it(runtime: Runtime) -> None:
     effort = Effort()
     with (DATA / "flagship.wav").open("rb") as file:

@@ -16,6 +16,7 @@ from app.transcription.request import TranscriptionRequest
 def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: Wishes) -> Response:
     """All of it at once. Raises SpeechError."""
     runtime = current_runtime()
+    runtime.require_time_for(wanted)
     with ExitStack() as held:
         held.enter_context(runtime.admit(requester()))
         transcript = runtime.transcribe(file, wanted, incoming().client_gone, caller(), incoming().effort)
@@ -28,6 +29,7 @@ def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes:
     """Event by event. Raises SpeechError for whatever goes wrong before the first."""
     assert form.events is not None
     runtime = current_runtime()
+    runtime.require_time_for(wanted)
     with ExitStack() as held:
         held.enter_context(runtime.admit(requester()))
         patience = runtime.patience(incoming().client_gone, incoming().effort)

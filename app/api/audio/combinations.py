@@ -33,6 +33,7 @@ def check_combinations(fields: Fields) -> None:
     for name, other in _EXCLUSIVE:
         if name in fields and other in fields:
             raise InvalidParameter(f"The parameters '{name}' and '{other}' exclude each other.", param=name)
+    _check_names(fields.get("known_speaker_names", []))
     _check_clips(fields.get("clip_timestamps", []))
     _check_beam(fields.get("beam_size"), fields.get("patience", 1.0))
 
@@ -60,6 +61,15 @@ def _check_needs(fields: Fields, form: str, name: str, needed: str) -> None:
         raise InvalidParameter(
             f"The parameter '{name}' requires 'response_format' to be '{needed}', but got '{form}'.",
             param=name,
+        )
+
+
+def _check_names(names: list[str]) -> None:
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise InvalidParameter(
+            f"Invalid 'known_speaker_names': expected a name of its own for each speaker, but got "
+            f"{twice[0]!r} twice.",
+            param="known_speaker_names",
         )
 
 

@@ -14,8 +14,8 @@ from app.dialogue.heard import transcripts
 from app.dialogue.request import ChatRequest
 from app.dialogue.upstream import Upstream, written
 
-Voices = Callable[[], Voice] | None
-"""Makes a voice for each reply, where replies are wanted as sound, too."""
+Voices = Callable[..., Voice] | None
+"""Makes a voice for each reply, of which there may be `copies`, where replies are wanted as sound, too."""
 
 
 class Reply(Protocol):
@@ -37,7 +37,9 @@ class OwnReply:
         self._request = request
         self._listener = listener
         self._include_usage = _include_usage(fields)
-        self._completion = Completion.of(request, self._include_usage, voices() if voices else None)
+        self._completion = Completion.of(
+            request, self._include_usage, voices(copies=request.choices) if voices else None
+        )
 
     def whole(self) -> Json:
         """All of it, once everything was heard."""
@@ -82,11 +84,9 @@ class UpstreamReply:
         messages = [_dict(choice, "message") for choice in answer["choices"]]
         if self._voices is not None:
             for number, message in enumerate(messages):
-                message["audio"] = self._voices[number].whole(message.get("content") or "")
+                message["audio"] = self._voices[number].whole(_content(message))
         if not answer.get("usage"):
-            answer["usage"] = self._usage(
-                audio_tokens, [message.get("content") or "" for message in messages]
-            )
+            answer["usage"] = self._usage(audio_tokens, [_content(message) for message in messages])
         return answer
 
     def chunks(self) -> Generator[Json, None, None]:
@@ -113,7 +113,7 @@ class UpstreamReply:
         """The texts that a chunk brings, which are also put where spoken replies have theirs."""
         for choice in chunk.get("choices") or []:
             delta = _dict(choice, "delta")
-            if text := delta.get("content"):
+            if text := _content(delta):
                 if self._voices is not None:
                     new = choice.get("index") not in self._voices
                     voice = self._voices[choice.get("index")]
@@ -126,7 +126,7 @@ class UpstreamReply:
             if self._voices is None or bool(choice.get("finish_reason")) != ends:
                 continue
             voice = self._voices[choice.get("index")]
-            sounds = voice.sound(_dict(choice, "delta").get("content") or "")
+            sounds = voice.sound(_content(_dict(choice, "delta")))
             for audio in chain(sounds, voice.closing() if ends else ()):
                 yield _spoken(chunk, choice.get("index"), audio)
 
@@ -151,3 +151,9 @@ def _dict(holder: Any, name: str) -> Json:
     """What an upstream's choice holds under a name, if it is an object."""
     found = holder.get(name) if isinstance(holder, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def _content(message: Json) -> str:
+    """What an upstream's message or delta says, if that is a text."""
+    found = message.get("content")
+    return found if isinstance(found, str) else ""

@@ -13,13 +13,13 @@ from app.api.audio.speech import voice_name
 from app.api.form_values import Fields
 from app.errors import MissingParameter, SpeechUnavailable, UnsupportedValue
 from app.runtime import Runtime
-from app.synthesis.spoken import Spoken
+from app.synthesis.spoken import MOST_SECONDS, SpeechTooLong, Spoken
 
 Json = dict[str, Any]
 
 _EXPIRES_SECONDS = 3_600
 _LONGEST = 32_768
-"""Characters of a reply that are spoken at most: about half an hour, 60 MB of wav."""
+"""Characters of a reply that are spoken at most, which is about half an hour."""
 _SENTENCE = re.compile(r".+?(?:[.!?…؟।](?=\s)|[。！？\n])", re.DOTALL)  # noqa: RUF001
 """Up to a mark that ends a sentence; Chinese and Japanese put no space behind theirs."""
 _UNPADDED = 6
@@ -27,13 +27,24 @@ _UNPADDED = 6
 
 
 @dataclass
-class Voice:
-    """Says one reply. Where the server can't speak, the sound is empty and the transcript is all there is.
+class SpeakingTime:
+    """How many seconds of sound all replies to one request may still have."""
 
-    `audio_tokens` counts what was said so far.
+    seconds: float = MOST_SECONDS
+
+
+@dataclass
+class Voice:
+    """Says one reply, of which there are so many `copies`.
+
+    Where the server can't speak, or the reply takes longer than `time_left`, the sound is empty, in a
+    stream it ends, and the transcript is all there is. `speak` takes a text and the most seconds that it
+    may last. `audio_tokens` counts what was said so far.
     """
 
-    speak: Callable[[str], Spoken]
+    speak: Callable[[str, float], Spoken]
+    time_left: SpeakingTime = field(default_factory=SpeakingTime)
+    copies: int = 1
     id: str = field(default_factory=lambda: f"audio_{uuid4().hex}")
     expires_at: int = field(default_factory=lambda: int(time.time()) + _EXPIRES_SECONDS)
     audio_tokens: int = 0
@@ -45,7 +56,11 @@ class Voice:
     def whole(self, transcript: str) -> Json:
         """A message's `audio`."""
         text = transcript if len(transcript) <= _LONGEST else ""
-        data = b64encode(b"".join(self._pieces(text))).decode()
+        try:
+            sound = b"".join(self._pieces(text))
+        except SpeechTooLong:
+            sound, self.time_left.seconds = b"", 0.0
+        data = b64encode(sound).decode()
         return {"id": self.id, "expires_at": self.expires_at, "transcript": transcript, "data": data}
 
     def opening(self) -> Json:
@@ -72,26 +87,31 @@ class Voice:
 
     def _data(self, text: str) -> Iterator[Json]:
         self._said += len(text)
-        for piece in self._pieces(text if self._said <= _LONGEST else ""):
-            self._sound += piece
-            whole = len(self._sound) // _UNPADDED * _UNPADDED
-            ready, self._sound = self._sound[:whole], self._sound[whole:]
-            if ready:
-                yield {"data": b64encode(ready).decode()}
+        try:
+            for piece in self._pieces(text if self._said <= _LONGEST else ""):
+                self._sound += piece
+                whole = len(self._sound) // _UNPADDED * _UNPADDED
+                ready, self._sound = self._sound[:whole], self._sound[whole:]
+                if ready:
+                    yield {"data": b64encode(ready).decode()}
+        except SpeechTooLong:
+            self.time_left.seconds = 0.0
 
     def _pieces(self, text: str) -> Iterator[bytes]:
-        if not text.strip():
+        """The sound of a text, if there is time. Raises SpeechTooLong once there is none any more."""
+        if not text.strip() or not self.time_left.seconds:
             return
         try:
-            with closing(self.speak(text)) as spoken:
+            with closing(self.speak(text, self.time_left.seconds / self.copies)) as spoken:
                 yield from spoken.pieces()
                 self.audio_tokens += spoken.audio_tokens
+                self.time_left.seconds = max(0.0, self.time_left.seconds - spoken.seconds * self.copies)
         except SpeechUnavailable:
             return
 
 
-def voices(fields: Fields, runtime: Runtime) -> Callable[[], Voice] | None:
-    """Makes the voice of each reply to a request; None where it wants no sound.
+def voices(fields: Fields, runtime: Runtime) -> Callable[..., Voice] | None:
+    """Makes the voice of each reply to a request, told its `copies`; None where it wants no sound.
 
     Raises MissingParameter, UnsupportedValue.
     """
@@ -108,4 +128,10 @@ def voices(fields: Fields, runtime: Runtime) -> Callable[[], Voice] | None:
             param="audio.format",
         )
     name = voice_name(wanted["voice"])
-    return lambda: Voice(lambda text: runtime.speak(text, name, "pcm" if form == "pcm16" else form))
+    encoding = "pcm" if form == "pcm16" else form
+    time_left = SpeakingTime()
+
+    def speak(text: str, most_seconds: float) -> Spoken:
+        return runtime.speak(text, name, encoding, most_seconds=most_seconds)
+
+    return lambda copies=1: Voice(speak, time_left, copies)

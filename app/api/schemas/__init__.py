@@ -1,12 +1,15 @@
 """JSON Schemas that mirror the OpenAI specification, each compiled once."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 
 Schema = dict[str, Any]
+Violations = Iterator[ValidationError]
 
 
 def _read(name: str) -> Schema:
@@ -14,9 +17,40 @@ def _read(name: str) -> Schema:
     return schema
 
 
-def _compiled(schema: Schema) -> Draft202012Validator:
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
+def _type(
+    validator: Draft202012Validator, types: str | list[str], instance: Any, schema: Schema
+) -> Violations:
+    names = [types] if isinstance(types, str) else types
+    if not any(validator.is_type(instance, name) for name in names):
+        yield ValidationError("type")
+
+
+def _enum(validator: Draft202012Validator, values: list[str], instance: Any, schema: Schema) -> Violations:
+    if instance not in values:
+        yield ValidationError("enum")
+
+
+def _max_length(validator: Draft202012Validator, most: int, instance: Any, schema: Schema) -> Violations:
+    if isinstance(instance, str) and len(instance) > most:
+        yield ValidationError("maxLength")
+
+
+def _max_items(validator: Draft202012Validator, most: int, instance: Any, schema: Schema) -> Violations:
+    if isinstance(instance, list) and len(instance) > most:
+        yield ValidationError("maxItems")
+
+
+_Validator = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {"type": _type, "enum": _enum, "maxLength": _max_length, "maxItems": _max_items}
+)
+"""The same, but messages, which nobody reads, don't quote what was sent: that may be tens of megabytes."""
+
+
+def compiled(schema: Schema) -> Draft202012Validator:
+    """A validator whose violations are those that `app.api.violations` tells."""
+    _Validator.check_schema(schema)
+    compiled: Draft202012Validator = _Validator(schema)
+    return compiled
 
 
 def _with_whisper_options(schema: Schema) -> Schema:
@@ -25,8 +59,8 @@ def _with_whisper_options(schema: Schema) -> Schema:
     return schema | {"properties": properties, "dependentRequired": options["dependentRequired"]}
 
 
-INPUT_AUDIO = _compiled(_read("input_audio"))
-TRANSCRIPTION = _compiled(_with_whisper_options(_read("transcription")))
-TRANSLATION = _compiled(_with_whisper_options(_read("translation")))
-CHAT_COMPLETION = _compiled(_read("chat_completion"))
-SPEECH = _compiled(_read("speech"))
+INPUT_AUDIO = compiled(_read("input_audio"))
+TRANSCRIPTION = compiled(_with_whisper_options(_read("transcription")))
+TRANSLATION = compiled(_with_whisper_options(_read("translation")))
+CHAT_COMPLETION = compiled(_read("chat_completion"))
+SPEECH = compiled(_read("speech"))

@@ -11,8 +11,9 @@ from jsonschema import Draft202012Validator
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Request
 
-from app.api.bodies import read_form
+from app.api.bodies import check, read_form
 from app.api.form_values import scalar
+from app.api.schemas import compiled
 from app.errors import InvalidParameter
 from tests.unit.scripted import error_of, upload
 
@@ -383,3 +384,28 @@ def test_an_upload_that_there_is_no_room_for(client, monkeypatch, caplog, number
     assert kept.closed
     assert "/scratch" in caplog.text
     assert "/scratch" not in response.text
+
+
+class Quoted(str):
+    """Fails whoever quotes all of it: tens of megabytes, three times over."""
+
+    def __repr__(self) -> str:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "n", "number": Quoted("x" * 100)},
+        {"name": "n", "choices": [Quoted("x" * 100)]},
+        {"name": "n", "choices": Quoted("x" * 100)},
+        {"name": "n", "short": Quoted("x" * 100)},
+    ],
+)
+def test_what_is_refused_is_never_quoted_as_a_whole(fields):
+    schema = SCHEMA.schema | {
+        "properties": SCHEMA.schema["properties"] | {"short": {"type": "string", "maxLength": 9}}
+    }
+    with pytest.raises(InvalidParameter) as caught:
+        check(compiled(schema), fields)
+    assert len(caught.value.message) < 200

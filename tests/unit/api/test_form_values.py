@@ -53,6 +53,8 @@ def test_nothing_said_is_an_absent_field(form):
         {NAME: "{}"},
         {NAME: '{"type": '},
         {NAME: "[" * 100_000},
+        {NAME: '{"type": "server_vad", "threshold": NaN}'},
+        {NAME: '{"type": "server_vad"}' + " " * 4_096},
         {NAME: '{"type": "server_vad", "threshold": "high"}'},
         {NAME: '{"type": "server_vad", "threshold": 2}'},
         {NAME: json.dumps({"type": "semantic_vad"})},
@@ -73,3 +75,17 @@ def test_what_is_no_strategy_is_refused_by_name(form):
 def test_a_name_with_a_comma_is_one_name():
     fields = as_json(MultiDict([("known_speaker_names[]", "Doe, Jane"), ("keywords", "a, b")]), PROPERTIES)
     assert fields == {"known_speaker_names": ["Doe, Jane"], "keywords": ["a, b"]}
+
+
+def test_a_list_that_is_too_long_is_not_even_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 MiB of commas fit into a field."""
+    read: list[str] = []
+    monkeypatch.setattr("app.api.form_values.scalar", lambda text, schema: read.append(text) or text)
+    with pytest.raises(InvalidRequest) as caught:
+        as_json(MultiDict({"suppress_tokens": "," * 16 * 1024 * 1024}), PROPERTIES)
+    assert caught.value.message == (
+        "Invalid 'suppress_tokens': array too long. Expected array with maximum length 51867, "
+        "but got array with length 16777217 instead."
+    )
+    assert (caught.value.param, caught.value.code) == ("suppress_tokens", "array_above_max_length")
+    assert len(read) == 1  # as a whole, which might be `none`

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from app.dialogue.request import chat_request
-from app.dialogue.upstream import Upstream, written
+from app.dialogue.upstream import Upstream, _beside, _lines, written
 from app.errors import ClientGone, RequestTimeout, UpstreamFailure
 from app.transcription.patience import Patience
 from tests.functional.gunicorn_server import free_port
@@ -134,12 +134,90 @@ def test_its_errors_come_through(
         assert (error.message, error.type, error.param, error.code) == told
 
 
-@pytest.mark.parametrize(("sent", "told"), [("7", 7), ("0", 1), ("900", 120), ("soon", None)])
+@pytest.mark.parametrize(
+    ("sent", "told"), [("7", 7), ("0", 1), ("900", 120), ("soon", None), ("9" * 5_000, 120)]
+)
 def test_when_to_come_back(server: UpstreamServer, upstream: Upstream, sent: str, told: int | None) -> None:
     server.answers({"error": ERROR}, 429, **{"Retry-After": sent})
     with pytest.raises(UpstreamFailure) as caught:
         upstream.ask(BODY, patience())
     assert caught.value.retry_after_seconds == told
+
+
+@pytest.mark.parametrize("status", [204, 304, 600, 999])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_status_that_is_neither_answer_nor_error(
+    server: UpstreamServer, upstream: Upstream, status: int, stream: bool
+) -> None:
+    server.answers({"error": ERROR}, status)
+    with pytest.raises(UpstreamFailure, match=f"answered with status {status}") as caught:
+        list(upstream.stream(BODY, patience())) if stream else upstream.ask(BODY, patience())
+    assert caught.value.status == 502
+
+
+def test_a_long_error_keeps_its_status(server: UpstreamServer, upstream: Upstream) -> None:
+    server.answers({"error": ERROR | {"message": "x" * 100_000}}, 418)
+    with pytest.raises(UpstreamFailure, match="The upstream server answered: ") as caught:
+        upstream.ask(BODY, patience())
+    assert (caught.value.status, len(caught.value.message) < 300) == (418, True)
+
+
+def test_an_error_nested_without_end(server: UpstreamServer, upstream: Upstream) -> None:
+    server.answers(b'{"error": ' + b"[" * 60_000, 500)
+    with pytest.raises(UpstreamFailure, match="The upstream server answered: ") as caught:
+        upstream.ask(BODY, patience())
+    assert caught.value.status == 500
+
+
+def test_a_long_line_is_read(server: UpstreamServer, upstream: Upstream) -> None:
+    event = chunk({"content": "x" * 200_000})
+    server.streams(event, "[DONE]")
+    assert list(upstream.stream(BODY, patience())) == [event]
+
+
+def test_lines_that_come_byte_by_byte() -> None:
+    taken = list(_lines(iter([b"a"] * 200_000 + [b"\r\n", b"b", b"\rc", b"\n"])))
+    assert [len(line) for line in taken] == [200_000, 0, 1, 1]
+
+
+def test_what_came_together_is_waited_for_together(
+    server: UpstreamServer, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting takes a thread each time."""
+    waits: list[object] = []
+    beside = _beside
+    monkeypatch.setattr("app.dialogue.upstream._beside", lambda work: waits.append(work) or beside(work))
+    server.streams(*[chunk({"content": "a"})] * 100, "[DONE]")
+    server.body = [b"\n" * 60_000 + b"".join(server.body)]
+    assert len(list(upstream.stream(BODY, patience()))) == 100
+    assert len(waits) < 50
+
+
+@pytest.mark.parametrize("piece", [b"data: " + b"x" * 9_994, b"x" * 10_000])
+def test_a_line_without_an_end(server: UpstreamServer, upstream: Upstream, piece: bytes) -> None:
+    server.pours(piece)
+    with pytest.raises(UpstreamFailure, match="a line of more than 1048576 bytes") as caught:
+        list(upstream.stream(BODY, patience()))
+    assert caught.value.status == 502
+
+
+@pytest.mark.parametrize("piece", [b": ping\n\n" * 9_000, b"data: {}\n\n" + b"\n" * 60_000])
+def test_a_stream_without_an_end(
+    server: UpstreamServer, upstream: Upstream, piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.dialogue.upstream._LARGEST_ANSWER", 1_000_000)
+    server.pours(piece)
+    with pytest.raises(UpstreamFailure, match="longer than 1000000 bytes"):
+        list(upstream.stream(BODY, patience()))
+
+
+def test_an_answer_without_an_end(
+    server: UpstreamServer, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.dialogue.upstream._LARGEST_ANSWER", 1_000_000)
+    server.pours(b" " * 60_000)
+    with pytest.raises(UpstreamFailure, match="longer than 1000000 bytes"):
+        upstream.ask(BODY, patience())
 
 
 def test_a_redirect_is_not_followed(server: UpstreamServer, upstream: Upstream) -> None:
@@ -159,6 +237,11 @@ def test_a_redirect_is_not_followed(server: UpstreamServer, upstream: Upstream) 
         (b"[]", "no choices"),
         (b'"choices"', "no choices"),
         (b'{"choices": null}', "no choices"),
+        (b'{"choices": [1]}', "no choices"),
+        (b'{"choices": [{"index": []}]}', "no choices"),
+        (b"[" * 200_000, "not JSON"),
+        (b'{"choices": [], "x": 1e999}', "not JSON"),
+        (b'{"choices": [' + b"{}," * 400_000 + b"{}]}", "more than 1000000 brackets"),
     ],
 )
 def test_answers_that_are_none(server: UpstreamServer, upstream: Upstream, body: bytes, why: str) -> None:
@@ -168,7 +251,9 @@ def test_answers_that_are_none(server: UpstreamServer, upstream: Upstream, body:
     assert (caught.value.status, caught.value.type) == (502, "server_error")
 
 
-@pytest.mark.parametrize("event", ["<html>", "[1]", "1"])
+@pytest.mark.parametrize(
+    "event", ["<html>", "[1]", "1", "[" * 200_000, '{"choices": 5}', '{"choices": [[]]}']
+)
 def test_events_that_are_none(server: UpstreamServer, upstream: Upstream, event: str) -> None:
     server.streams(event)
     with pytest.raises(UpstreamFailure, match="stream"):

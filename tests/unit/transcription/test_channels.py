@@ -1,6 +1,7 @@
 """A recording with one speaker on each channel."""
 
 import numpy as np
+import pytest
 
 from app.engines.interface import Window, WindowOptions
 from app.transcription.patience import Patience
@@ -40,3 +41,35 @@ def test_names_are_given_in_channel_order() -> None:
     speakers = [segment.speaker for segment in conversation("Agent", "Customer").segments]
     assert speakers == ["Customer", "Agent", "Agent", "Customer"]
     assert {segment.speaker for segment in conversation("Agent").segments} == {"Agent", "A"}
+
+
+def speakers_of(channels: int, *names: str) -> list[str | None]:
+    """What the speakers are called who begin to speak in the order of their channels."""
+
+    def answer(window: Window, options: WindowOptions) -> object:
+        start = engine.recordings.index(window.recording) * 0.1
+        return result(ts(start), *spell(" Yes."), ts(start + 1))
+
+    engine = ScriptedEngine(answer)
+    request = TranscriptionRequest(by_channel=True, speaker_names=names)
+    samples = np.zeros((channels, 160_000), np.float32)
+    heard = transcribe(engine, samples, request, Policy(), Patience.of(60))
+    return [segment.speaker for segment in heard.segments]
+
+
+@pytest.mark.parametrize(
+    ("names", "speakers"),
+    [
+        (("B",), ["B", "A", "C"]),
+        (("C", "A"), ["C", "A", "B"]),
+        (("B", "Ann", "A"), ["B", "Ann", "A"]),
+        (("", "A"), ["B", "A", "C"]),
+        (("x", "y", "z", "A"), ["x", "y", "z"]),
+    ],
+)
+def test_no_two_speakers_have_the_same_name(names: tuple[str, ...], speakers: list[str]) -> None:
+    assert speakers_of(3, *names) == speakers
+
+
+def test_more_speakers_than_letters() -> None:
+    assert speakers_of(29, "AA", "Z")[-5:] == ["W", "X", "Y", "AB", "AC"]

@@ -18,6 +18,7 @@ from app.errors import InvalidParameter, UnsupportedValue
         ({"max_words_per_line": 3, "max_line_width": 40}, "max_words_per_line"),
         ({"clip_timestamps": [0, 4], "chunking_strategy": "auto"}, "clip_timestamps"),
         ({"clip_timestamps": [5, 4]}, "clip_timestamps"),
+        ({"known_speaker_names": ["Ann", "Bob", "Ann"]}, "known_speaker_names"),
         ({"beam_size": 1, "patience": 0.5}, "patience"),
         ({"beam_size": 4, "patience": 0.1}, "patience"),
     ],
@@ -54,6 +55,7 @@ def test_what_a_model_or_a_stream_does_not_offer(fields, param):
     [
         {},
         {"stream": True},
+        {"known_speaker_names": ["Ann", "", "", "Bob"]},
         {"stream": True, "response_format": "text"},
         {"stream": True, "response_format": "diarized_json"},
         {"stream": True, "include": ["logprobs"]},

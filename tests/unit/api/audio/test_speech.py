@@ -14,11 +14,19 @@ from app.errors import ServerBusy, SpeechError, SynthesisFailure
 from app.runtime import Runtime
 from app.settings import Settings
 from app.synthesis import VOICES
+from app.synthesis.spoken import SpeechTooLong
 from tests.scripted_engine import ScriptedEngine, result
 from tests.scripted_synthesizer import SAMPLES_PER_CHARACTER, ScriptedSynthesizer
 from tests.unit.scripted import error_of
 
 URL = "/v1/audio/speech"
+TOO_LONG = {
+    "message": "Invalid 'input': at this 'speed' it takes more than 1800 seconds to say, which is the "
+    "maximum. Send less text, or a higher 'speed'.",
+    "type": "invalid_request_error",
+    "param": "input",
+    "code": "invalid_value",
+}
 
 
 @pytest.fixture
@@ -193,6 +201,31 @@ def test_a_speech_that_breaks_off_ends_the_connection(settings: Settings) -> Non
         _ = response.data
     response.close()
     assert synthesizer.open == 0
+
+
+def test_a_text_that_takes_too_long_to_say(client: FlaskClient, synthesizer: ScriptedSynthesizer) -> None:
+    """Known before the first byte of a wav, which is sent when it is finished; else the answer ends."""
+    synthesizer.slow = 100
+    refused = post(client, response_format="wav", input="x" * 1_801)
+    assert refused.status_code == 400
+    assert error_of(refused) == TOO_LONG
+    broken = post(client, response_format="pcm", input="x" * 1_801)
+    with pytest.raises(SpeechTooLong):
+        _ = broken.data
+    broken.close()
+    assert synthesizer.open == 0
+
+
+def test_events_of_a_text_that_takes_too_long_to_say(
+    client: FlaskClient, synthesizer: ScriptedSynthesizer
+) -> None:
+    synthesizer.slow = 100
+    response = post(
+        client, model="gpt-4o-mini-tts", stream_format="sse", response_format="pcm", input="x" * 1_801
+    )
+    *deltas, last = [json.loads(frame.removeprefix("data: ")) for frame in response.text.split("\n\n")[:-1]]
+    sound = sum(len(b64decode(delta["audio"])) for delta in deltas)
+    assert (sound, last) == (1_800 * 48_000, {"error": TOO_LONG})
 
 
 def test_a_server_that_can_not_speak(settings: Settings) -> None:

@@ -477,6 +477,46 @@ def test_the_upstreams_answer_spoken(forwarding: FlaskClient, upstream: Upstream
     assert upstream.received[0].keys() == {"model", "messages"}
 
 
+TWO_SENTENCES = "a" * 1_000 + ". " + "b" * 1_000 + ". "
+
+
+@pytest.mark.parametrize(("copies", "spoken"), [(1, True), (2, False)])
+def test_copies_of_a_spoken_reply_share_the_time(
+    client: FlaskClient, synthesizer: ScriptedSynthesizer, copies: int, spoken: bool
+) -> None:
+    """A thousand seconds each, of 1,800 in all."""
+    synthesizer.slow = 10_000
+    answer = post(client, n=copies, **SPOKEN | {"audio": {"voice": "alloy", "format": "opus"}}).json
+    for choice in answer["choices"]:
+        assert choice["message"]["audio"]["transcript"] == "Hello there."
+        assert bool(choice["message"]["audio"]["data"]) is spoken
+    assert synthesizer.open == 0
+
+
+def test_spoken_replies_of_the_upstream_share_the_time(
+    forwarding: FlaskClient, upstream: UpstreamServer, synthesizer: ScriptedSynthesizer
+) -> None:
+    synthesizer.slow = 100
+    choices = [
+        {"index": number, "message": {"role": "assistant", "content": "a" * 1_000}} for number in range(3)
+    ]
+    upstream.answers(completion(choices=choices))
+    answer = post(forwarding, **SPOKEN | {"audio": {"voice": "alloy", "format": "opus"}}).json
+    assert [bool(choice["message"]["audio"]["data"]) for choice in answer["choices"]] == [True, False, False]
+    assert (len(synthesizer.said), synthesizer.open) == (2, 0)  # the third is not even tried
+
+
+def test_the_sound_of_a_streamed_reply_ends_with_the_time(
+    forwarding: FlaskClient, upstream: UpstreamServer, synthesizer: ScriptedSynthesizer
+) -> None:
+    synthesizer.slow = 100
+    upstream.streams(chunk({"content": TWO_SENTENCES}), chunk({"content": "And more. "}), "[DONE]")
+    stream = chunks(post(forwarding, **STREAMED))
+    assert text_of(stream) == TWO_SENTENCES + "And more. "
+    assert len(sound_of(audio_of(stream))) == 1_800 * 48_000
+    assert (len(synthesizer.said), synthesizer.open) == (1, 0)
+
+
 def test_the_upstreams_stream(forwarding: FlaskClient, upstream: UpstreamServer) -> None:
     sent = [chunk({"role": "assistant", "content": ""}), chunk({"content": "Sun"}), chunk(None, usage=USAGE)]
     upstream.streams(*sent, "[DONE]")

@@ -1,0 +1,68 @@
+"""JSON from strangers, whose objects in memory must not become many times larger than its text.
+
+`[],` are three bytes, and a list of 56 when parsed. So what makes objects is counted before.
+"""
+
+import json
+from math import isfinite
+from typing import Any, NoReturn
+
+MOST_STRUCTURE = 100_000
+"""Brackets, braces, colons and commas outside of strings; a request with all its options has hundreds."""
+
+_STRUCTURE = b"{}[]:,"
+_BLOCK_BYTES = 256 * 1024
+"""Looked at in one go, by calls that let no other thread run: for some milliseconds at most."""
+
+
+class TooComplex(ValueError):
+    """JSON of more parts than are read."""
+
+
+def check_structure(data: bytes | bytearray, most: int = MOST_STRUCTURE) -> None:
+    """Raise TooComplex for UTF-8 text with more than `most` structural characters outside of strings.
+
+    Also for more strings than so many characters could part. Time is linear in the length, whatever
+    the text is; of what is not JSON it tells nothing.
+    """
+    structure = quotes = 0
+    half = b""  # a backslash whose other half is in the next block
+    view = memoryview(data)
+    for start in range(0, len(data), _BLOCK_BYTES):
+        block = (half + bytes(view[start : start + _BLOCK_BYTES])).replace(rb"\\", b"")
+        half = b"\\" if block.endswith(b"\\") else b""
+        parts = block.removesuffix(half).replace(rb"\"", b"").split(b'"')
+        outside = b"".join(parts[quotes % 2 :: 2])
+        structure += len(outside) - len(outside.translate(None, _STRUCTURE))
+        quotes += len(parts) - 1
+        if structure > most or quotes > 2 * (most + 1):
+            raise TooComplex(
+                f"it has more than {most} brackets, braces, colons and commas outside of strings, "
+                "which is the maximum"
+            )
+
+
+def parse(data: bytes | bytearray) -> Any:
+    """The value of UTF-8 JSON whose structure was checked. A bytearray is emptied, to free its memory early.
+
+    Raises ValueError for what is not JSON, NaN among it, for numbers too large for a float, and for what
+    is nested too deeply.
+    """
+    text = data.decode("utf-8-sig", "surrogatepass")
+    if isinstance(data, bytearray):
+        data.clear()
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text[:40]} is out of range")
+    return number
