@@ -42,10 +42,14 @@ _WINDOW_SECONDS = 30
 
 
 class Place:
-    """One of Places, for a client that sends or takes bytes; `lost` once another client got it."""
+    """One of Places, for a client that sends or takes bytes; `lost` once another client got it.
 
-    def __init__(self) -> None:
+    One that doesn't give way is kept however few bytes are counted.
+    """
+
+    def __init__(self, *, gives_way: bool = True) -> None:
         self.began = monotonic()
+        self.gives_way = gives_way
         self.lost = False
         self._bytes = 0
         self._marks = deque([(self.began, 0)])
@@ -82,12 +86,12 @@ class Places:
         """How many places are taken."""
         return len(self._taken)
 
-    def take(self) -> Place | None:
+    def take(self, *, gives_way: bool = True) -> Place | None:
         """A place, for which `give_back` must follow; None if there is none."""
         with self._lock:
             if len(self._taken) >= self.count and not self._take_away():
                 return None
-            place = Place()
+            place = Place(gives_way=gives_way)
             self._taken.add(place)
             return place
 
@@ -99,7 +103,7 @@ class Places:
     def _take_away(self) -> bool:
         """Free the place of the slowest client, the first of several. Called with the lock held."""
         newest = monotonic() - _NEW_SECONDS
-        paces = [(place.bytes_per_second(), place.began, place) for place in self._taken]
+        paces = [(place.bytes_per_second(), place.began, place) for place in self._taken if place.gives_way]
         slow = [pace for pace in paces if pace[0] < SLOW_BYTES_PER_SECOND and pace[1] <= newest]
         if not slow:
             return False
@@ -177,9 +181,9 @@ class Admission:
             yield
 
     @contextmanager
-    def read(self) -> Iterator[Place]:
+    def read(self, *, gives_way: bool = True) -> Iterator[Place]:
         """Hold a place to read a body. Raises ServerBusy at once when there is none."""
-        place = self.reading.take()
+        place = self.reading.take(gives_way=gives_way)
         if place is None:
             raise ServerBusy(
                 f"The server is reading {READING} uploads, which is its maximum. Please retry shortly.",

@@ -64,7 +64,7 @@ def read_json_body(request: IncomingRequest) -> Any:
     if len(body) <= LARGE_BYTES:
         return parse(body)
     # Whoever waits for a turn holds a place to read, so that threads are left for everything else.
-    with current_runtime().read(), ExitStack() as held:
+    with current_runtime().admission.read(gives_way=False), ExitStack() as held:
         for name in ("json_turns",) if body.isascii() else ("wide_json_turns", "json_turns"):
             turns = cast(Turns, current_app.extensions[name])
             held.enter_context(turns.taken(request.client_gone))
