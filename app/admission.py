@@ -35,6 +35,7 @@ OTHERS_SECONDS = 60.0
 """How long a caller counts among those who ask after its last request."""
 
 _PACE_SECONDS = 10.0
+_MOST_MARKS = 12
 _NEW_SECONDS = 1.0
 """A place as new as this is not taken away: nothing is known about its client."""
 _BUSY_SECONDS = 5
@@ -52,22 +53,25 @@ class Place:
         self.gives_way = gives_way
         self.lost = False
         self._bytes = 0
-        self._marks = deque([(self.began, 0)])
+        # At most one for each second: when it began, and how many bytes had been counted then.
+        self._marks = deque([(self.began, 0)], maxlen=_MOST_MARKS)
 
     def count(self, size: int) -> None:
         """So many bytes came or went."""
         now = monotonic()
-        self._bytes += size
         if now - self._marks[-1][0] >= 1:
             self._marks.append((now, self._bytes))
-        while len(self._marks) > 1 and self._marks[1][0] <= now - _PACE_SECONDS:
-            self._marks.popleft()
+        self._bytes += size
 
     def bytes_per_second(self) -> float:
-        """The client's pace in the last ten seconds or so."""
-        began, bytes_then = self._marks[0]
-        seconds = min(monotonic() - began, _PACE_SECONDS)
-        return (self._bytes - bytes_then) / max(_NEW_SECONDS, seconds)
+        """The client's pace in the last ten seconds, whether or not anything was counted in them."""
+        now = monotonic()
+        while len(self._marks) > 1 and self._marks[0][0] <= now - _PACE_SECONDS:
+            self._marks.popleft()
+        marked, bytes_before = self._marks[0]
+        if marked <= now - _PACE_SECONDS:
+            return 0.0
+        return (self._bytes - bytes_before) / max(_NEW_SECONDS, min(now - self.began, _PACE_SECONDS))
 
 
 class Places:

@@ -69,11 +69,10 @@ class SpeechArbiter(Arbiter):  # type: ignore[misc]
             self.spawn_worker()
 
     def _loading(self) -> bool:
-        """Whether old workers are still needed."""
-        return len(self.WORKERS) > len(self._current()) and self._serving() < self.num_workers
-
-    def _serving(self) -> int:
-        return sum(worker.serving[0] for worker in self._current())
+        """Whether a worker is still needed that Gunicorn, which keeps the youngest, would end."""
+        staying = sorted(self._current(), key=lambda worker: worker.age)[-self.num_workers :]
+        serving = sum(worker.serving[0] for worker in staying)
+        return len(self.WORKERS) > len(staying) and serving < self.num_workers
 
     def _current(self) -> list[Worker]:
         return [worker for worker in self.WORKERS.values() if worker.generation == self.generation]

@@ -58,6 +58,10 @@ class ClientSocket(socket.socket):
         """Wait within the limits, or never."""
         self.settimeout(None if flag else 0.0)
 
+    def pending(self) -> int:
+        """How many bytes have come that no poller sees: none but over TLS."""
+        return 0
+
     def begin_answer(self) -> None:
         """Count the time that the client takes for an answer from zero."""
         self._waited_seconds, self._bytes_taken = 0.0, 0
@@ -143,9 +147,18 @@ class ClientSocket(socket.socket):
 class TLSClientSocket(ClientSocket, ssl.SSLSocket):  # type: ignore[misc] # SSLSocket names `size` otherwise
     """The same over TLS. The handshake happens in the first `recv`."""
 
+    def pending(self) -> int:
+        """How many bytes were decrypted that nobody has read yet."""
+        return ssl.SSLSocket.pending(self)
+
 
 def client_socket(accepted: socket.socket, context: ssl.SSLContext | None) -> ClientSocket:
-    """The connection behind a socket that was just accepted, which is used up. Raises OSError."""
+    """The connection behind a socket that was just accepted, which is used up.
+
+    Raises OSError if its client has gone already, which TLS notices at once.
+    """
+    if context is not None:
+        accepted.getpeername()  # else TLS would look for one too late to close what it has taken
     client = ClientSocket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
     socket.socket.setblocking(client, False)
     if context is None:

@@ -13,6 +13,7 @@ from gunicorn.config import Config
 
 _PREFIX = "whisper-metrics-"
 _LOCK = "lock"
+_NEW_LOCK = "new"
 
 
 def create(cfg: Config) -> Path:
@@ -27,7 +28,9 @@ def create(cfg: Config) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     os.chown(folder, cfg.uid, cfg.gid)
     # Held by this process and its children until the last of them has ended, whatever it dies of.
-    fcntl.flock(os.open(folder / _LOCK, os.O_CREAT | os.O_RDONLY, 0o600), fcntl.LOCK_SH)
+    # It gets its name only then: a master that starts meanwhile would take it for a dead one's.
+    fcntl.flock(os.open(folder / _NEW_LOCK, os.O_CREAT | os.O_RDONLY, 0o600), fcntl.LOCK_SH)
+    (folder / _NEW_LOCK).rename(folder / _LOCK)
     master = os.getpid()
 
     def remove() -> None:
@@ -47,7 +50,7 @@ def _remove_if_left(folder: Path) -> None:
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
     """Raises OSError where there is no file, or where a living process holds it."""
-    descriptor = os.open(file, os.O_RDONLY)
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # somebody's pipe of that name would block
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -99,9 +99,14 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
         """Gunicorn calls this when somebody wants to connect. Without room they wait in the backlog."""
         try:
             accepted, address = listener.accept()
-            client = client_socket(accepted, self.tls)
         except OSError as error:
             self._explain(error)
+            return
+        try:
+            client = client_socket(accepted, self.tls)
+        except OSError as error:
+            self.log.debug("A client had gone before it was let in: %s", error)
+            accepted.close()
             return
         client.idle_seconds = self.runtime.settings.stall_seconds
         client.writers = self.runtime.admission.writing
@@ -134,7 +139,7 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
             self._linger(conn)
             return
         conn.head += conn.parser.unreader.take_buffered()
-        if conn.head:
+        if conn.head or conn.sock.pending():
             self._await_head(conn)
         else:
             super().finish_request(conn, fs)
@@ -174,7 +179,10 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
         conn.sock.setblocking(False)
         self.waiting[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_head_readable, conn))
-        self._serve_if_complete(conn)  # a client may send several requests at once
+        if conn.sock.pending():
+            self._on_head_readable(conn, conn.sock)
+        else:
+            self._serve_if_complete(conn)  # a client may send several requests at once
 
     def _on_head_readable(self, conn: Connection, _client: ClientSocket) -> None:
         if not conn.receive():

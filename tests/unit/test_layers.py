@@ -12,6 +12,7 @@ BASE = {"app.errors", "app.transcript", "app.languages", "app.settings"}
 LAYERS = {
     "app": {"app.api", "app.runtime"},
     "app.api": {
+        "app.admission",
         "app.bounded_json",
         "app.runtime",
         "app.transcription",
@@ -58,10 +59,20 @@ LAYERS = {
     "app.checkpoints": {"app.download"},
     "app.download": set(),
     "app.memory": set(),
-    "app.enduring_worker": {"app.api"},
+    "app.server": {
+        "app.admission",
+        "app.api",
+        "app.logs",
+        "app.memory",
+        "app.metrics",
+        "app.preflight",
+        "app.runtime",
+    },
+    "gunicorn.conf": {"app.admission", "app.server"},
+    "wsgi": {"app"},
     **{name: set() for name in BASE},
 }
-"""A module or folder -> what it may import besides itself and BASE."""
+"""A module or folder -> what it may import besides itself and BASE; `app` is `app/__init__.py` alone."""
 
 CONFINED = {
     "torch": ["app.engines"],
@@ -78,7 +89,7 @@ CONFINED = {
     "requests": ["app.dialogue", "app.download"],
     "urllib3": ["app.dialogue", "app.download"],
     "prometheus_client": ["app.metrics"],
-    "gunicorn": ["app.enduring_worker"],
+    "gunicorn": ["app.server"],
 }
 """A third-party package -> the only layers that may import it."""
 
@@ -102,16 +113,18 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(path): path for path in sorted((ROOT / "app").rglob("*.py"))}
+FILES = [*sorted((ROOT / "app").rglob("*.py")), ROOT / "gunicorn.conf.py", ROOT / "wsgi.py"]
+MODULES = {module_name(path): path for path in FILES}
 
 
 def inside(module: str, layer: str) -> bool:
-    return module == layer or module.startswith(f"{layer}.")
+    """Whether a layer holds a module; the layer `app` is `app/__init__.py` alone."""
+    return module == layer or (layer != "app" and module.startswith(f"{layer}."))
 
 
 def layer_of(module: str) -> str:
     """The longest row of LAYERS that holds a module; only app/__init__.py itself is in `app`."""
-    rows = [layer for layer in LAYERS if module == layer or (layer != "app" and inside(module, layer))]
+    rows = [layer for layer in LAYERS if inside(module, layer)]
     assert rows, f"{module} belongs to no layer"
     return max(rows, key=len)
 
@@ -136,9 +149,8 @@ def violations(module: str, source: str) -> list[str]:
 def allowed(layer: str, name: str) -> bool:
     if layer in BASE:
         return name in BASE or name.partition(".")[0] in BASE_MAY_IMPORT
-    if inside(name, "app"):
-        own = layer != "app" and inside(name, layer)
-        return own or name in BASE or any(inside(name, below) for below in LAYERS[layer])
+    if name.partition(".")[0] == "app":
+        return name in BASE or any(inside(name, held) for held in (layer, *LAYERS[layer]))
     package = name.partition(".")[0]
     return package not in CONFINED or layer in CONFINED[package]
 
@@ -163,6 +175,15 @@ def test_imports_point_down(module: str) -> None:
         ("app.errors", "import numpy as np", ["numpy"]),
         ("app.api.bodies", "import av.error", ["av.error"]),
         ("app.api.bodies", "import werkzeug\nfrom app.runtime import Runtime", []),
+        ("app.api.bodies", "from gunicorn import util", ["gunicorn"]),
+        ("app.api.bodies", "from app.server.worker import SpeechWorker", ["app.server.worker"]),
+        ("app.runtime", "from app import api, create_app", ["app.api"]),
+        ("app.server.worker", "from gunicorn import http\nfrom app.api.error_body import whole_answer", []),
+        ("app.server.worker", "import torch\nfrom app import create_app", ["torch", "app"]),
+        ("gunicorn.conf", "from app.runtime import Runtime", ["app.runtime"]),
+        ("gunicorn.conf", "from gunicorn.arbiter import Arbiter", ["gunicorn.arbiter"]),
+        ("wsgi", "from app import create_app", []),
+        ("wsgi", "from app.api import register", ["app.api"]),
     ],
 )
 def test_the_test_sees_violations(module: str, source: str, found: list[str]) -> None:
@@ -170,16 +191,105 @@ def test_the_test_sees_violations(module: str, source: str, found: list[str]) ->
 
 
 def test_only_settings_reads_the_environment() -> None:
-    readers = [module for module, path in MODULES.items() if uses_os_environ(path)]
-    assert readers == ["app.settings"]
+    assert [module for module, path in MODULES.items() if reads_environ(path.read_text())] == ["app.settings"]
 
 
-def uses_os_environ(path: Path) -> bool:
-    """Whether a module uses os.environ or os.getenv; Flask's request.environ is something else."""
-    return any(
+def test_the_environment_is_set_for_a_library_alone() -> None:
+    """prometheus_client is told nothing in another way."""
+    found = {module: list(set_in_environ(path.read_text())) for module, path in MODULES.items()}
+    assert {module: names for module, names in found.items() if names} == {
+        "app.server.hooks": ["PROMETHEUS_MULTIPROC_DIR"]
+    }
+
+
+def is_environ(node: ast.AST) -> bool:
+    """Whether it is os.environ or os.getenv; Flask's request.environ is something else."""
+    return (
         isinstance(node, ast.Attribute)
         and node.attr in ("environ", "getenv")
         and isinstance(node.value, ast.Name)
         and node.value.id == "os"
-        for node in ast.walk(ast.parse(path.read_text()))
     )
+
+
+def settings_of(tree: ast.AST) -> list[ast.Subscript]:
+    """Each `os.environ[...]` that is given a value."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and is_environ(node.value)
+    ]
+
+
+def set_in_environ(source: str) -> Iterator[str]:
+    for node in settings_of(ast.parse(source)):
+        yield ast.literal_eval(node.slice)
+
+
+def reads_environ(source: str) -> bool:
+    tree = ast.parse(source)
+    uses = sum(is_environ(node) for node in ast.walk(tree))
+    return uses > len(settings_of(tree)) or "os" in (module_of(node) for node in ast.walk(tree))
+
+
+def module_of(node: ast.AST) -> str | None:
+    """Whence something is imported by name, which hides that it is the environment."""
+    if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & {"environ", "getenv"}:
+        return node.module
+    return None
+
+
+@pytest.mark.parametrize(
+    ("source", "reads", "sets"),
+    [
+        ("import os\nx = os.environ['A']", True, []),
+        ("import os\nx = os.getenv('A')", True, []),
+        ("import os\nx = dict(os.environ)", True, []),
+        ("from os import environ", True, []),
+        ("import os\nos.environ['A'] = 'b'", False, ["A"]),
+        ("import os\nos.environ['A'] = os.environ['B']", True, ["A"]),
+        ("request.environ['A']", False, []),
+    ],
+)
+def test_the_test_sees_the_environment(source: str, reads: bool, sets: list[str]) -> None:
+    assert (reads_environ(source), list(set_in_environ(source))) == (reads, sets)
+
+
+def test_nothing_is_cached_under_a_lock_that_all_requests_share() -> None:
+    """Before Python 3.12 functools.cached_property holds one for all instances while it works."""
+    assert [module for module, path in MODULES.items() if uses_cached_property(path.read_text())] == []
+
+
+def uses_cached_property(source: str) -> bool:
+    """In any spelling; werkzeug's has no lock."""
+    return any(map(names_cached_property, ast.walk(ast.parse(source))))
+
+
+def names_cached_property(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        names = {alias.name for alias in node.names}
+        return node.module == "functools" and bool(names & {"cached_property", "*"})
+    if isinstance(node, ast.Attribute):
+        return node.attr == "cached_property" and ast.unparse(node.value) != "werkzeug.utils"
+    return isinstance(node, ast.Constant) and node.value == "cached_property"
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from functools import cached_property", True),
+        ("from functools import cached_property as kept", True),
+        ("from functools import partial, cached_property", True),
+        ("from functools import *", True),
+        ("def f():\n    from functools import cached_property", True),
+        ("import functools\nclass A:\n    @functools.cached_property\n    def f(self): ...", True),
+        ("import functools as tools\nx = tools.cached_property", True),
+        ("import functools\nx = getattr(functools, 'cached_property')", True),
+        ("from functools import partial, cache", False),
+        ("import functools\nx = functools.partial", False),
+        ("from werkzeug.utils import cached_property", False),
+        ("import werkzeug.utils\nx = werkzeug.utils.cached_property", False),
+    ],
+)
+def test_the_test_sees_cached_properties(source: str, found: bool) -> None:
+    assert uses_cached_property(source) is found
