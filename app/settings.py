@@ -34,126 +34,117 @@ def _setting(variable: str, default: Any, meaning: str, *, secret: bool = False)
 
 @dataclass(frozen=True)
 class Settings:
-    """One field per environment variable; its metadata is the row of the README's table."""
+    """One field per environment variable; its metadata is the row of the table in docs/settings.md."""
 
     host: str = _setting(
         "HOST",
         "127.0.0.1",
-        "Address to listen on; `0.0.0.0` for all; or a socket for nginx, like `unix:/run/whisper.sock`.",
+        "Address to listen on: `0.0.0.0` = all interfaces; or a socket such as `unix:/run/whisper.sock`.",
     )
     port: int = _setting("PORT", 8000, "Port to listen on.")
     model: str = _setting(
-        "WHISPER_MODEL",
-        "turbo",
-        "A name openai-whisper knows, a path to a `.pt` file, or `demo`.",
+        "WHISPER_MODEL", "turbo", "A name that openai-whisper knows, the path of a `.pt` file, or `demo`."
     )
     model_dir: str = _setting(
-        "WHISPER_MODEL_DIR",
-        "",
-        "Where named checkpoints are looked for and downloaded to; empty: `~/.cache/whisper`.",
+        "WHISPER_MODEL_DIR", "", "Folder of named checkpoints. Empty = `~/.cache/whisper`."
     )
     cache_home: str = _setting(
-        "XDG_CACHE_HOME", "~/.cache", "Holds the folder `whisper`, the default of `WHISPER_MODEL_DIR`."
+        "XDG_CACHE_HOME", "~/.cache", "Cache folder; `WHISPER_MODEL_DIR` defaults to `whisper` in it."
     )
     hub: str = _setting(
         "WHISPER_HUB",
         "https://openaipublic.azureedge.net/main/whisper/models",
-        "Where named checkpoints are downloaded from, as `<sha256>/<file>` below this address.",
+        "Address that named checkpoints are downloaded from; files are at `<sha256>/<file>` below it.",
         secret=True,
     )
     ca_file: str = _setting(
-        "SSL_CERT_FILE", "", "PEM file with the authorities to trust there; empty: the machine's own."
+        "SSL_CERT_FILE", "", "PEM file of authorities to trust for downloads. Empty = the system's."
     )
     model_aliases: tuple[str, ...] = _setting(
-        "WHISPER_MODEL_ALIASES",
-        (),
-        "More model names that requests may use, comma-separated; `*` allows any.",
+        "WHISPER_MODEL_ALIASES", (), "More model names to accept, comma-separated. `*` is a wildcard."
     )
     engine: str = _setting(
         "WHISPER_ENGINE",
         "batched",
-        "`batched`: windows of concurrent requests are decoded together; "
-        "`reference`: openai-whisper as it is, one window at a time.",
+        "`batched`: concurrent requests are decoded together. `reference`: plain openai-whisper.",
     )
     devices: str = _setting(
         "WHISPER_DEVICES",
         "auto",
-        "Comma-separated torch devices, one worker each; `auto`: every CUDA device, else the CPU.",
+        "Torch devices, comma-separated, one worker each. `auto` = every CUDA device, or else the CPU.",
     )
     batch: int = _setting(
-        "WHISPER_BATCH", 0, "Most windows decoded together; 0: 8 on the CPU, 64 on a CUDA device."
+        "WHISPER_BATCH", 0, "Maximum batch size (30 s windows). 0 = automatic: 8 on a CPU, 64 on CUDA."
     )
     precision: str = _setting(
         "WHISPER_PRECISION",
         "exact",
-        "`exact`; `int8` (CPU) and `bfloat16` (CUDA) are faster or smaller and not exact.",
+        "`exact`; `int8` (CPU) and `bfloat16` (CUDA) are faster or smaller, but not exact.",
     )
-    threads: int = _setting("WHISPER_THREADS", 0, "Torch threads of each worker; 0: one per core.")
+    threads: int = _setting("WHISPER_THREADS", 0, "Torch threads per worker. 0 = one per core.")
     strict: bool = _setting(
         "WHISPER_STRICT",
         False,
-        "1: follow openai-whisper to the letter: no silence gate, language detected on padded audio.",
+        "1 = follow openai-whisper to the letter: no silence gate, language detection on padded audio.",
     )
     speech_floor: float = _setting(
         "WHISPER_SPEECH_FLOOR",
         0.1,
-        "A window whose speech probability stays under this is taken as silence; 0 decodes every window.",
+        "A window with a speech probability below this is silence. 0 = decode every window.",
     )
-    max_upload_mb: int = _setting("WHISPER_MAX_UPLOAD_MB", 100, "Largest audio file, in MiB.")
-    max_json_mb: int = _setting("WHISPER_MAX_JSON_MB", 40, "Largest JSON body, in MiB.")
-    max_audio_seconds: int = _setting("WHISPER_MAX_AUDIO_SECONDS", 14_400, "Longest recording, in seconds.")
+    max_upload_mb: int = _setting("WHISPER_MAX_UPLOAD_MB", 100, "Maximum audio file size, in MiB.")
+    max_json_mb: int = _setting("WHISPER_MAX_JSON_MB", 40, "Maximum JSON body size, in MiB.")
+    max_audio_seconds: int = _setting(
+        "WHISPER_MAX_AUDIO_SECONDS", 14_400, "Maximum recording length, in seconds."
+    )
     decode_seconds: int = _setting(
-        "WHISPER_DECODE_SECONDS", 60, "Most seconds that reading one audio file may take."
+        "WHISPER_DECODE_SECONDS", 60, "Time limit for reading one audio file, in seconds."
     )
     request_seconds: int = _setting(
-        "WHISPER_REQUEST_SECONDS", 3_600, "Most seconds that one request may take."
+        "WHISPER_REQUEST_SECONDS", 3_600, "Time limit for one request, in seconds."
     )
     max_wait_seconds: int = _setting(
         "WHISPER_MAX_WAIT_SECONDS",
         300,
-        "A request whose first window would wait longer than this many seconds is refused with a 503.",
+        "Maximum expected wait for a request's first window, in seconds. Above it: 503.",
     )
     retry_grace_seconds: int = _setting(
         "WHISPER_RETRY_GRACE_SECONDS",
         15,
-        "How long the finished windows of a client that went away are kept for its next try; 0: not at all.",
+        "Seconds that a disconnected client's finished windows are kept for its retry. 0 = not kept.",
     )
     stall_seconds: int = _setting(
-        "WHISPER_STALL_SECONDS", 60, "A connection that neither sends nor takes a byte for so long is cut."
+        "WHISPER_STALL_SECONDS", 60, "Seconds until a connection that transfers nothing is closed."
     )
     decoders: int = _setting(
-        "WHISPER_DECODERS",
-        0,
-        "Processes of each worker that read audio files; 0: one per core, at most 4.",
+        "WHISPER_DECODERS", 0, "Processes per worker that read audio files. 0 = one per core, at most 4."
     )
     api_keys: tuple[str, ...] = _setting(
         "WHISPER_API_KEYS",
         (),
-        "Keys of which requests must bring one, comma-separated, or `@` and a file with one on each line; "
-        "empty: no key is asked for.",
+        "Valid API keys, comma-separated, or `@FILE` with one key per line. Empty = none required.",
         secret=True,
     )
     cors_origins: tuple[str, ...] = _setting(
-        "WHISPER_CORS_ORIGINS",
-        (),
-        "Origins of web pages and apps that may call, comma-separated, like `app://obsidian.md`; `*`: any.",
+        "WHISPER_CORS_ORIGINS", (), "Web page and app origins that may call, comma-separated. `*` = any."
     )
-    log_format: str = _setting("WHISPER_LOG_FORMAT", "plain", "`plain` or `json`, one object on each line.")
+    log_format: str = _setting(
+        "WHISPER_LOG_FORMAT", "plain", "`plain`, or `json` for one JSON object per line."
+    )
     speech_engine: str = _setting(
-        "SPEECH_ENGINE", "espeak", "Who speaks: `espeak`, or `piper` with a voice of your own."
+        "SPEECH_ENGINE", "espeak", "Synthesizer: `espeak`, or `piper` with your own voice."
     )
-    speech_voice: str = _setting("SPEECH_VOICE", "", "The voice file (`.onnx`) that `piper` speaks with.")
+    speech_voice: str = _setting("SPEECH_VOICE", "", "Voice file (`.onnx`) for `piper`.")
     chat_upstream_url: str = _setting(
         "CHAT_UPSTREAM_URL",
         "",
-        "Base URL of an OpenAI-compatible server that answers chats, audio turned into text; "
-        "empty: the transcript is the answer.",
+        "Base URL of the server that answers chats (OpenAI-compatible). Empty = the reply is the transcript.",
     )
     chat_upstream_model: str = _setting(
-        "CHAT_UPSTREAM_MODEL", "", "The model to ask there; empty: the one that the request names."
+        "CHAT_UPSTREAM_MODEL", "", "Model to request there. Empty = the one that the client names."
     )
-    chat_upstream_key: str = _setting("CHAT_UPSTREAM_KEY", "", "The API key to send there.", secret=True)
-    no_color: str = _setting("NO_COLOR", "", "Anything: `python -m app doctor` prints without colours.")
+    chat_upstream_key: str = _setting("CHAT_UPSTREAM_KEY", "", "API key to send there.", secret=True)
+    no_color: str = _setting("NO_COLOR", "", "Any value: `python -m app doctor` prints without colours.")
 
     def __post_init__(self) -> None:
         socket = "an address, or unix: and the absolute path of a socket, at most 107 bytes long"

@@ -1,4 +1,4 @@
-"""The README and the pages of docs/, taken apart."""
+"""The README and the other pages for readers, taken apart."""
 
 import re
 from pathlib import Path
@@ -6,19 +6,25 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {"README.md": README} | {
-    f"docs/{path.name}": path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
 }
 API = PAGES["docs/api.md"]
+CHECKPOINTS = PAGES["docs/checkpoints.md"]
+CLIENTS = PAGES["docs/clients.md"]
+CONTRIBUTING = PAGES["CONTRIBUTING.md"]
+FIELDS = PAGES["docs/fields.md"]
+SETTINGS = PAGES["docs/settings.md"]
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def blocks(language: str, page: str = README) -> list[str]:
+def blocks(language: str, page: str) -> list[str]:
     """The fenced blocks of a language, in order."""
     return [text for name, text in _BLOCK.findall(page) if name == language]
 
 
-def table(first_heading: str, page: str = README) -> list[list[str]]:
+def table(first_heading: str, page: str) -> list[list[str]]:
     """The rows, without the two of the head, of the table whose first column has this heading."""
     lines = page.splitlines()
     heads = (number for number, line in enumerate(lines) if line.startswith("| ---"))

@@ -1,4 +1,4 @@
-"""The README and docs/api.md say what is so."""
+"""The README, CONTRIBUTING.md and the pages of docs/ say what is so."""
 
 import ast
 import json
@@ -13,24 +13,54 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.admission import ADMITTED
 from app.api.schemas import CHAT_COMPLETION, TRANSCRIPTION
-from app.checkpoints import DEMO_NOTICE, RELEASES
+from app.checkpoints import RELEASES, resolve
 from app.dialogue.request import MOST_RECORDINGS
 from app.formats import FORMATS
 from app.runtime import TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
 from app.transcription.request import Chunking
-from tests.readme import API, PAGES, README, ROOT, blocks, table
+from tests.readme import (
+    API,
+    CHECKPOINTS,
+    CLIENTS,
+    CONTRIBUTING,
+    FIELDS,
+    PAGES,
+    README,
+    ROOT,
+    SETTINGS,
+    blocks,
+    table,
+)
 from tests.scripted_engine import ScriptedEngine, result
 from tests.scripted_synthesizer import ScriptedSynthesizer
 
 PROPERTIES: dict[str, dict[str, Any]] = TRANSCRIPTION.schema["properties"]
 CHAT_PROPERTIES: dict[str, dict[str, Any]] = CHAT_COMPLETION.schema["properties"]
-FIELDS = {row[0].strip("`"): row for row in table("field", API)}
+OPTIONS = {row[0].strip("`"): row for row in table("field", API)}
+
+README_BYTES = 9_216
+"""Two minutes of reading. Tables of further features belong in docs/."""
+
+
+def test_it_is_short() -> None:
+    assert len(README.encode()) <= README_BYTES
 
 
 def test_it_opens_with_two_commands() -> None:
-    commands = [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()]
+    commands = [line.split("#")[0].strip() for line in blocks("sh", README)[0].splitlines()]
     assert commands == ["make demo", "make test"]
+
+
+def test_every_page_is_linked_from_it() -> None:
+    assert set(PAGES) - {"README.md", "SECURITY.md"} <= {path for path, _ in links(README)}
+
+
+def test_nothing_leaves_the_house() -> None:
+    """The promise, beside the test that holds it."""
+    [promise] = re.findall(r"^## Nothing leaves the house\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    assert "send no packet to another machine" in promise
+    assert "(tests/functional/test_no_connections.py)" in promise
 
 
 def default(value: object) -> str:
@@ -40,19 +70,19 @@ def default(value: object) -> str:
 
 
 def test_settings() -> None:
-    assert table("variable") == [
+    assert table("variable", SETTINGS) == [
         [f"`{entry.metadata['variable']}`", default(entry.default), entry.metadata["meaning"]]
         for entry in fields(Settings)
     ]
 
 
 def test_every_field_of_a_request() -> None:
-    assert list(FIELDS) == ["file", *PROPERTIES]
+    assert list(OPTIONS) == ["file", *PROPERTIES]
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_the_values_of_a_field(name: str) -> None:
-    values = FIELDS[name][1]
+    values = OPTIONS[name][1]
     for limit in limits(PROPERTIES[name]):
         assert re.search(rf"(?<![\w.-]){re.escape(limit)}(?![\w.]*\w)", values), f"{limit} is not in {values}"
     assert ("none" in values) == ("null" in PROPERTIES[name]["type"])
@@ -72,8 +102,8 @@ def test_limits_reads_schemas() -> None:
 
 
 def verdicts(endpoint: str) -> dict[str, str]:
-    """Each of OpenAI's fields for an endpoint, and what the README says becomes of it."""
-    rows = [(name, row[1]) for row in table(endpoint) for name in re.findall(r"`(\w+)`", row[0])]
+    """Each of OpenAI's fields for an endpoint, and whether it is supported or ignored."""
+    rows = [(name, row[1]) for row in table(endpoint, FIELDS) for name in re.findall(r"`(\w+)`", row[0])]
     found = dict(rows)
     assert len(found) == len(rows), "a field stands there twice"
     return found
@@ -86,21 +116,21 @@ def documented(schema: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "honoured", "ignored"),
+    ("endpoint", "supported", "ignored"),
     [
         ("transcriptions", {"file"} | documented("transcription"), {"known_speaker_references"}),
         ("speech", documented("speech") - {"instructions", "language"}, {"instructions"}),
         ("translations", {"file"} | documented("translation") - {"language"}, set()),
     ],
 )
-def test_every_field_of_a_form(endpoint: str, honoured: set[str], ignored: set[str]) -> None:
+def test_every_field_of_a_form(endpoint: str, supported: set[str], ignored: set[str]) -> None:
     """What a form has beyond the schema is ignored; `language` of translations and speech is not OpenAI's."""
-    assert verdicts(endpoint) == dict.fromkeys(honoured, "honoured") | dict.fromkeys(ignored, "ignored")
+    assert verdicts(endpoint) == dict.fromkeys(supported, "supported") | dict.fromkeys(ignored, "ignored")
 
 
 def test_every_field_of_a_chat() -> None:
     assert set(verdicts("chat completions")) == set(CHAT_PROPERTIES)
-    assert set(verdicts("chat completions").values()) == {"honoured", "ignored"}
+    assert set(verdicts("chat completions").values()) == {"supported", "ignored"}
 
 
 CHAT: dict[str, Any] = {
@@ -157,7 +187,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 def test_what_a_field_of_a_chat_changes(client: FlaskClient, name: str) -> None:
     base = CHAT | NEEDED.get(name, {})
     changed = {answer(client, base) != answer(client, base | {name: value}) for value in VALUES[name]}
-    assert changed == {verdicts("chat completions")[name] == "honoured"}
+    assert changed == {verdicts("chat completions")[name] == "supported"}
 
 
 def answer(client: FlaskClient, body: dict[str, Any]) -> str:
@@ -180,17 +210,17 @@ def test_defaults_of_chunking() -> None:
 
 def test_clients_are_tested_in_the_versions_named() -> None:
     node = json.loads((ROOT / "tests" / "functional" / "node" / "package.json").read_text())["dependencies"]
-    named = {row[0]: row[2] for row in table("client")}
+    named = {row[0]: row[2] for row in table("client", CLIENTS)}
     assert f"openai {node['openai']}" in named["OpenAI Node SDK"]
     assert f"ai {node['ai']} with @ai-sdk/openai {node['@ai-sdk/openai']}" in named["Vercel AI SDK"]
     [version] = re.findall(r"^openai==(\S+)", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
     assert f"openai {version}" in named["OpenAI Python SDK"]
 
 
-@pytest.mark.parametrize("row", table("client"), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", table("client", CLIENTS), ids=lambda row: row[0])
 def test_every_client_names_its_tests(row: list[str]) -> None:
     assert row[2].startswith(("Run", "Replayed"))
-    assert re.findall(r"\(tests/functional/test_\w+\.py\)", row[2])
+    assert re.findall(r"\(\.\./tests/functional/test_\w+\.py\)", row[2])
 
 
 def test_formats() -> None:
@@ -201,7 +231,7 @@ def test_formats() -> None:
 def test_checkpoints() -> None:
     listed = {
         name.strip("`"): (row[1].strip("`"), row[2].strip("`"))
-        for row in table("`WHISPER_MODEL`")
+        for row in table("`WHISPER_MODEL`", CHECKPOINTS)
         for name in row[0].split(", ")
     }
     assert listed == {name: (release.file, release.sha256) for name, release in RELEASES.items()}
@@ -209,7 +239,7 @@ def test_checkpoints() -> None:
 
 
 def _address() -> str:
-    [address] = re.findall(r"`(https://\S+/)<sha256>/<file>`", README)
+    [address] = re.findall(r"`(https://\S+/)<sha256>/<file>`", CHECKPOINTS)
     return address
 
 
@@ -220,9 +250,83 @@ def test_model_names(name: str) -> None:
 
 def test_make_targets() -> None:
     made = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)) - {"help"}
-    [line] = re.findall(r"lists all targets: (.*?)\.", README)
-    assert set(re.findall(r"`(.*?)`", line)) == made
-    assert set(re.findall(r"make ([a-z]+)\b", "\n".join(blocks("sh")))) <= made
+    described = {target for row in target_rows() for target in _targets(row)}
+    assert described == made
+    assert {target for page in PAGES.values() for target in _targets(page)} <= made
+
+
+def target_rows() -> list[str]:
+    return [line for line in CONTRIBUTING.splitlines() if line.startswith("| `make ")]
+
+
+def _targets(text: str) -> list[str]:
+    """Targets in a command or in code within text."""
+    return re.findall(r"(?:^|`)make ([a-z]+(?:-[a-z]+)*)(?=[ `]|$)", text, re.MULTILINE)
+
+
+def test_targets_are_found_in_commands_alone() -> None:
+    assert _targets(
+        "make demo    # now\n`make test-quick`, `make serve PORT=1`\nmake .venv/x\nto make one"
+    ) == [
+        "demo",
+        "test-quick",
+        "serve",
+    ]
+
+
+NEEDS = {row[0].strip("`"): row[1:] for row in table("`WHISPER_MODEL`", README)}
+"""Of each checkpoint: parameters, memory on a GPU and on a CPU, time for a window."""
+
+DIMENSIONS = {
+    "tiny": (80, 384, 4, 4, 51_865),
+    "base": (80, 512, 6, 6, 51_865),
+    "small": (80, 768, 12, 12, 51_865),
+    "medium": (80, 1024, 24, 24, 51_865),
+    "turbo": (128, 1280, 32, 4, 51_866),
+    "large-v3": (128, 1280, 32, 32, 51_866),
+}
+"""Bands, width, layers of the encoder and of the decoder, tokens: as OpenAI has published them."""
+
+
+def parameters(name: str) -> int:
+    """Weights of a checkpoint; the encoder's 1500 positions, which are computed, count too."""
+    mels, state, layers, decoder_layers, vocabulary = DIMENSIONS[name]
+    attention, feed_forward, norm = 4 * state**2 + 3 * state, 8 * state**2 + 5 * state, 2 * state
+    convolutions = 3 * mels * state + 3 * state**2 + 2 * state
+    encoder = convolutions + layers * (attention + feed_forward + 2 * norm) + norm + 1500 * state
+    decoder = decoder_layers * (2 * attention + feed_forward + 3 * norm) + norm
+    return encoder + decoder + (vocabulary + 448) * state
+
+
+def multiplications(name: str, tokens: int = 100) -> int:
+    """Multiplications of matrices for one window of 30 s, keys and values of the decoder kept."""
+    mels, state, layers, decoder_layers, vocabulary = DIMENSIONS[name]
+    encoder = 3000 * 3 * mels * state + 1500 * 3 * state**2
+    encoder += layers * (1500 * 12 * state**2 + 2 * 1500**2 * state)
+    cross = decoder_layers * 1500 * 2 * state**2
+    step = decoder_layers * (14 * state**2 + 2 * 1500 * state) + vocabulary * state
+    return encoder + cross + tokens * step
+
+
+def measured_seconds() -> float:
+    """What a window took with `base` on the CPU, as benchmarks/RESULTS.md has it."""
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    [row] = [row for row in table("case", results) if row[0] == "(a) one window, language given"]
+    return float(row[5].removesuffix(" s"))
+
+
+def test_every_size_of_checkpoint_has_its_needs() -> None:
+    assert list(NEEDS) == list(DIMENSIONS)
+    assert set(NEEDS) <= set(RELEASES)
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_what_a_checkpoint_needs(name: str) -> None:
+    weights = parameters(name)
+    halves, floats = f"{2 * weights / 1e9:.2g} GB", f"{4 * weights / 1e9:.2g} GB"
+    assert NEEDS[name][:3] == [f"{weights / 1e6:.0f} M", halves, floats]
+    seconds = measured_seconds() * multiplications(name) / multiplications("base")
+    assert NEEDS[name][3] == (f"**{seconds} s, measured**" if name == "base" else f"about {seconds:.2g} s")
 
 
 def anchors(page: str) -> set[str]:
@@ -273,7 +377,8 @@ def test_settings_in_shell_blocks() -> None:
 
 
 def test_the_demo_model_is_called_a_toy() -> None:
-    assert DEMO_NOTICE == "demo model, not for human speech"
+    [shown] = re.findall(r"`x-model-notice: (.*?)`", README)
+    assert resolve(Settings(model="demo")).notice == shown
     assert "**a toy for trying and testing, not fit for human speech**" in README
 
 
