@@ -62,6 +62,7 @@ LAYERS = {
     "app.server": {
         "app.admission",
         "app.api",
+        "app.confinement",
         "app.logs",
         "app.memory",
         "app.metrics",
@@ -194,11 +195,12 @@ def test_only_settings_reads_the_environment() -> None:
     assert [module for module, path in MODULES.items() if reads_environ(path.read_text())] == ["app.settings"]
 
 
-def test_the_environment_is_set_for_a_library_alone() -> None:
-    """prometheus_client is told nothing in another way."""
+def test_the_environment_is_set_for_libraries_alone() -> None:
+    """prometheus_client and onnxruntime are told nothing in another way."""
     found = {module: list(set_in_environ(path.read_text())) for module, path in MODULES.items()}
     assert {module: names for module, names in found.items() if names} == {
-        "app.server.hooks": ["PROMETHEUS_MULTIPROC_DIR"]
+        "app.server.hooks": ["PROMETHEUS_MULTIPROC_DIR"],
+        "app.settings": ["ORT_DISABLE_TELEMETRY"],
     }
 
 

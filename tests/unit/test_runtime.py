@@ -82,7 +82,7 @@ def test_permits_are_limited_and_come_back(runtime: Runtime) -> None:
         with pytest.raises(ServerBusy) as caught, runtime.admit():
             pass
         assert 1 <= caught.value.retry_after_seconds <= 120
-    with runtime.admit(), runtime.read():
+    with runtime.admit(), runtime.admission.read():
         pass
 
 

@@ -48,17 +48,24 @@ def devices_in_use(server: Any) -> list[str]:
 
 @pytest.fixture
 def starting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """An arbiter to be started, whose preflight finds two devices; no signal is really handled."""
+    """An arbiter to be started, whose preflight finds two devices; no signal is really handled.
+
+    `hidden` tells how often the memory of this process would have been hidden.
+    """
+    hidden: list[bool] = []
     monkeypatch.setattr(hooks.preflight, "run", lambda: Preflight(CHECKPOINT, ("cuda:0", "cuda:1")))
     monkeypatch.setattr(hooks.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(hooks, "hide_memory", lambda: hidden.append(True))
     server = Arbiter.__new__(Arbiter)
     server.cfg, server._num_workers = Config(), 1
     server.cfg.set("worker_tmp_dir", str(tmp_path))
+    server.hidden = hidden
     return server
 
 
 def test_on_starting_asks_the_preflight(starting: Any, tmp_path: Path) -> None:
     hooks.on_starting(starting)
+    assert starting.hidden == [True]
     assert starting.metrics_folder.parent == tmp_path
     assert (starting.checkpoint, starting.devices) == (CHECKPOINT, ("cuda:0", "cuda:1"))
     assert starting.num_workers == starting.cfg.workers == 2
