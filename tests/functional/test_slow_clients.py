@@ -1,6 +1,6 @@
 """Clients that send or take next to nothing, more of them than there are threads, keep nobody waiting.
 
-PROMPT_SECONDS is a hundred times what an answer takes: before there was a limit for such clients, it
+PROMPT_SECONDS is hundreds of times what an answer takes: before there was a limit for such clients, it
 took a minute, or never came.
 """
 
@@ -26,7 +26,7 @@ from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.slow_connections import sent_within, slow_connections
 
 KEY = "key-of-the-tests"
-PROMPT_SECONDS = 10.0
+PROMPT_SECONDS = 30.0
 PORT_LIMIT = 256
 """Connections of a worker."""
 
