@@ -4,11 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := tests/functional/node
+# A process for each core; a file stays in one of them, so that its tests share their server.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve demo test test-long check bench
+.PHONY: help serve demo test test-all test-quick soak check bench
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,10 +21,16 @@ serve: $(VENV)/.installed ## serve WHISPER_MODEL (turbo) on HOST (127.0.0.1) and
 demo: export WHISPER_MODEL := demo
 demo: serve ## serve the demo model: a toy, nothing to download, not for human speech
 
-test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## run the tests
-	$(BIN)/python -m pytest -m "not long"
+test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## nearly all tests, in minutes
+	$(PYTEST) -m "not slow and not long"
 
-test-long: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## run the tests that take minutes
+test-all: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## those and the slow ones, as CI runs them
+	$(PYTEST) -m "not long"
+
+test-quick: $(VENV)/.installed-dev ## the unit tests, in a minute
+	$(PYTEST) -m "not slow and not long" tests/unit
+
+soak: $(VENV)/.installed-dev ## the tests that take minutes to an hour each, one after the other
 	$(BIN)/python -m pytest -m long
 
 check: $(VENV)/.installed-dev ## style, types, layers and sizes

@@ -1,4 +1,7 @@
-"""Programs that pip can't install: tests that need one are skipped without it, but never in CI."""
+"""Processes that share the cores, and programs that pip can't install.
+
+Tests that need such a program are skipped without it, but never in CI.
+"""
 
 import os
 import shutil
@@ -9,6 +12,9 @@ import pytest
 
 # numba counts the cores anew when one of its variables changes, and refuses to go on if it counts others.
 os.environ.setdefault("NUMBA_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # one process for each core already: threads of torch that wait for each other only slow them all
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "openssl", "strace", "unshare"}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.engines.interface import ModelCard, Window, WindowOptions, WindowResult, WordTiming
+from app.engines.interface import Engine, ModelCard, Window, WindowOptions, WindowResult, WordTiming
 from app.waveform import Samples
 
 TIMESTAMP_BEGIN = 1_000
@@ -93,6 +93,10 @@ class ScriptedEngine:
 
     def close(self) -> None:
         self.alive = False
+
+
+if TYPE_CHECKING:
+    STANDS_FOR: type[Engine] = ScriptedEngine
 
 
 def done(work: Callable[..., Any], *args: Any) -> Future[Any]:

@@ -1,10 +1,11 @@
 """A Synthesizer without a voice, for tests of what sits above: a character lasts 10 ms."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.synthesis.interface import Speech
+from app.synthesis.interface import Speech, Synthesizer
 from app.waveform import Pcm
 
 RATE = 24_000
@@ -44,3 +45,7 @@ class ScriptedSynthesizer:
 
     def _close(self) -> None:
         self.open -= 1
+
+
+if TYPE_CHECKING:
+    STANDS_FOR: type[Synthesizer] = ScriptedSynthesizer

@@ -28,7 +28,7 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> Batche
             made.search = Fatal(made.search, engine, window, doomed)
         return made
 
-    engine._decoding = failing
+    engine._decoding = failing  # type: ignore[method-assign]
     return engine
 
 
@@ -42,10 +42,8 @@ class Fatal:
     doomed: set[Window]
     begun: bool = False
 
-    @property
-    def rows(self) -> int:
-        """As many as the sound one's."""
-        return self.sound.rows
+    def __post_init__(self) -> None:
+        self.rows = self.sound.rows
 
     def advance(self, found: Sequence[Candidates]) -> list[Move]:
         """Go on, or fail."""

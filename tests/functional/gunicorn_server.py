@@ -1,12 +1,14 @@
 """A real Gunicorn, started as an operator starts it and stopped by its process id."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -20,12 +22,17 @@ PATIENCE_SECONDS = 120
 """Far more than anything here takes; a test that waits this long has failed."""
 
 
+PORTS = range(10_000, 32_000)
+"""Linux gives clients ports above these, so no connection takes one before its server is there."""
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on; another one each time, in each process that runs tests."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -66,10 +66,13 @@ def test_nginx_passes_it_on(
 
 
 def leave(server: GunicornServer, port: int, lasting: tuple[bytes, float], **fields: str) -> None:
-    """Counted in the worker's own seconds: the rest would have been many minutes' worth."""
+    """Counted in the worker's own seconds, so however busy the machine is: less than half a minute's worth.
+
+    That is one window of the forty that there are.
+    """
     recording, minute_seconds = lasting
     with connected(port) as client:
         client.sendall(upload(recording, **SLOW, **fields))
-        wait_for_work(server, minute_seconds)
+        wait_for_work(server, minute_seconds / 2)
     left = cpu_seconds(server)
-    assert settled_cpu_seconds(server) - left < MINUTES / 4 * minute_seconds
+    assert settled_cpu_seconds(server) - left < minute_seconds / 2

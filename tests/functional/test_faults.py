@@ -74,8 +74,16 @@ def test_a_killed_worker_takes_only_its_own_requests_along(start_server: StartSe
     assert device_of(server, replacement) == device
 
 
-def test_hangup_loses_no_request(start_server: StartServer) -> None:
-    server = start_server().wait_until_ready()
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
+    """One for several tests: each leaves it with one worker, the last one stops it."""
+    log = tmp_path_factory.mktemp("faults") / "server.log"
+    with GunicornServer(log, WHISPER_DECODERS="2") as running:
+        yield running.wait_until_ready()
+
+
+def test_hangup_loses_no_request(own_server: GunicornServer) -> None:
+    server = own_server
     [before] = server.workers
     with openai_client(server.url, max_retries=2) as sdk:
 
@@ -92,6 +100,28 @@ def test_hangup_loses_no_request(start_server: StartServer) -> None:
             kept.wait_for(2)
     assert plain.failures == kept.failures == []
     assert plain.texts == kept.texts == {FLAGSHIP_TEXT}
+
+
+def test_killed_decoders_are_replaced(own_server: GunicornServer) -> None:
+    server = own_server
+    [worker] = server.workers
+    assert ask(server) == FLAGSHIP_TEXT
+    decoders = children(worker)
+    assert len(decoders) == 2
+    with Traffic(partial(ask, server), CLIENTS) as traffic:
+        traffic.wait_for(CLIENTS)
+        for decoder in decoders:
+            os.kill(decoder, signal.SIGKILL)
+        traffic.wait_for(2 * CLIENTS)
+        wait_until(lambda: len(set(children(worker)) - set(decoders)) == 2, "two new decoders")
+    refusals = [failure.result for failure in traffic.failures]
+    assert len(refusals) <= len(decoders)
+    assert all(
+        isinstance(error, requests.HTTPError) and error.response.status_code == 400 for error in refusals
+    )
+    assert traffic.texts == {FLAGSHIP_TEXT}
+    assert not set(children(worker)) & set(decoders)
+    assert server.workers == [worker]
 
 
 @contextmanager
@@ -119,8 +149,8 @@ def begun_with_the_sdk(server: GunicornServer) -> Iterator[Callable[[], str]]:
         yield lambda: "\n".join(event.to_json() for event in [first, *stream])
 
 
-def test_sigterm_lets_running_requests_end_and_takes_no_others(start_server: StartServer) -> None:
-    server = start_server().wait_until_ready()
+def test_sigterm_lets_running_requests_end_and_takes_no_others(own_server: GunicornServer) -> None:
+    server = own_server
     with ExitStack() as held:
         idle = held.enter_context(requests.Session())
         assert idle.get(f"{server.url}/health", timeout=PATIENCE_SECONDS).status_code == 200
@@ -172,25 +202,3 @@ def test_a_window_on_which_the_model_fails_fails_alone(start_server: StartServer
     assert "IndexError" in server.log
     assert re.search(r"a step of [2-5] windows failed", server.log)
     assert ask(server) == FLAGSHIP_TEXT
-
-
-def test_killed_decoders_are_replaced(start_server: StartServer) -> None:
-    server = start_server(WHISPER_DECODERS="2").wait_until_ready()
-    [worker] = server.workers
-    assert ask(server) == FLAGSHIP_TEXT
-    decoders = children(worker)
-    assert len(decoders) == 2
-    with Traffic(partial(ask, server), CLIENTS) as traffic:
-        traffic.wait_for(CLIENTS)
-        for decoder in decoders:
-            os.kill(decoder, signal.SIGKILL)
-        traffic.wait_for(2 * CLIENTS)
-        wait_until(lambda: len(set(children(worker)) - set(decoders)) == 2, "two new decoders")
-    refusals = [failure.result for failure in traffic.failures]
-    assert len(refusals) <= len(decoders)
-    assert all(
-        isinstance(error, requests.HTTPError) and error.response.status_code == 400 for error in refusals
-    )
-    assert traffic.texts == {FLAGSHIP_TEXT}
-    assert not set(children(worker)) & set(decoders)
-    assert server.workers == [worker]

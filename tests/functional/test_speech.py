@@ -85,22 +85,23 @@ def test_streaming_to_a_file(client: OpenAI, tmp_path: Path) -> None:
 
 
 def test_a_long_text_is_sent_while_it_is_spoken(server: GunicornServer) -> None:
+    """Its sound is 26 MB, more than all buffers on the way hold, so the voice waits for its reader."""
     body = {
         "model": "tts-1",
         "voice": "echo",
         "input": "This is a long story. " * 186,
+        "speed": 0.5,
         "response_format": "pcm",
     }
-    begun = time.monotonic()
     with requests.post(
         f"{server.url}/v1/audio/speech", json=body, stream=True, timeout=PATIENCE_SECONDS
     ) as response:
         pieces = response.iter_content(None)
         first = next(pieces)
-        assert time.monotonic() - begun < 2  # 0.2 s, and ten times that where others use the machine
+        assert speaking(server)
         assert len(first) < 48_000 * 30
         rest = sum(map(len, pieces))
-    assert (len(first) + rest) / 48_000 > 120  # seconds of speech
+    assert (len(first) + rest) / 48_000 > 400  # seconds of speech
 
 
 def test_a_client_that_hangs_up_stops_the_voice(server: GunicornServer) -> None:

@@ -10,7 +10,6 @@ import pytest
 import requests
 
 from tests.functional.checked_clients import requests_session
-from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT, convert
 from tests.openai_spec import conforming
@@ -90,12 +89,11 @@ def settled_cpu_seconds(server: GunicornServer) -> float:
 
 
 def test_ten_minutes_are_told_while_they_are_heard(
-    session: requests.Session, start_server: StartServer, tmp_path: Path
+    session: requests.Session, server: GunicornServer, tmp_path: Path
 ) -> None:
     """Counted in the worker's own seconds: most come after the first event, few after a client left."""
     minutes = convert(DATA / "minute.flac", tmp_path / "minutes.flac", "-af", "aloop=loop=9:size=2e9")
-    server = start_server().wait_until_ready()
-    started = cpu_seconds(server)
+    started = settled_cpu_seconds(server)
     with post(session, server, minutes, stream="true") as response:
         assert next(events_of(response))["type"] == "transcript.text.delta"
     left = cpu_seconds(server)

@@ -137,8 +137,9 @@ def error_of(response: TestResponse) -> dict[str, str | None]:
     """The error object of an answer, whose shape every client relies on."""
     assert response.content_type == "application/json"
     assert response.headers["x-request-id"]
-    assert list(response.json) == ["error"]
-    error = response.json["error"]
+    body = response.get_json()
+    assert list(body) == ["error"]
+    error: dict[str, str | None] = body["error"]
     assert list(error) == ["message", "type", "param", "code"]
     assert isinstance(error["message"], str) and isinstance(error["type"], str)
     return error
