@@ -22,6 +22,12 @@ WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 SLOWEST_TAKER = 1024
 """Bytes a second. A client that takes its answer more slowly than this, on average, is cut."""
 
+_UNSENT_BYTES = 128 * 1024
+"""What the kernel keeps of an answer beyond what the client has room for.
+
+It tells that it has room again only when a third of what it keeps is gone. Left alone it keeps megabytes,
+so that a client which takes its answer steadily, but not fast, seemed to take nothing.
+"""
 _TICK_SECONDS = 0.25
 """How soon a waiting thread notices that it has lost its place."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -161,6 +167,8 @@ def client_socket(accepted: socket.socket, context: ssl.SSLContext | None) -> Cl
         accepted.getpeername()  # else TLS would look for one too late to close what it has taken
     client = ClientSocket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
     socket.socket.setblocking(client, False)
+    if client.family != socket.AF_UNIX:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     if context is None:
         return client
     context.sslsocket_class = TLSClientSocket

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from werkzeug.test import TestResponse
 
+from app.admission import Admission
 from app.errors import ModelNotFound, SpeechError
 from app.held_audio import AudioShare, HeldAudio
 from app.metrics import Metrics
@@ -51,10 +52,10 @@ class ScriptedRuntime:
         self.requests: list[TranscriptionRequest] = []
         self.files: list[bytes] = []
         self.permits_held = 0
-        self.reading_full: SpeechError | None = None
-        self.bodies_read = 0
+        self.admission = Admission(300, lambda: 0.0)
         self.clients_gone: list[bool] = []
         self.callers: list[str] = []
+        self.admitted: list[str] = []
 
     def require_model(self, name: str) -> None:
         if name != "whisper-1":
@@ -64,24 +65,15 @@ class ScriptedRuntime:
         """There is time for everything."""
 
     @contextmanager
-    def admit(self) -> Iterator[None]:
+    def admit(self, caller: str = "") -> Iterator[None]:
         if self.full:
             raise self.full
+        self.admitted.append(caller)
         self.permits_held += 1
         try:
             yield
         finally:
             self.permits_held -= 1
-
-    @contextmanager
-    def read(self) -> Iterator[None]:
-        if self.reading_full:
-            raise self.reading_full
-        self.bodies_read += 1
-        try:
-            yield
-        finally:
-            self.bodies_read -= 1
 
     def transcribe(
         self,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.admission import ADMITTED
+from app.admission import ADMITTED, FAIR_SHARE
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH
 from app.engines.metered import Meter
 from app.errors import (
@@ -83,7 +83,18 @@ def test_permits_are_limited_and_come_back(runtime: Runtime) -> None:
             pass
         assert 1 <= caught.value.retry_after_seconds <= 120
     with runtime.admit(), runtime.admission.read():
-        pass
+        assert runtime.admission.working.taken == 1
+
+
+def test_a_caller_has_its_share(runtime: Runtime) -> None:
+    with ExitStack() as admitted:
+        admitted.enter_context(runtime.admit("other"))
+        for _ in range(FAIR_SHARE):
+            admitted.enter_context(runtime.admit("one"))
+        with pytest.raises(ServerBusy, match="half of them for you"), runtime.admit("one"):
+            pass
+        with runtime.admit("other"):
+            pass
 
 
 def test_the_measured_speed_decides_how_long_a_request_may_wait(engine: ScriptedEngine) -> None:

@@ -2,14 +2,16 @@ import base64
 import hmac
 import io
 
+import flask
 import pytest
 
 from app import create_app
 from app.api import access
-from app.api.access import _is_one_of, _masked
+from app.api.access import _is_one_of, _masked, address, requester
 from app.settings import Settings
 from tests.unit.scripted import error_of, upload
 
+URL = "/v1/audio/transcriptions"
 KEYS = ("sk-first-0123456789abcdef", "sk-second", "c2Vjb25k==")
 
 
@@ -200,3 +202,45 @@ def test_no_key_is_logged(locked, caplog):
     for key in ("sk-wrong-0123456789abcdef", KEYS[0]):
         locked.get("/v1/x", headers={"Authorization": f"Bearer {key}"})
     assert "sk-" not in caplog.text
+
+
+PROXIED = [
+    ("10.0.0.1", "10.9.9.9", "10.0.0.1"),
+    ("127.0.0.1", "10.9.9.9", "10.9.9.9"),
+    ("::1", "10.9.9.9", "10.9.9.9"),
+    ("::ffff:127.0.0.1", "10.9.9.9", "10.9.9.9"),
+    ("127.0.0.1", "8.8.8.8, 10.9.9.9", "10.9.9.9"),
+    ("127.0.0.1", None, "127.0.0.1"),
+    ("127.0.0.10", "10.9.9.9", "127.0.0.10"),
+    ("", "8.8.8.8,10.0.0.2", "10.0.0.2"),
+    ("", None, "-"),
+]
+"""The peer, what it says for whom it asks, and who is meant: what a client says itself comes first."""
+
+
+@pytest.mark.parametrize(("peer", "forwarded", "meant"), PROXIED)
+def test_a_proxy_on_this_machine_alone_is_believed(app, peer, forwarded, meant):
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    with app.test_request_context(headers=headers, environ_overrides={"REMOTE_ADDR": peer}):
+        assert address(flask.request) == meant
+        assert requester() == meant
+
+
+def test_whoever_has_a_key_is_one_caller_wherever_it_asks(locked, runtime):
+    for number, key in enumerate((KEYS[0], KEYS[0], KEYS[1])):
+        form = {"model": "whisper-1", "file": (io.BytesIO(b"RIFF"), "a.wav")}
+        environ = {"REMOTE_ADDR": f"10.0.0.{number}"}
+        sent = {"Authorization": f"Bearer {key}"}
+        assert locked.post(URL, data=form, headers=sent, environ_overrides=environ).status_code == 200
+    one, one_again, two = runtime.admitted
+    assert one == one_again != two
+    assert "10.0" not in one and "sk-" not in one
+
+
+def test_without_keys_an_address_is_one_caller(client, runtime):
+    for last in (1, 2, 1):
+        form = {"model": "whisper-1", "file": (io.BytesIO(b"RIFF"), "a.wav")}
+        environ = {"REMOTE_ADDR": f"10.0.0.{last}"}
+        sent = {"Authorization": f"Bearer {last}{len(runtime.admitted)}"}
+        assert client.post(URL, data=form, headers=sent, environ_overrides=environ).status_code == 200
+    assert runtime.admitted == ["10.0.0.1", "10.0.0.2", "10.0.0.1"]

@@ -214,12 +214,13 @@ def test_without_keys_whatever_is_sent_as_one_is_nobodys_name(
     ("address", "forwarded", "who"),
     [
         ("10.0.0.1", "10.9.9.9", "10.0.0.1"),
+        ("127.0.0.1", "10.9.9.9, 10.0.0.2", "10.0.0.2"),
         ("", "10.9.9.9, 10.0.0.2", "10.0.0.2"),
         ("", None, "-"),
         ("", "x" * 999, "x" * 200),
     ],
 )
-def test_a_proxy_is_believed_on_a_unix_socket_alone(
+def test_a_proxy_on_this_machine_is_believed(
     client: FlaskClient, caplog: pytest.LogCaptureFixture, address: str, forwarded: str | None, who: str
 ) -> None:
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
 
@@ -91,6 +92,18 @@ def test_the_timeout_that_was_set_is_told(connection: Connection, given: object,
     else:
         ours.settimeout(given)  # type: ignore[arg-type]
     assert ours.gettimeout() == told
+
+
+def test_a_unix_socket_is_a_connection_too(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as theirs:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        theirs.connect(listener.getsockname())
+        with client_socket(listener.accept()[0], None) as ours:
+            ours.writers, ours.idle_seconds = Places(1), SHORT_SECONDS
+            ours.setblocking(True)
+            ends_in(BlockingIOError, lambda: ours.recv(1))
+            ends_in(BlockingIOError, lambda: ours.sendall(TOO_MUCH))
 
 
 def test_what_has_come_is_given_at_once(connection: Connection) -> None:
@@ -248,6 +261,17 @@ def test_without_a_place_to_wait_an_answer_is_sent_all_the_same(connection: Conn
         reading = pool.submit(read_all, theirs, len(TOO_MUCH))
         ours.sendall(TOO_MUCH)
         assert reading.result() == hashlib.sha256(TOO_MUCH).hexdigest()
+
+
+def test_what_a_client_takes_is_seen_soon(connection: Connection) -> None:
+    """Else whoever takes an answer steadily, but not fast, is cut like one that takes nothing."""
+    ours, theirs = connection
+    ours.setblocking(False)
+    ends_in(BlockingIOError, lambda: ours.sendall(TOO_MUCH))
+    left = 512 * 1024
+    while left:
+        left -= len(theirs.recv(left))
+    assert select.select([], [ours], [], PATIENCE_SECONDS)[1]
 
 
 def test_a_client_that_takes_nothing_is_cut(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.admission import ADMITTED
+from app.admission import ADMITTED, SPEAKING
 from app.errors import ServerBusy, SpeechError, SynthesisFailure
 from app.runtime import Runtime
 from app.settings import Settings
@@ -186,10 +187,51 @@ def test_what_fails_before_the_first_byte_keeps_its_status(
 ) -> None:
     runtime = Runtime(settings, ScriptedEngine(lambda *_: result()), ScriptedSynthesizer(failure))
     client = create_app(settings, runtime).test_client()
-    for _ in range(ADMITTED + 1):  # permits are given back
+    for _ in range(SPEAKING + 1):  # permits are given back
         response = post(client, **fields)
         assert response.status_code == status
         assert error_of(response)["message"] == failure.message
+
+
+@pytest.mark.parametrize("fields", [{}, {"model": "gpt-4o-mini-tts", "stream_format": "sse"}])
+def test_a_permit_is_held_while_a_text_is_spoken_and_taken(
+    client: FlaskClient, runtime: Runtime, fields: dict[str, str]
+) -> None:
+    response = post(client, **fields)
+    assert (runtime.admission.speaking.taken, runtime.admission.working.taken) == (1, 0)
+    assert response.data
+    response.close()
+    assert runtime.admission.speaking.taken == 0
+
+
+def test_those_who_speak_have_permits_of_their_own(client: FlaskClient, runtime: Runtime) -> None:
+    with ExitStack() as held:
+        for number in range(SPEAKING):
+            held.enter_context(runtime.admission.admit_speaker(str(number % 2)))
+        response = post(client)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert f"speaking {SPEAKING} texts" in error_of(response)["message"]
+        with runtime.admit():
+            pass
+    with ExitStack() as held:
+        for _ in range(ADMITTED):
+            held.enter_context(runtime.admit())
+        assert post(client).status_code == 200
+
+
+def test_one_speaker_leaves_half_to_the_others(client: FlaskClient, runtime: Runtime) -> None:
+    with runtime.admission.admit_speaker("another"):
+        taken = [post(client) for _ in range(SPEAKING // 2 + 1)]
+        assert [response.status_code for response in taken] == [200] * (SPEAKING // 2) + [503]
+        elsewhere = client.post(
+            URL,
+            json={"model": "tts-1", "input": "Hi.", "voice": "alloy"},
+            environ_overrides={"REMOTE_ADDR": "10.0.0.7"},
+        )
+        assert elsewhere.status_code == 200
+    for response in (*taken, elsewhere):
+        response.close()
+    assert runtime.admission.speaking.taken == 0
 
 
 def test_a_speech_that_breaks_off_ends_the_connection(settings: Settings) -> None:

@@ -19,6 +19,7 @@ from app import create_app
 from app.admission import ADMITTED
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.runtime import Runtime
+from app.server.client_socket import client_socket
 from app.settings import Settings
 from tests.openai_spec import conforming
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
@@ -70,8 +71,9 @@ def client(runtime: Runtime) -> FlaskClient:
 def connection() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The client's and the server's end, as Gunicorn hands it over."""
     near, far = socket.socketpair()
-    with near, far:
-        yield near, far
+    with near, client_socket(far, None) as ours:
+        ours.setblocking(True)
+        yield near, ours
 
 
 def recording(channels: int) -> io.BytesIO:
@@ -102,9 +104,7 @@ def events_of(response: TestResponse) -> list[dict[str, Any]]:
 
 
 def assert_all_permits_are_back(runtime: Runtime) -> None:
-    with ExitStack() as held:
-        for _ in range(ADMITTED):
-            held.enter_context(runtime.admit())
+    assert runtime.admission.working.taken == 0
 
 
 @pytest.mark.parametrize("form", ["json", "text", ""])
@@ -186,8 +186,8 @@ def test_a_permit_is_held_while_the_stream_lasts(
     response = post(client)
     assert next(iter(response.response)).startswith(b"data: ")
     with ExitStack() as held:
-        for _ in range(ADMITTED - 1):
-            held.enter_context(runtime.admit())
+        for number in range(ADMITTED - 1):
+            held.enter_context(runtime.admit(str(number)))
         assert post(client).status_code == 503
     response.close()
     assert_all_permits_are_back(runtime)

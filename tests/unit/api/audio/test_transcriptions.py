@@ -39,9 +39,17 @@ def test_the_plainest_request(client, runtime):
     assert response.content_type == "application/json"
     assert response.json["text"] == "Hello there."
     assert runtime.files == [b"RIFF"]
-    assert runtime.permits_held == 0
     assert runtime.clients_gone == [False]
     assert runtime.callers == [""]
+    assert runtime.admitted == ["127.0.0.1"]
+
+
+def test_a_permit_is_held_until_the_answer_is_taken(client, runtime):
+    response = _post(client)
+    assert response.status_code == 200
+    assert runtime.permits_held == 1
+    response.close()
+    assert runtime.permits_held == 0
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def test_five_formats(client, runtime, response_format, content_type, start):
     assert response.content_type == content_type
     assert response.text.startswith(start)
     assert runtime.requests[0].task == "translate"
+    response.close()
     assert runtime.permits_held == 0
 
 

@@ -3,6 +3,7 @@
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx2
@@ -12,7 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.admission import ADMITTED
+from app.admission import ADMITTED, FAIR_SHARE
 from app.dialogue.converse import NOTE
 from app.errors import EngineFailure
 from app.runtime import Runtime
@@ -409,6 +410,29 @@ def test_what_fails_below_keeps_its_status_and_gives_the_permit_back(
         assert error_of(response)["message"] == "broken"
     engine.answer = heard
     assert post(client, stream=stream).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_permit_is_held_until_the_reply_is_taken(
+    client: FlaskClient, runtime: Runtime, stream: bool
+) -> None:
+    response = post(client, stream=stream)
+    assert response.status_code == 200
+    assert response.data
+    assert runtime.admission.working.taken == 1
+    response.close()
+    assert runtime.admission.working.taken == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_caller_leaves_half_to_the_others(client: FlaskClient, runtime: Runtime, stream: bool) -> None:
+    with ExitStack() as held:
+        held.enter_context(runtime.admit("another"))
+        for _ in range(FAIR_SHARE):
+            held.enter_context(runtime.admit("127.0.0.1"))
+        response = post(client, stream=stream)
+        assert response.status_code == 503
+        assert "half of them for you" in error_of(response)["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
