@@ -13,10 +13,16 @@ import pytest
 # numba counts the cores anew when one of its variables changes, and refuses to go on if it counts others.
 os.environ.setdefault("NUMBA_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # one process for each core already: threads of torch that wait for each other only slow them all
+    # a process for each core already: threads of torch that wait for each other only slow them all
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "openssl", "strace", "unshare"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, as tests also wait for timers; each may hold two models."""
+    return min(len(os.sched_getaffinity(0)) + 1, 8)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -89,6 +89,7 @@ def together(act: Callable[[GunicornServer, bytes], object], server: GunicornSer
         list(clients.map(lambda _: act(server, request), range(CLIENTS)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [stream, chunked_stream, chat])
 def test_memory_is_given_back_by_who_leaves_as_by_who_stays(
     server: GunicornServer, recording: Path, make: Callable[[Path], bytes]
@@ -103,6 +104,7 @@ def test_memory_is_given_back_by_who_leaves_as_by_who_stays(
         assert time.monotonic() < deadline, f"{left:.0f} MB after leaving, {stayed:.0f} MB after answers"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [chunked_stream, chat])
 def test_threads_that_read_ahead_are_the_workers_not_the_requests(
     server: GunicornServer, recording: Path, make: Callable[[Path], bytes]

@@ -13,7 +13,8 @@ from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.raw_requests import connected, refusal, upload
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
-STALL_SECONDS = 8
+STALL_SECONDS = 20
+"""Far more than it takes to open as many uploads as are read."""
 
 
 @pytest.fixture(scope="module")

@@ -175,6 +175,7 @@ def test_nothing_is_sent_if_the_audio_is_bad(client: OpenAI, upstream: UpstreamS
     assert len(upstream.received) == before
 
 
+@pytest.mark.slow
 def test_this_server_as_the_upstream(server: GunicornServer, start_server: StartServer) -> None:
     front = start_server(CHAT_UPSTREAM_URL=f"{server.url}/v1").wait_until_ready()
     with openai_client(front.url) as client:
@@ -187,6 +188,7 @@ def test_this_server_as_the_upstream(server: GunicornServer, start_server: Start
             client.chat.completions.create(model="nobody", messages=ping)
 
 
+@pytest.mark.slow
 def test_a_dead_upstream(start_server: StartServer) -> None:
     front = start_server(CHAT_UPSTREAM_URL=f"http://127.0.0.1:{free_port()}/v1").wait_until_ready()
     with openai_client(front.url) as client:

@@ -168,6 +168,7 @@ def test_sigterm_lets_running_requests_end_and_takes_no_others(own_server: Gunic
     assert "Traceback" not in server.log
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_deleted_is_missed_by_the_next_worker_alone(
     start_server: StartServer, tmp_path: Path
 ) -> None:

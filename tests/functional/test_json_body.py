@@ -62,6 +62,7 @@ def test_logprobs(session: requests.Session, server: GunicornServer) -> None:
     assert all(token["logprob"] <= 0 for token in answer["logprobs"])
 
 
+@pytest.mark.slow
 def test_a_large_body_costs_at_most_four_times_its_size(
     session: requests.Session, start_server: StartServer
 ) -> None:

@@ -58,6 +58,7 @@ def workers_are_killed(server: GunicornServer, times: int) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_two_workers_are_killed(start_server: StartServer) -> None:
     workers_are_killed(start_server().wait_until_ready(), 2)
 

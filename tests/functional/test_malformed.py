@@ -44,6 +44,7 @@ def _send_share(server: GunicornServer, numbers: range, make: Malformer) -> Outc
     return outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "count", [pytest.param(IN_CI, id="a sample"), pytest.param(ALL, id="all", marks=pytest.mark.long)]

@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import GunicornServer
 
@@ -17,6 +19,7 @@ def high_water_mb(server: GunicornServer) -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
+@pytest.mark.slow
 def test_an_hour_costs_under_290_mb_above_the_idle_worker(start_server: StartServer, tmp_path: Path) -> None:
     """An hour of faint noise: decoded, listened to and its features computed, but nobody speaks."""
     recording = tmp_path / "hour.flac"

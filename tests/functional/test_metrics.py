@@ -140,6 +140,7 @@ def test_refused_requests_and_clients_that_leave(pair: GunicornServer) -> None:
     assert (ended.count(499), ended.count(503)) == (waiting, chats - waiting)
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_when_workers_come_and_go(pair: GunicornServer, start_server: StartServer) -> None:
     asked = asked_all(pair, 2)
     wait_for_count(pair, asked, "requests_total", endpoint=MODELS)

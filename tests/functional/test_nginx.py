@@ -263,6 +263,7 @@ def terminate(server: GunicornServer) -> None:
     assert server.wait() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [terminate, kill])
 def test_two_instances_of_which_one_ends_under_load(
     end: Callable[[GunicornServer], None],

@@ -43,6 +43,7 @@ def test_master_holds_no_torch_and_no_threads(server: GunicornServer) -> None:
     assert "libtorch" in Path(f"/proc/{server.workers[0]}/maps").read_text()
 
 
+@pytest.mark.slow
 def test_one_worker_per_device_and_a_killed_one_is_replaced(start_server: StartServer) -> None:
     server = start_server(WHISPER_DEVICES="cpu,cpu").wait_until_ready(workers=2)
     first, second = server.workers

@@ -77,6 +77,7 @@ def test_a_worker_is_stopped_for_twenty_seconds(server: GunicornServer) -> None:
     a_worker_is_stopped(server, 20)
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced(impatient: GunicornServer) -> None:
     a_hanging_worker_is_replaced(impatient, HEARTBEAT_SECONDS)
 
@@ -87,6 +88,7 @@ def test_a_worker_that_hangs_for_minutes_is_replaced(start_server: StartServer) 
     a_hanging_worker_is_replaced(start_server().wait_until_ready(), 120)
 
 
+@pytest.mark.slow
 def test_one_worker_more_and_one_less(impatient: GunicornServer) -> None:
     [first], ready = impatient.workers, impatient.log.count("Serving ")
     with Traffic(partial(ask, impatient), 1) as traffic:
@@ -102,6 +104,7 @@ def test_one_worker_more_and_one_less(impatient: GunicornServer) -> None:
     assert "Traceback" not in impatient.log
 
 
+@pytest.mark.slow
 def test_a_second_master_takes_over(impatient: GunicornServer) -> None:
     """SIGUSR2, then SIGTERM for the first one: the port is never closed, and no request is lost."""
     [old], ready = impatient.workers, impatient.log.count("Serving ")

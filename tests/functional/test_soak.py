@@ -26,6 +26,7 @@ def soak(minutes: float) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_minutes_of_mixed_traffic_leave_nothing_behind() -> None:
     report = soak(CI_MINUTES)

@@ -65,6 +65,15 @@ SIZES = [
     *(("tiny", name) for name in CASES),
     *(("base", name) for name in A_FEW),
 ]
+BASE = pytest.mark.slow
+"""What the size adds to `tiny` is time, most of all."""
+
+
+def marked(*cases: tuple[str, str]) -> list[Any]:
+    """Cases for parametrize, of which those of the largest size are slow."""
+    return [pytest.param(*case, marks=BASE if case[0] == "base" else ()) for case in cases]
+
+
 TOKENS = {"tiny": 24, "base": 36}
 """After how many tokens texts on random weights may end."""
 
@@ -182,7 +191,7 @@ def same(pair: Pair, name: str, found: WindowResult) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("size", "name"), SIZES)
+@pytest.mark.parametrize(("size", "name"), marked(*SIZES))
 def test_alone(pairs: dict[str, Pair], size: str, name: str, exempt: list[str]) -> None:
     pair = pairs[size]
     found = pair.batched.submit(pair.window(name), CASES[name].options).result()
@@ -190,7 +199,7 @@ def test_alone(pairs: dict[str, Pair], size: str, name: str, exempt: list[str]) 
         exempt.append(f"{size}, {name}")
 
 
-@pytest.mark.parametrize("size", ["demo", "tiny", "base"])
+@pytest.mark.parametrize("size", ["demo", "tiny", pytest.param("base", marks=BASE)])
 def test_side_by_side(pairs: dict[str, Pair], size: str, exempt: list[str]) -> None:
     """All at once, one of them twice: prompts, lengths and searches of every kind in one batch."""
     pair = pairs[size]
@@ -202,7 +211,7 @@ def test_side_by_side(pairs: dict[str, Pair], size: str, exempt: list[str]) -> N
             exempt.append(f"{size}, {name}, side by side")
 
 
-@pytest.mark.parametrize("size", ["tiny", "base"])
+@pytest.mark.parametrize("size", ["tiny", pytest.param("base", marks=BASE)])
 def test_random_weights_say_something(pairs: dict[str, Pair], size: str) -> None:
     """Else the tests above would show nothing: many contexts, and other texts to other sounds."""
     pair = pairs[size]
@@ -213,7 +222,7 @@ def test_random_weights_say_something(pairs: dict[str, Pair], size: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("size", "name"), [("demo", "plain"), ("tiny", "translated"), ("base", "a short window")]
+    ("size", "name"), marked(("demo", "plain"), ("tiny", "translated"), ("base", "a short window"))
 )
 def test_logits(pairs: dict[str, Pair], size: str, name: str) -> None:
     """Teacher-forced, at every place of prompt and text."""
@@ -234,7 +243,7 @@ def test_logits(pairs: dict[str, Pair], size: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "name"), [case for case in SIZES if case[1] != "after as much text as fits"]
+    ("size", "name"), marked(*(case for case in SIZES if case[1] != "after as much text as fits"))
 )
 def test_scores(pairs: dict[str, Pair], size: str, name: str) -> None:
     pair, options = pairs[size], CASES[name].options

@@ -90,7 +90,9 @@ def ours(engine: Engine, name: str, **options: Any) -> Transcript:
     return transcribe(engine, samples, request, STRICT, Patience.of(600))
 
 
+@cache
 def theirs(model: Any, name: str, **options: Any) -> dict[str, Any]:
+    """What openai-whisper answers, asked once for all engines."""
     renamed = {
         "clip_seconds": "clip_timestamps",
         "prompt": "initial_prompt",

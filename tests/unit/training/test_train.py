@@ -46,6 +46,7 @@ def read_losses(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "share"), [("decoder", 0.7), ("phoneme", 0.6), ("word", 0.65), ("attention", 0.7)]
 )
@@ -56,10 +57,12 @@ def test_losses_fall(run_folder: Path, loss: str, share: float) -> None:
     assert median(values[-8:]) < share * median(values[:4])
 
 
+@pytest.mark.slow
 def test_every_kind_of_window_is_trained(run_folder: Path) -> None:
     assert {row["kind"] for row in read_losses(run_folder)} == {"single", "several", "full"}
 
 
+@pytest.mark.slow
 def test_whisper_loads_and_runs_the_packed_checkpoint(run_folder: Path, tmp_path: Path) -> None:
     checkpoint, packed = run_folder / "checkpoint.pt", tmp_path / "packed.pt"
     pack.pack(checkpoint, packed)
@@ -75,6 +78,7 @@ def test_whisper_loads_and_runs_the_packed_checkpoint(run_folder: Path, tmp_path
     assert set(result.tokens) <= used
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_an_earlier_one(run_folder: Path, corpus_path: Path, tmp_path: Path) -> None:
     arguments = ["--corpus", str(corpus_path), "--resume", str(run_folder), "--start", "0.9", "--steps", "3"]
     train.main([str(tmp_path), *arguments, "--mix", "final", "--learning-rate", "1e-5"])
