@@ -17,15 +17,15 @@ from app.engines.metered import Meter, MeteredEngine
 from app.errors import InvalidParameter, ModelNotFound, ServerBusy
 from app.held_audio import AudioShare, HeldAudio
 from app.metrics import Metrics
+from app.request_context import RequestContext
 from app.settings import Settings
 from app.synthesis.interface import Synthesizer
 from app.synthesis.spoken import MOST_SECONDS, Spoken
-from app.transcript import Effort, Transcript, TranscriptDelta
-from app.transcription.patience import Patience
+from app.transcript import RequestCost, Transcript, TranscriptDelta
 from app.transcription.request import Policy, TranscriptionRequest
+from app.transcription.resume_store import ResumeStore
 from app.transcription.side_by_side import SideBySide
 from app.transcription.transcribe import stream, transcribe
-from app.transcription.uploads import Uploads
 from app.transcription.windows import check_time_for_clips
 from app.waveform import SAMPLE_RATE, Samples
 from app.waveform.decode import decode, decode_channels
@@ -88,7 +88,7 @@ class Runtime:
         self._limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
         self.admission = Admission(settings.max_wait_seconds, lambda: self.meter.seconds_per_window)
         self.held_audio = HeldAudio()
-        self._uploads = Uploads(settings.retry_grace_seconds)
+        self._uploads = ResumeStore(settings.retry_grace_seconds)
         self._decoders: Decoders | None = None
         self._engine = engine
         self.meter = Meter()
@@ -168,12 +168,14 @@ class Runtime:
         """Hold one of the permits to work. Raises ServerBusy at once when there is none."""
         return self.admission.admit(caller)
 
-    def patience(self, client_gone: Callable[[], bool] = _never, effort: Effort | None = None) -> Patience:
-        """The time one request has from now on; what it costs is counted in `effort`."""
-        return Patience.of(self.settings.request_seconds, client_gone, effort)
+    def context(
+        self, client_gone: Callable[[], bool] = _never, cost: RequestCost | None = None
+    ) -> RequestContext:
+        """The time one request has from now on; what it costs is counted in `cost`."""
+        return RequestContext.of(self.settings.request_seconds, client_gone, cost)
 
     def decode(
-        self, file: BinaryIO, patience: Patience, share: AudioShare, *, by_channel: bool = False
+        self, file: BinaryIO, context: RequestContext, share: AudioShare, *, by_channel: bool = False
     ) -> Samples:
         """An audio file as 16 kHz samples: mono `[n]`, or `[channels, n]` with one speaker on each.
 
@@ -182,18 +184,18 @@ class Runtime:
         """
         began = perf_counter()
         try:
-            samples = self._decoded(file, self._limits_at_this_speed(), patience, by_channel=by_channel)
+            samples = self._decoded(file, self._limits_at_this_speed(), context, by_channel=by_channel)
         finally:
-            patience.effort.decode_seconds += perf_counter() - began
+            context.cost.decode_seconds += perf_counter() - began
         share.take(samples.size)
-        patience.effort.audio_seconds += samples.shape[-1] / SAMPLE_RATE
+        context.cost.audio_seconds += samples.shape[-1] / SAMPLE_RATE
         return _speakers(samples) if by_channel else samples
 
     def _decoded(
-        self, file: BinaryIO, limits: DecodeLimits, patience: Patience, *, by_channel: bool
+        self, file: BinaryIO, limits: DecodeLimits, context: RequestContext, *, by_channel: bool
     ) -> Samples:
         if self._decoders:
-            return self._decoders.decode(file, limits, by_channel=by_channel, check=patience.check)
+            return self._decoders.decode(file, limits, by_channel=by_channel, check=context.check)
         return (decode_channels if by_channel else decode)(file, limits)
 
     def require_time_for(self, request: TranscriptionRequest) -> None:
@@ -219,26 +221,26 @@ class Runtime:
         request: TranscriptionRequest,
         client_gone: Callable[[], bool] = _never,
         caller: str = "",
-        effort: Effort | None = None,
+        cost: RequestCost | None = None,
     ) -> Transcript:
         """All of one audio file, from where the last try of the same `caller` ended.
 
         Raises what `decode` and `stream` raise.
         """
-        patience = self.patience(client_gone, effort)
-        resuming = self._uploads.resuming(self._metered(patience), file, request, caller, client_gone)
+        context = self.context(client_gone, cost)
+        resuming = self._uploads.resuming(self._metered(context), file, request, caller, client_gone)
         with resuming as engine, self.held_audio.share() as share:
-            samples = self.decode(file, patience, share, by_channel=request.by_channel)
-            return transcribe(engine, samples, request, self.policy, patience)
+            samples = self.decode(file, context, share, by_channel=request.by_channel)
+            return transcribe(engine, samples, request, self.policy, context)
 
     def stream(
-        self, samples: Samples, request: TranscriptionRequest, patience: Patience
+        self, samples: Samples, request: TranscriptionRequest, context: RequestContext
     ) -> Iterator[TranscriptDelta]:
         """What `decode` gave, segment by segment. Raises RequestTimeout, ClientGone, EngineFailure."""
-        return stream(self._metered(patience), samples, request, self.policy, patience)
+        return stream(self._metered(context), samples, request, self.policy, context)
 
-    def _metered(self, patience: Patience) -> Engine:
-        return MeteredEngine(self.engine, self.meter, patience.effort)
+    def _metered(self, context: RequestContext) -> Engine:
+        return MeteredEngine(self.engine, self.meter, context.cost)
 
     def speak(
         self,

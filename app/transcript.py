@@ -8,7 +8,7 @@ Task = Literal["transcribe", "translate"]
 
 
 @dataclass
-class Effort:
+class RequestCost:
     """What one request has cost so far.
 
     `audio_seconds` is the length of its recordings, `decode_seconds` what reading their files took.

@@ -19,10 +19,10 @@ from app import create_app
 from app.checkpoints import Checkpoint
 from app.engines.interface import Engine, Recording
 from app.held_audio import AudioShare
+from app.request_context import RequestContext, T
 from app.runtime import Runtime
 from app.settings import Settings
-from app.transcript import Effort, Transcript
-from app.transcription.patience import Patience, T
+from app.transcript import RequestCost, Transcript
 from app.transcription.request import HasSpeech, TranscriptionRequest
 from app.waveform import Samples
 
@@ -49,7 +49,7 @@ def measured_gate(has_speech: HasSpeech) -> HasSpeech:
     return listen
 
 
-class MeasuredPatience(Patience):
+class MeasuredPatience(RequestContext):
     """What a request waits for is the model's work."""
 
     def wait(self, future: Future[T]) -> T:
@@ -86,19 +86,19 @@ class MeasuredRuntime(Runtime):
         super().start(device, checkpoint)
         self.policy = replace(self.policy, has_speech=measured_gate(self.policy.has_speech))
 
-    def patience(
-        self, client_gone: Callable[[], bool] = lambda: False, effort: Effort | None = None
-    ) -> Patience:
+    def context(
+        self, client_gone: Callable[[], bool] = lambda: False, cost: RequestCost | None = None
+    ) -> RequestContext:
         """The time one request has, measured."""
-        plain = super().patience(client_gone, effort)
-        return MeasuredPatience(plain.limit_seconds, plain.deadline, client_gone, plain.effort)
+        plain = super().context(client_gone, cost)
+        return MeasuredPatience(plain.limit_seconds, plain.deadline, client_gone, plain.cost)
 
     def decode(
-        self, file: BinaryIO, patience: Patience, share: AudioShare, *, by_channel: bool = False
+        self, file: BinaryIO, context: RequestContext, share: AudioShare, *, by_channel: bool = False
     ) -> Samples:
         """An audio file as samples, measured."""
         with timed("decode"):
-            return super().decode(file, patience, share, by_channel=by_channel)
+            return super().decode(file, context, share, by_channel=by_channel)
 
     def transcribe(
         self,
@@ -106,11 +106,11 @@ class MeasuredRuntime(Runtime):
         request: TranscriptionRequest,
         client_gone: Callable[[], bool] = lambda: False,
         caller: str = "",
-        effort: Effort | None = None,
+        cost: RequestCost | None = None,
     ) -> Transcript:
         """All of one audio file: the form has been read, the answer not been written."""
         g.measured = {"received": monotonic(), "decode": 0.0, "gate": 0.0, "model": 0.0}
-        transcript = super().transcribe(file, request, client_gone, caller, effort)
+        transcript = super().transcribe(file, request, client_gone, caller, cost)
         g.measured["answered"] = monotonic()
         return transcript
 

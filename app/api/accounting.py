@@ -58,7 +58,7 @@ class Account:
         _settle(self.asked)
         seconds = perf_counter() - self.began
         status = self.asked.outcome or self.status
-        self.metrics.end(self.endpoint, status, seconds, self.asked.effort)
+        self.metrics.end(self.endpoint, status, seconds, self.asked.cost)
         if status == ServerBusy.status and self.asked.blueprint not in _QUIET:
             self.metrics.refuse()
         quiet = self.asked.blueprint in _QUIET and status < 400
@@ -66,7 +66,7 @@ class Account:
 
     def _line(self, status: int, seconds: float) -> dict[str, object]:
         """What operations ask for. Never what was said, nor the key."""
-        effort = self.asked.effort
+        cost = self.asked.cost
         return fields(
             request_id=self.request_id,
             who=self.who,
@@ -74,13 +74,13 @@ class Account:
             path=self.asked.path[:_MOST_CHARACTERS],
             status=status,
             model=self.asked.model[:_MOST_CHARACTERS],
-            audio_seconds=round(effort.audio_seconds, 3),
-            queue_ms=_milliseconds(effort.queue_seconds),
-            decode_ms=_milliseconds(effort.decode_seconds),
-            model_ms=_milliseconds(effort.model_seconds),
+            audio_seconds=round(cost.audio_seconds, 3),
+            queue_ms=_milliseconds(cost.queue_seconds),
+            decode_ms=_milliseconds(cost.decode_seconds),
+            model_ms=_milliseconds(cost.model_seconds),
             total_ms=_milliseconds(seconds),
-            windows=effort.windows,
-            fallbacks=effort.fallbacks,
+            windows=cost.windows,
+            fallbacks=cost.fallbacks,
             agent=self.asked.user_agent.string[:_MOST_CHARACTERS],
         )
 
@@ -120,7 +120,7 @@ def _watched(pieces: Iterable[bytes], account: Account) -> Iterator[bytes]:
 def _settle(asked: IncomingRequest) -> None:
     """Wait for work that the engine is about to drop, and that this request has cost all the same."""
     give_up = monotonic() + _SETTLE_SECONDS
-    while asked.effort.unfinished and monotonic() < give_up:
+    while asked.cost.unfinished and monotonic() < give_up:
         sleep(0.01)
 
 

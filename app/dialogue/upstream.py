@@ -15,7 +15,7 @@ import urllib3.exceptions
 from app.bounded_json import TooComplex, check_structure, parse
 from app.dialogue.request import AudioPart, Message
 from app.errors import UpstreamFailure
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -67,14 +67,14 @@ class Upstream:
     model: str = ""
     key: str = field(default="", repr=False)
 
-    def ask(self, body: Body, patience: Patience) -> Body:
+    def ask(self, body: Body, context: RequestContext) -> Body:
         """The whole answer. Raises UpstreamFailure, RequestTimeout, ClientGone."""
-        with self._call(body, patience) as call:
+        with self._call(body, context) as call:
             return _checked(_parsed(call.wait_for(lambda: b"".join(call.pieces())), "answer"))
 
-    def stream(self, body: Body, patience: Patience) -> Iterator[Body]:
+    def stream(self, body: Body, context: RequestContext) -> Iterator[Body]:
         """The answer's events as they arrive. Raises what `ask` raises."""
-        with self._call(body, patience) as call:
+        with self._call(body, context) as call:
             call.require_events()
             pieces = call.pieces()
             waited_for = iter(lambda: call.wait_for(lambda: next(pieces, b"")), b"")
@@ -86,10 +86,10 @@ class Upstream:
                     yield _event(data)
 
     @contextmanager
-    def _call(self, body: Body, patience: Patience) -> Iterator["_Call"]:
+    def _call(self, body: Body, context: RequestContext) -> Iterator["_Call"]:
         address = f"{self.url.rstrip('/')}/chat/completions"
         with requests.Session() as session:
-            call = _Call(session, patience)
+            call = _Call(session, context)
             try:
                 call.open(address, body | ({"model": self.model} if self.model else {}), self._authorize)
                 yield call
@@ -108,9 +108,9 @@ class _Call:
 
     response: requests.Response
 
-    def __init__(self, session: requests.Session, patience: Patience) -> None:
+    def __init__(self, session: requests.Session, context: RequestContext) -> None:
         self._session = session
-        self._patience = patience
+        self._context = context
 
     def open(self, address: str, body: Body, authorize: Callable[..., requests.PreparedRequest]) -> None:
         """Send the request and wait for the answer's head. Raises UpstreamFailure unless it is a 200."""
@@ -121,7 +121,7 @@ class _Call:
                 json=body,
                 auth=authorize,
                 headers={"Accept-Encoding": "identity"},  # compressed events would wait for each other
-                timeout=(_CONNECT_SECONDS, max(1.0, self._patience.deadline - monotonic())),
+                timeout=(_CONNECT_SECONDS, max(1.0, self._context.deadline - monotonic())),
                 allow_redirects=False,
                 stream=True,
             )
@@ -151,7 +151,7 @@ class _Call:
     def wait_for(self, work: Callable[[], T]) -> T:
         """The result of reading from or writing to the upstream. Raises UpstreamFailure."""
         try:
-            return self._patience.wait(_beside(work))
+            return self._context.wait(_beside(work))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # The address stays out of the message: it is the operator's own.
             late = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))

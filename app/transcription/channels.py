@@ -7,18 +7,18 @@ from itertools import count, product
 from string import ascii_uppercase
 
 from app.transcript import Segment
-from app.transcription.listening import Listening
+from app.transcription.window_loop import WindowLoop
 from app.waveform import Samples
 
 
 class ByChannel:
-    """Reads all channels side by side and merges them by time; a Reading.
+    """Reads all channels side by side and merges them by time; a TranscriptionStrategy.
 
     Speakers have the names given in channel order, which must differ; the others are A, B, ..., Z, AA, ...
     as they appear, but for what is among the names.
     """
 
-    def __init__(self, channels: Sequence[Listening], names: Sequence[str]) -> None:
+    def __init__(self, channels: Sequence[WindowLoop], names: Sequence[str]) -> None:
         self.channels = channels
         self._names = {channel: name for channel, name in enumerate(names) if name}
         self._letters = (letters for letters in _letters() if letters not in names)

@@ -18,7 +18,7 @@ _EDGE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class WindowContext:
     """Where a window lies, in frames, and what is silence to the caller."""
 
     seek: int
@@ -42,7 +42,7 @@ class Surroundings:
         return self.start_seconds + self.frames / FRAMES_PER_SECOND
 
 
-def seek_after_last_word(last_word_seconds: float, around: Surroundings) -> int:
+def seek_after_last_word(last_word_seconds: float, around: WindowContext) -> int:
     """The next window's frame: past the window if only a short rest is left after the last word."""
     rest = around.full_end_seconds - last_word_seconds
     if rest > around.threshold_seconds:
@@ -50,7 +50,7 @@ def seek_after_last_word(last_word_seconds: float, around: Surroundings) -> int:
     return around.seek + around.frames
 
 
-def leading_silence(drafts: Sequence[Draft], around: Surroundings) -> int | None:
+def leading_silence(drafts: Sequence[Draft], around: WindowContext) -> int | None:
     """The frame to start again from, where the first words seem made up out of a long silence."""
     first = _first_spoken(drafts)
     if first is None or not is_suspicious(first):
@@ -61,7 +61,7 @@ def leading_silence(drafts: Sequence[Draft], around: Surroundings) -> int | None
     return around.seek + round(gap * FRAMES_PER_SECOND)
 
 
-def drop_hallucinations(drafts: list[Draft], around: Surroundings, last_speech_seconds: float) -> int | None:
+def drop_hallucinations(drafts: list[Draft], around: WindowContext, last_speech_seconds: float) -> int | None:
     """Drop drafts from the first made-up one on; returns the frame to go on from, None if all stay."""
     heard_until = last_speech_seconds
     for i, draft in enumerate(drafts):
@@ -93,7 +93,7 @@ def _strangeness(word: Word) -> float:
     return score
 
 
-def _is_isolated(draft: Draft, later: Sequence[Draft], around: Surroundings, heard_until: float) -> bool:
+def _is_isolated(draft: Draft, later: Sequence[Draft], around: WindowContext, heard_until: float) -> bool:
     """Whether silence, the window's edge or more suspicious text lies on both sides."""
     threshold = around.threshold_seconds
     following = _first_spoken(later)
@@ -111,7 +111,7 @@ def _is_isolated(draft: Draft, later: Sequence[Draft], around: Surroundings, hea
     return before and after
 
 
-def _resume_at(draft: Draft, around: Surroundings) -> int:
+def _resume_at(draft: Draft, around: WindowContext) -> int:
     if around.recording_frames / FRAMES_PER_SECOND - draft.end_seconds < around.threshold_seconds:
         return around.recording_frames
     return round(max(around.start_seconds + 1, draft.start_seconds) * FRAMES_PER_SECOND)

@@ -6,8 +6,8 @@ from itertools import chain
 
 from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES, Window
 from app.transcript import Segment
-from app.transcription.listening import Listening
 from app.transcription.request import Chunking, Spans
+from app.transcription.window_loop import WindowLoop
 from app.waveform import Samples
 
 LONGEST_SECONDS = WINDOW_FRAMES / FRAMES_PER_SECOND
@@ -25,33 +25,33 @@ def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
 
 
 class PieceByPiece:
-    """Reads each piece on its own, without the text of the one before; a Reading."""
+    """Reads each piece on its own, without the text of the one before; a TranscriptionStrategy."""
 
-    def __init__(self, listening: Listening, chunking: Chunking) -> None:
-        self.listening = listening
+    def __init__(self, window_loop: WindowLoop, chunking: Chunking) -> None:
+        self.window_loop = window_loop
         self.chunking = chunking
-        self.language = listening.language
+        self.language = window_loop.language
 
     @property
     def prompt_tokens(self) -> int:
         """How many tokens the caller's prompt has."""
-        return self.listening.prompt_tokens
+        return self.window_loop.prompt_tokens
 
     def segments(self, samples: Samples) -> Iterator[Segment]:
         """The segments of all pieces, in order. The first piece tells the language of all."""
-        pieces = join_spans(self.listening.policy.find_speech(samples, self.chunking))
+        pieces = join_spans(self.window_loop.policy.find_speech(samples, self.chunking))
         self.language = self.language or self._detect(pieces)
         read = [self._piece(piece).segments(samples) for piece in pieces]
-        with self.listening.policy.side_by_side.ahead(read) as ahead:
+        with self.window_loop.policy.side_by_side.ahead(read) as ahead:
             yield from chain.from_iterable(ahead)
 
-    def _piece(self, piece: tuple[float, float]) -> Listening:
-        whole = self.listening
+    def _piece(self, piece: tuple[float, float]) -> WindowLoop:
+        whole = self.window_loop
         request = replace(whole.request, language=self.language, clip_seconds=piece)
-        return Listening(whole.engine, whole.recording, request, whole.policy, whole.patience)
+        return WindowLoop(whole.engine, whole.recording, request, whole.policy, whole.context)
 
     def _detect(self, pieces: Spans) -> str:
-        whole = self.listening
+        whole = self.window_loop
         if not pieces:
             return whole.detector.of_padded_audio(whole.recording)
         start, end = (round(seconds * FRAMES_PER_SECOND) for seconds in pieces[0])

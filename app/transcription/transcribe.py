@@ -12,20 +12,20 @@ from math import ceil
 from typing import Protocol
 
 from app.engines.interface import Engine
+from app.request_context import RequestContext
 from app.transcript import Segment, TokenUsage, Transcript, TranscriptDelta
 from app.transcription.channels import ByChannel
 from app.transcription.language import check_languages
-from app.transcription.listening import Listening
-from app.transcription.patience import Patience
 from app.transcription.pieces import PieceByPiece
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.text import TextStream
+from app.transcription.window_loop import WindowLoop
 from app.waveform import SAMPLE_RATE, Samples
 
 _AUDIO_TOKENS_PER_SECOND = 10
 
 
-class Reading(Protocol):
+class TranscriptionStrategy(Protocol):
     """A way to read a recording."""
 
     @property
@@ -45,10 +45,10 @@ def transcribe(
     samples: Samples,
     request: TranscriptionRequest,
     policy: Policy,
-    patience: Patience,
+    context: RequestContext,
 ) -> Transcript:
     """All of `stream()`, collected."""
-    *deltas, last = stream(engine, samples, request, policy, patience)
+    *deltas, last = stream(engine, samples, request, policy, context)
     assert last.usage is not None
     return Transcript(
         task=request.task,
@@ -65,7 +65,7 @@ def stream(
     samples: Samples,
     request: TranscriptionRequest,
     policy: Policy,
-    patience: Patience,
+    context: RequestContext,
 ) -> Iterator[TranscriptDelta]:
     """Each segment as soon as its window is decoded, then one last delta.
 
@@ -74,24 +74,24 @@ def stream(
     EngineFailure, InvalidLanguage.
     """
     check_languages(engine, request)
-    patience.check()  # reading the audio may have taken longer than the client stayed
+    context.check()  # reading the audio may have taken longer than the client stayed
     with ExitStack() as recordings:
         channels = samples if request.by_channel else samples[None]
         opened = [recordings.enter_context(closing(engine.open(channel))) for channel in channels]
-        listening = [Listening(engine, recording, request, policy, patience) for recording in opened]
-        yield from _deltas(engine, _reading(listening, request), request, samples)
+        window_loop = [WindowLoop(engine, recording, request, policy, context) for recording in opened]
+        yield from _deltas(engine, _reading(window_loop, request), request, samples)
 
 
-def _reading(listening: list[Listening], request: TranscriptionRequest) -> Reading:
+def _reading(window_loop: list[WindowLoop], request: TranscriptionRequest) -> TranscriptionStrategy:
     if request.by_channel:
-        return ByChannel(listening, request.speaker_names)
+        return ByChannel(window_loop, request.speaker_names)
     if request.chunking:
-        return PieceByPiece(listening[0], request.chunking)
-    return listening[0]
+        return PieceByPiece(window_loop[0], request.chunking)
+    return window_loop[0]
 
 
 def _deltas(
-    engine: Engine, reading: Reading, request: TranscriptionRequest, samples: Samples
+    engine: Engine, reading: TranscriptionStrategy, request: TranscriptionRequest, samples: Samples
 ) -> Iterator[TranscriptDelta]:
     """Number the segments, and turn their tokens into text."""
     tokenizer = engine.tokenizer(request.language, request.task)

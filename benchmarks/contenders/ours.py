@@ -8,7 +8,7 @@ from pathlib import Path
 from app import engines
 from app.checkpoints import Checkpoint
 from app.engines.interface import EngineOptions, Window, WindowOptions
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 from app.transcription.request import Chunking, Policy, Spans, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
 from app.transcription.transcribe import transcribe
@@ -69,6 +69,6 @@ class Ours:
         return align
 
     def _transcribe(self, samples: Samples, request: TranscriptionRequest) -> int:
-        patience = Patience.of(_PATIENCE_SECONDS)
-        heard = transcribe(self._engine, samples, request, self._policy, patience)
+        context = RequestContext.of(_PATIENCE_SECONDS)
+        heard = transcribe(self._engine, samples, request, self._policy, context)
         return heard.usage.output_tokens

@@ -9,11 +9,11 @@ import pytest
 
 from app.engines.interface import Engine
 from app.errors import ClientGone
+from app.request_context import RequestContext
 from app.transcript import Transcript
-from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
+from app.transcription.resume_store import ResumeStore
 from app.transcription.transcribe import transcribe
-from app.transcription.uploads import Uploads
 from app.waveform import SAMPLE_RATE
 from tests.oracle.recordings import sample
 
@@ -41,19 +41,19 @@ class Counted:
         return ask
 
 
-def ask(uploads: Uploads, engine: Counted, stays_for: float) -> Transcript:
+def ask(uploads: ResumeStore, engine: Counted, stays_for: float) -> Transcript:
     """The answer for a client that leaves with the last of so many questions."""
     last = engine.asked + stays_for
-    patience = Patience.of(600, lambda: engine.asked >= last)
-    with uploads.resuming(engine, io.BytesIO(b"minute"), REQUEST, "", patience.client_gone) as seen:
-        return transcribe(seen, sample("minute.flac")[:TWO_WINDOWS], REQUEST, Policy(strict=True), patience)
+    context = RequestContext.of(600, lambda: engine.asked >= last)
+    with uploads.resuming(engine, io.BytesIO(b"minute"), REQUEST, "", context.client_gone) as seen:
+        return transcribe(seen, sample("minute.flac")[:TWO_WINDOWS], REQUEST, Policy(strict=True), context)
 
 
 @pytest.mark.parametrize("engine", ["batched"], indirect=True)
 def test_every_answer_is_used(engine: Engine) -> None:
     undisturbed, disturbed = Counted(engine), Counted(engine)
-    expected = ask(Uploads(0), undisturbed, math.inf)
-    uploads, left = Uploads(3_600), 0
+    expected = ask(ResumeStore(0), undisturbed, math.inf)
+    uploads, left = ResumeStore(3_600), 0
     while True:
         try:
             answer = ask(uploads, disturbed, 4)

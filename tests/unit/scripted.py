@@ -9,8 +9,8 @@ from werkzeug.test import TestResponse
 from app.errors import ModelNotFound, SpeechError
 from app.held_audio import AudioShare, HeldAudio
 from app.metrics import Metrics
-from app.transcript import Effort, Segment, Transcript, TranscriptDelta, Word
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
+from app.transcript import RequestCost, Segment, Transcript, TranscriptDelta, Word
 from app.transcription.request import TranscriptionRequest
 from app.waveform import Samples
 from tests.scripted_engine import silence
@@ -89,7 +89,7 @@ class ScriptedRuntime:
         request: TranscriptionRequest,
         client_gone: Callable[[], bool],
         caller: str,
-        effort: Effort | None = None,
+        cost: RequestCost | None = None,
     ) -> Transcript:
         assert self.permits_held == 1
         self.callers.append(caller)
@@ -100,11 +100,11 @@ class ScriptedRuntime:
             raise self.failure
         return TRANSCRIPT
 
-    def patience(self, client_gone: Callable[[], bool], effort: Effort | None = None) -> Patience:
-        return Patience.of(60, client_gone, effort)
+    def context(self, client_gone: Callable[[], bool], cost: RequestCost | None = None) -> RequestContext:
+        return RequestContext.of(60, client_gone, cost)
 
     def decode(
-        self, file: BinaryIO, patience: Patience, share: AudioShare, *, by_channel: bool = False
+        self, file: BinaryIO, context: RequestContext, share: AudioShare, *, by_channel: bool = False
     ) -> Samples:
         assert self.permits_held == 1
         self.files.append(file.read())
@@ -113,7 +113,7 @@ class ScriptedRuntime:
         return samples
 
     def stream(
-        self, samples: Samples, request: TranscriptionRequest, patience: Patience
+        self, samples: Samples, request: TranscriptionRequest, context: RequestContext
     ) -> Iterator[TranscriptDelta]:
         self.requests.append(request)
         if self.failure:

@@ -27,7 +27,7 @@ from app.errors import (
 from app.held_audio import HeldAudio
 from app.runtime import TRANSCRIPTION_MODELS, Runtime
 from app.settings import Settings
-from app.transcript import Effort, Transcript
+from app.transcript import RequestCost, Transcript
 from app.transcription.request import TranscriptionRequest
 from tests.scripted_engine import ScriptedEngine, result, spell
 
@@ -116,10 +116,10 @@ def test_each_clip_counts_as_a_window(runtime: Runtime) -> None:
 
 
 def test_what_a_request_cost_is_counted_for_it(runtime: Runtime) -> None:
-    effort = Effort()
+    cost = RequestCost()
     with (DATA / "flagship.wav").open("rb") as file:
-        runtime.transcribe(file, TranscriptionRequest(), effort=effort)
-    assert (effort.windows, runtime.meter.windows_finished) == (1, 1)
+        runtime.transcribe(file, TranscriptionRequest(), cost=cost)
+    assert (cost.windows, runtime.meter.windows_finished) == (1, 1)
 
 
 def test_transcribe(runtime: Runtime) -> None:
@@ -176,22 +176,22 @@ def test_a_stream_is_not_resumed(engine: ScriptedEngine) -> None:
     runtime = Runtime(UNGATED, engine)
     with pytest.raises(ClientGone):
         transcribe_minutes(runtime, leave_after=2)
-    samples = runtime.decode(wav([1] * 600), runtime.patience(), runtime.held_audio.share())
-    assert len(list(runtime.stream(samples, REQUEST, runtime.patience()))) == 5
+    samples = runtime.decode(wav([1] * 600), runtime.context(), runtime.held_audio.share())
+    assert len(list(runtime.stream(samples, REQUEST, runtime.context()))) == 5
     assert windows(engine)[2:] == [0, 3000, 6000, 9000]
     runtime.close()
 
 
 def test_reading_a_file_is_accounted_for(runtime: Runtime) -> None:
-    effort = Effort()
+    cost = RequestCost()
     with (DATA / "flagship.wav").open("rb") as file:
-        runtime.decode(file, runtime.patience(effort=effort), runtime.held_audio.share())
-    assert effort.audio_seconds == pytest.approx(2.76, abs=0.1)
-    assert effort.decode_seconds > 0.0
+        runtime.decode(file, runtime.context(cost=cost), runtime.held_audio.share())
+    assert cost.audio_seconds == pytest.approx(2.76, abs=0.1)
+    assert cost.decode_seconds > 0.0
     with pytest.raises(UndecodableAudio):
         runtime.decode(
             io.BytesIO(b"no audio" * 100),
-            runtime.patience(effort=(failed := Effort())),
+            runtime.context(cost=(failed := RequestCost())),
             runtime.held_audio.share(),
         )
     assert failed.decode_seconds > 0.0
@@ -200,8 +200,8 @@ def test_reading_a_file_is_accounted_for(runtime: Runtime) -> None:
 
 def test_stream_gives_the_same_text(runtime: Runtime) -> None:
     with (DATA / "flagship.wav").open("rb") as file:
-        samples = runtime.decode(file, runtime.patience(), runtime.held_audio.share())
-    deltas = list(runtime.stream(samples, TranscriptionRequest(), runtime.patience()))
+        samples = runtime.decode(file, runtime.context(), runtime.held_audio.share())
+    deltas = list(runtime.stream(samples, TranscriptionRequest(), runtime.context()))
     assert "".join(delta.text for delta in deltas) == "Hello."
 
 
@@ -218,7 +218,7 @@ def wav(*channels: list[int]) -> io.BytesIO:
 
 def test_each_channel_has_a_speaker(runtime: Runtime) -> None:
     samples = runtime.decode(
-        wav([1], [2], [3]), runtime.patience(), runtime.held_audio.share(), by_channel=True
+        wav([1], [2], [3]), runtime.context(), runtime.held_audio.share(), by_channel=True
     )
     assert samples.shape == (3, 3_200)
     request = TranscriptionRequest(by_channel=True, speaker_names=("Ann",))
@@ -231,16 +231,16 @@ def test_a_mono_recording_has_no_channel_for_each_speaker(
     runtime: Runtime, channels: list[list[int]]
 ) -> None:
     with pytest.raises(InvalidParameter, match="told apart by channel") as caught:
-        runtime.decode(wav(*channels), runtime.patience(), runtime.held_audio.share(), by_channel=True)
+        runtime.decode(wav(*channels), runtime.context(), runtime.held_audio.share(), by_channel=True)
     assert caught.value.param == "file"
-    assert runtime.decode(wav(*channels), runtime.patience(), runtime.held_audio.share()).shape == (3_200,)
+    assert runtime.decode(wav(*channels), runtime.context(), runtime.held_audio.share()).shape == (3_200,)
 
 
 def test_each_channel_counts_in_what_a_request_holds(runtime: Runtime) -> None:
     with runtime.held_audio.share() as share:
-        runtime.decode(wav([1], [2], [3]), runtime.patience(), share, by_channel=True)
+        runtime.decode(wav([1], [2], [3]), runtime.context(), share, by_channel=True)
         assert share.samples == runtime.held_audio.samples == 3 * 3_200
-        runtime.decode(wav([1], [2], [3]), runtime.patience(), share)
+        runtime.decode(wav([1], [2], [3]), runtime.context(), share)
         assert share.samples == 4 * 3_200
     assert runtime.held_audio.samples == 0
 
@@ -274,9 +274,9 @@ def test_sound_that_there_is_no_room_for_is_refused(runtime: Runtime, engine: Sc
 
 
 def test_request_ends_at_its_deadline(runtime: Runtime) -> None:
-    impatient = replace(runtime.patience(), deadline=0.0)
+    impatient = replace(runtime.context(), deadline=0.0)
     with (DATA / "flagship.wav").open("rb") as file:
-        samples = runtime.decode(file, runtime.patience(), runtime.held_audio.share())
+        samples = runtime.decode(file, runtime.context(), runtime.held_audio.share())
     with pytest.raises(RequestTimeout, match="3600 seconds"):
         list(runtime.stream(samples, TranscriptionRequest(), impatient))
 

@@ -19,7 +19,7 @@ def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes:
     runtime.require_time_for(wanted)
     with ExitStack() as held:
         held.enter_context(runtime.admit(requester()))
-        transcript = runtime.transcribe(file, wanted, incoming().client_gone, caller(), incoming().effort)
+        transcript = runtime.transcribe(file, wanted, incoming().client_gone, caller(), incoming().cost)
         response = Response(form.render(transcript, wishes), content_type=form.mimetype)
         response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
         return _noticed(response)
@@ -32,10 +32,10 @@ def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes:
     runtime.require_time_for(wanted)
     with ExitStack() as held:
         held.enter_context(runtime.admit(requester()))
-        patience = runtime.patience(incoming().client_gone, incoming().effort)
+        context = runtime.context(incoming().client_gone, incoming().cost)
         share = held.enter_context(runtime.held_audio.share())
-        samples = runtime.decode(file, patience, share, by_channel=wanted.by_channel)
-        deltas = runtime.stream(samples, wanted, patience)
+        samples = runtime.decode(file, context, share, by_channel=wanted.by_channel)
+        deltas = runtime.stream(samples, wanted, context)
         return _noticed(event_stream(form.events(deltas, wishes), on_close=held.pop_all().close))
 
 

@@ -25,7 +25,7 @@ def create_chat_completion() -> Response:
     fields = read_json(CHAT_COMPLETION)
     runtime = current_runtime()
     with ExitStack() as held:
-        listener = RuntimeListener(runtime, incoming().client_gone, incoming().effort)
+        listener = RuntimeListener(runtime, incoming().client_gone, incoming().cost)
         held.enter_context(closing(listener))
         reply = _reply(fields, runtime, listener)
         held.enter_context(runtime.admit(requester()))

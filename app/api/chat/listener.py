@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from app.errors import AudioTooLong
 from app.runtime import Runtime
-from app.transcript import Effort, TranscriptDelta
+from app.transcript import RequestCost, TranscriptDelta
 from app.transcription.request import TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
 from app.waveform import SAMPLE_RATE
@@ -15,18 +15,18 @@ from app.waveform import SAMPLE_RATE
 class RuntimeListener:
     """Hears the recordings of one request, which together may be as long as one recording may be.
 
-    Closing it ends the work on all of them. `patience` is that of the whole request,
-    and so is `effort`, in which its work is counted.
+    Closing it ends the work on all of them. `context` is that of the whole request,
+    and so is `cost`, in which its work is counted.
     """
 
     def __init__(
-        self, runtime: Runtime, client_gone: Callable[[], bool], effort: Effort | None = None
+        self, runtime: Runtime, client_gone: Callable[[], bool], cost: RequestCost | None = None
     ) -> None:
         self._runtime = runtime
         self._closed = Event()
         self._share = runtime.held_audio.share()
         self._seconds_heard = 0.0
-        self.patience = runtime.patience(lambda: self._closed.is_set() or client_gone(), effort)
+        self.context = runtime.context(lambda: self._closed.is_set() or client_gone(), cost)
 
     @property
     def side_by_side(self) -> SideBySide:
@@ -35,10 +35,10 @@ class RuntimeListener:
 
     def hear(self, file: BinaryIO) -> Iterator[TranscriptDelta]:
         """Decode an audio file now; the iterator transcribes it. Raises InvalidRequest."""
-        self.patience.check()
-        samples = self._runtime.decode(file, self.patience, self._share)
+        self.context.check()
+        samples = self._runtime.decode(file, self.context, self._share)
         self._count(len(samples) / SAMPLE_RATE)
-        return self._runtime.stream(samples, TranscriptionRequest(), self.patience)
+        return self._runtime.stream(samples, TranscriptionRequest(), self.context)
 
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""

@@ -80,7 +80,7 @@ class UpstreamReply:
     def whole(self) -> Json:
         """The upstream's answer; a `usage` that it leaves out is counted here."""
         body, audio_tokens = self._written()
-        answer = self._upstream.ask(body, self._listener.patience)
+        answer = self._upstream.ask(body, self._listener.context)
         messages = [_dict(choice, "message") for choice in answer["choices"]]
         if self._voices is not None:
             for number, message in enumerate(messages):
@@ -93,7 +93,7 @@ class UpstreamReply:
         """The upstream's chunks as they come, the sound of each sentence behind it."""
         body, audio_tokens = self._written()
         counted, said, chunk = False, list[str](), dict[str, Any]()
-        for chunk in self._upstream.stream(body, self._listener.patience):
+        for chunk in self._upstream.stream(body, self._listener.context):
             counted = counted or bool(chunk.get("usage"))
             yield from self._sound(chunk, ends=True)
             said += self._texts(chunk)

@@ -259,12 +259,12 @@ def test_work_that_is_being_dropped_is_waited_for(
     def leave_unfinished(response: Any) -> Any:
         from app.api.application import incoming
 
-        effort = incoming().effort
-        effort.unfinished = 1
+        cost = incoming().cost
+        cost.unfinished = 1
 
         def finish(seconds: float) -> None:
             assert next(pauses)
-            effort.unfinished, effort.model_seconds = 0, 7.0
+            cost.unfinished, cost.model_seconds = 0, 7.0
 
         monkeypatch.setattr("app.api.accounting.sleep", finish)
         return response

@@ -11,7 +11,7 @@ import pytest
 
 from app.engines.interface import Window, WindowOptions, WordTiming
 from app.errors import EngineFailure
-from app.transcription.remembering import Memory, RememberingEngine
+from app.transcription.result_cache import CachingEngine, ResultCache
 from tests.scripted_engine import result, silence, spell
 from tests.unit.transcription.late_engine import LateEngine
 
@@ -28,8 +28,8 @@ def engine() -> LateEngine:
 class Client:
     """One request: the engine as it sees it, and a window of its own recording."""
 
-    def __init__(self, engine: LateEngine, memory: Memory) -> None:
-        self.engine = RememberingEngine(engine, memory)
+    def __init__(self, engine: LateEngine, memory: ResultCache) -> None:
+        self.engine = CachingEngine(engine, memory)
         self.recording = self.engine.open(silence(60))
         self.window = Window(self.recording, 0, 3000)
 
@@ -39,7 +39,7 @@ class Client:
 
 @pytest.fixture
 def arrive(engine: LateEngine) -> Callable[[], Client]:
-    memory = Memory()
+    memory = ResultCache()
     return lambda: Client(engine, memory)
 
 
@@ -171,7 +171,7 @@ def test_what_follows_a_remembered_window_is_asked_with_the_own_one(engine: Late
 
 
 def test_no_recording_is_kept(engine: LateEngine) -> None:
-    memory = Memory()
+    memory = ResultCache()
     client, other = Client(engine, memory), Client(engine, memory)
     for each in (client, other):
         each.engine.submit(each.window, OPTIONS)

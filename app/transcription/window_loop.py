@@ -12,14 +12,14 @@ from app.engines.interface import (
     WindowOptions,
     WindowResult,
 )
+from app.request_context import RequestContext
 from app.transcript import Segment, TokenLogprob
 from app.transcription import hallucination
 from app.transcription.fallback import at_temperature, decode_with_fallback, is_silence
-from app.transcription.hallucination import Surroundings
+from app.transcription.hallucination import WindowContext
 from app.transcription.language import LanguageDetector
-from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.segments import Cut, Draft, cut, last_word_end
+from app.transcription.segments import Draft, WindowSegments, cut, last_word_end
 from app.transcription.windows import PreviousText, clip_frames
 from app.transcription.words import place_words
 from app.waveform import SAMPLE_RATE, Samples
@@ -28,7 +28,7 @@ _HOP = SAMPLE_RATE // FRAMES_PER_SECOND
 _TOO_HOT_TO_CONDITION = 0.5
 
 
-class Listening:
+class WindowLoop:
     """Reads a recording's clips from start to end. `seek` is the next window's first frame.
 
     `language` is known once the first segment is out, or the last window is read.
@@ -40,17 +40,17 @@ class Listening:
         recording: Recording,
         request: TranscriptionRequest,
         policy: Policy,
-        patience: Patience,
+        context: RequestContext,
     ) -> None:
         self.engine = engine
         self.recording = recording
         self.request = request
         self.policy = policy
-        self.patience = patience
+        self.context = context
         self.tokenizer = engine.tokenizer(request.language, request.task)
         self.previous = self._previous_text()
         self.language = request.language if engine.card.multilingual else "en"
-        self.detector = LanguageDetector(engine, request, policy, patience)
+        self.detector = LanguageDetector(engine, request, policy, context)
         self.seek = 0
         self.last_speech_seconds = 0.0
         self.read = 0
@@ -65,7 +65,7 @@ class Listening:
         for start, end in clip_frames(self.request.clip_seconds, self.recording.frames):
             self.seek = start
             while self.seek < end:
-                self.patience.check()  # silence passes without a wait
+                self.context.check()  # silence passes without a wait
                 yield from self._window(samples, end)
         self.language = self.language or self.detector.of_padded_audio(self.recording)
 
@@ -93,7 +93,7 @@ class Listening:
     def _decode(self, window: Window) -> WindowResult:
         self.language = self.language or self.detector.of(window)
         options = self._options(self.language)
-        return decode_with_fallback(self.engine, window, options, self.request, self.patience)
+        return decode_with_fallback(self.engine, window, options, self.request, self.context)
 
     def _options(self, language: str) -> WindowOptions:
         request = self.request
@@ -116,11 +116,11 @@ class Listening:
         room = self.engine.card.text_context // 2 - 1
         return PreviousText(tuple(initial), room, self.request.carry_initial_prompt)
 
-    def _place_words(self, window: Window, made: Cut) -> bool:
+    def _place_words(self, window: Window, made: WindowSegments) -> bool:
         """Time the words and move `seek` to what they say; False if the window is to be read anew."""
         drafts, eot = made.drafts, self.tokenizer.eot
         tokens = [token for draft in drafts for token in draft.tokens if token < eot]
-        timings = self.patience.wait(self.engine.align(window, tokens, self.language, self.request.task))
+        timings = self.context.wait(self.engine.align(window, tokens, self.language, self.request.task))
         place_words(drafts, timings, eot, window.seek, self.last_speech_seconds)
         last = last_word_end(drafts)
         if not made.ends_in_silence and last is not None and last > window.seek / FRAMES_PER_SECOND:
@@ -133,7 +133,7 @@ class Listening:
         self.last_speech_seconds = self.last_speech_seconds if last is None else last
         return True
 
-    def _sift(self, made: Cut, around: Surroundings, last_word: float | None) -> bool:
+    def _sift(self, made: WindowSegments, around: WindowContext, last_word: float | None) -> bool:
         """Drop what was made up in silence; False if the window is to be read anew after a silence."""
         if not made.ends_in_silence and last_word is not None and last_word > around.start_seconds:
             self.seek = hallucination.seek_after_last_word(last_word, around)
@@ -145,14 +145,14 @@ class Listening:
         self.seek = self.seek if resumed is None else resumed
         return True
 
-    def _surroundings(self, window: Window, threshold: float) -> Surroundings:
-        return Surroundings(window.seek, window.frames, self.recording.frames, threshold)
+    def _surroundings(self, window: Window, threshold: float) -> WindowContext:
+        return WindowContext(window.seek, window.frames, self.recording.frames, threshold)
 
     def _score(self, window: Window, drafts: list[Draft], result: WindowResult) -> None:
         """Tell each draft the log-probabilities of its tokens, which are the window's first ones."""
         assert self.language is not None
         options = at_temperature(self._options(self.language), result.temperature)
-        scores = self.patience.wait(self.engine.score(window, options, result.tokens))
+        scores = self.context.wait(self.engine.score(window, options, result.tokens))
         rest = iter(scores)
         for draft in drafts:
             draft.scores = [next(rest) for _ in draft.tokens]

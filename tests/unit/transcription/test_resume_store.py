@@ -13,7 +13,7 @@ import pytest
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.errors import ClientGone
 from app.transcription.request import TranscriptionRequest
-from app.transcription.uploads import MOST_LEFT, Uploads, upload_identity
+from app.transcription.resume_store import MOST_LEFT, ResumeStore, upload_identity
 from tests.scripted_engine import ScriptedEngine, result, silence
 from tests.unit.transcription.late_engine import LateEngine
 
@@ -31,7 +31,7 @@ def engine() -> ScriptedEngine:
 class Visit:
     """One request for an upload, from its arrival until it leaves."""
 
-    def __init__(self, uploads: Uploads, engine: ScriptedEngine, content: bytes = b"audio") -> None:
+    def __init__(self, uploads: ResumeStore, engine: ScriptedEngine, content: bytes = b"audio") -> None:
         self._gone = False
         self._context = uploads.resuming(engine, io.BytesIO(content), REQUEST, "", lambda: self._gone)
         self.engine = self._context.__enter__()
@@ -58,12 +58,12 @@ class Visit:
 
 @pytest.fixture
 def uploads():
-    known = Uploads(LONG_SECONDS)
+    known = ResumeStore(LONG_SECONDS)
     yield known
     known.close()
 
 
-def test_an_unanswered_upload_goes_on_where_it_was(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_an_unanswered_upload_goes_on_where_it_was(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     Visit(uploads, engine).decode().fails()
     Visit(uploads, engine).decode()
     assert len(engine.decoded) == 1
@@ -71,25 +71,25 @@ def test_an_unanswered_upload_goes_on_where_it_was(uploads: Uploads, engine: Scr
 
 @pytest.mark.parametrize("leave", [Visit.fails, Visit.goes_before_the_answer_does])
 def test_who_left_without_an_answer_is_expected_back(
-    uploads: Uploads, engine: ScriptedEngine, leave: Callable[[Visit], None]
+    uploads: ResumeStore, engine: ScriptedEngine, leave: Callable[[Visit], None]
 ) -> None:
     leave(Visit(uploads, engine).decode())
     assert len(uploads) == 1
 
 
-def test_an_answered_upload_is_forgotten(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_an_answered_upload_is_forgotten(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     Visit(uploads, engine).decode().is_answered()
     assert len(uploads) == 0
     Visit(uploads, engine).decode()
     assert len(engine.decoded) == 2
 
 
-def test_nothing_decoded_is_nothing_to_keep(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_nothing_decoded_is_nothing_to_keep(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     Visit(uploads, engine).fails()
     assert len(uploads) == 0
 
 
-def test_what_an_engine_can_not_stop_is_waited_for(uploads: Uploads) -> None:
+def test_what_an_engine_can_not_stop_is_waited_for(uploads: ResumeStore) -> None:
     engine = LateEngine(lambda window, options: result(1))
     first = Visit(uploads, engine)
     first.submit()
@@ -101,7 +101,7 @@ def test_what_an_engine_can_not_stop_is_waited_for(uploads: Uploads) -> None:
 
 
 def test_an_upload_is_forgotten_with_the_answer_to_its_last_client(
-    uploads: Uploads, engine: ScriptedEngine
+    uploads: ResumeStore, engine: ScriptedEngine
 ) -> None:
     first, second = Visit(uploads, engine).decode(), Visit(uploads, engine)
     first.is_answered()
@@ -111,7 +111,7 @@ def test_an_upload_is_forgotten_with_the_answer_to_its_last_client(
     assert len(engine.decoded) == 1
 
 
-def test_one_answer_is_none_for_who_leaves_later(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_one_answer_is_none_for_who_leaves_later(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     first, second = Visit(uploads, engine).decode(), Visit(uploads, engine)
     first.is_answered()
     second.fails()
@@ -126,7 +126,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_nobody_is_expected_for_ever(engine: ScriptedEngine) -> None:
-    uploads = Uploads(SHORT_SECONDS)
+    uploads = ResumeStore(SHORT_SECONDS)
     for number in range(3):
         Visit(uploads, engine, b"%d" % number).decode().fails()
         time.sleep(SHORT_SECONDS / 2)
@@ -135,7 +135,7 @@ def test_nobody_is_expected_for_ever(engine: ScriptedEngine) -> None:
 
 
 def test_who_is_back_keeps_what_there_was(engine: ScriptedEngine) -> None:
-    uploads = Uploads(SHORT_SECONDS)
+    uploads = ResumeStore(SHORT_SECONDS)
     Visit(uploads, engine).decode().fails()
     back = Visit(uploads, engine)
     wait_until(lambda: uploads._sweeper is None)
@@ -143,7 +143,7 @@ def test_who_is_back_keeps_what_there_was(engine: ScriptedEngine) -> None:
     back.is_answered()
 
 
-def test_who_left_first_makes_room(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_who_left_first_makes_room(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     stays = Visit(uploads, engine, b"stays").decode()
     for number in range(MOST_LEFT + 2):
         Visit(uploads, engine, b"%d" % number).decode().fails()
@@ -157,7 +157,7 @@ def test_who_left_first_makes_room(uploads: Uploads, engine: ScriptedEngine) -> 
     stays.is_answered()
 
 
-def test_closing_forgets_all_and_stops_the_clock(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_closing_forgets_all_and_stops_the_clock(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     leaves_later = Visit(uploads, engine, b"later").decode()
     Visit(uploads, engine).decode().fails()
     sweeper = uploads._sweeper
@@ -170,7 +170,7 @@ def test_closing_forgets_all_and_stops_the_clock(uploads: Uploads, engine: Scrip
 
 
 def test_without_grace_nothing_is_read_and_nothing_known(engine: ScriptedEngine) -> None:
-    uploads, file = Uploads(0), io.BytesIO(b"audio")
+    uploads, file = ResumeStore(0), io.BytesIO(b"audio")
     file.read(2)
     with uploads.resuming(engine, file, REQUEST, "", lambda: False) as seen:
         assert seen is engine

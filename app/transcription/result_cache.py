@@ -36,7 +36,7 @@ class _Question:
     answer: Future[Any] = field(default_factory=Future)
 
 
-class Memory:
+class ResultCache:
     """What the engine has said about one upload, and what it is being asked."""
 
     def __init__(self) -> None:
@@ -86,13 +86,13 @@ class Memory:
             question.answer.set_exception(error)
 
 
-class RememberingEngine(EngineInFront):
+class CachingEngine(EngineInFront):
     """An Engine for one request, which asks the real one only what nobody has asked about its upload.
 
     Recordings are told apart by the order in which they are opened.
     """
 
-    def __init__(self, engine: Engine, memory: Memory) -> None:
+    def __init__(self, engine: Engine, memory: ResultCache) -> None:
         super().__init__(engine)
         self._memory = memory
         self._recordings: list[Recording] = []

@@ -10,11 +10,11 @@ from time import monotonic
 from typing import BinaryIO, cast
 
 from app.engines.interface import Engine
-from app.transcription.remembering import Memory, RememberingEngine
 from app.transcription.request import TranscriptionRequest
+from app.transcription.result_cache import CachingEngine, ResultCache
 
 MOST_LEFT = 64
-"""Uploads without a client that are kept at a time."""
+"""ResumeStore without a client that are kept at a time."""
 
 
 def upload_identity(file: BinaryIO, request: TranscriptionRequest, caller: str) -> bytes:
@@ -30,12 +30,12 @@ def upload_identity(file: BinaryIO, request: TranscriptionRequest, caller: str) 
 class _Upload:
     """An upload, the requests that work on it now, and until when it stays once they have left."""
 
-    memory: Memory = field(default_factory=Memory)
+    memory: ResultCache = field(default_factory=ResultCache)
     clients: int = 0
     until: float = 0.0
 
 
-class Uploads:
+class ResumeStore:
     """The uploads being worked on, and those whose last client left without an answer.
 
     The latter stay for `grace_seconds`, at most MOST_LEFT of them; with 0 nothing is remembered at all.
@@ -72,7 +72,7 @@ class Uploads:
         upload = self._enter(identity)
         answered = False
         try:
-            yield RememberingEngine(engine, upload.memory)
+            yield CachingEngine(engine, upload.memory)
             answered = not client_gone()
         finally:
             self._leave(identity, upload, answered)

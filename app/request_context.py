@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from app.errors import ClientGone, RequestTimeout, ServerBusy
-from app.transcript import Effort
+from app.transcript import RequestCost
 
 T = TypeVar("T")
 
@@ -19,23 +19,23 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RequestContext:
     """Waits for futures until a deadline (on time.monotonic's clock), or until the client has gone.
 
-    `effort` is where the request's work is counted.
+    `cost` is where the request's work is counted.
     """
 
     limit_seconds: float
     deadline: float
     client_gone: Callable[[], bool] = _never
-    effort: Effort = field(default_factory=Effort, compare=False)
+    cost: RequestCost = field(default_factory=RequestCost, compare=False)
 
     @classmethod
     def of(
-        cls, limit_seconds: float, client_gone: Callable[[], bool] = _never, effort: Effort | None = None
-    ) -> "Patience":
-        """Patience that starts now."""
-        return cls(limit_seconds, time.monotonic() + limit_seconds, client_gone, effort or Effort())
+        cls, limit_seconds: float, client_gone: Callable[[], bool] = _never, cost: RequestCost | None = None
+    ) -> "RequestContext":
+        """RequestContext that starts now."""
+        return cls(limit_seconds, time.monotonic() + limit_seconds, client_gone, cost or RequestCost())
 
     def wait(self, future: Future[T]) -> T:
         """The future's result. Raises RequestTimeout, ClientGone, ServerBusy (stopping) or its own error."""
