@@ -8,7 +8,6 @@ from string import ascii_uppercase
 
 from app.transcript import Segment
 from app.transcription.window_loop import WindowLoop
-from app.waveform import Samples
 
 
 class ByChannel:
@@ -33,12 +32,9 @@ class ByChannel:
         """How many tokens the caller's prompt has."""
         return self.channels[0].prompt_tokens
 
-    def segments(self, samples: Samples) -> Iterator[Segment]:
-        """The segments of `samples` `[channels, n]` with their speakers; silent ones are left out."""
-        read = [
-            _numbered(number, channel.segments(samples[number]))
-            for number, channel in enumerate(self.channels)
-        ]
+    def segments(self) -> Iterator[Segment]:
+        """The segments of all channels with their speakers; those without text are left out."""
+        read = [_numbered(number, channel.segments()) for number, channel in enumerate(self.channels)]
         with self.channels[0].policy.side_by_side.ahead(read) as spoken:
             for number, segment in merge(*spoken, key=_start):
                 if segment.text:

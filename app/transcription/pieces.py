@@ -8,7 +8,6 @@ from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES, Window
 from app.transcript import Segment
 from app.transcription.request import Chunking, Spans
 from app.transcription.window_loop import WindowLoop
-from app.waveform import Samples
 
 LONGEST_SECONDS = WINDOW_FRAMES / FRAMES_PER_SECOND
 
@@ -27,31 +26,31 @@ def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
 class PieceByPiece:
     """Reads each piece on its own, without the text of the one before; a TranscriptionStrategy."""
 
-    def __init__(self, window_loop: WindowLoop, chunking: Chunking) -> None:
-        self.window_loop = window_loop
+    def __init__(self, whole: WindowLoop, chunking: Chunking) -> None:
+        self.whole = whole
         self.chunking = chunking
-        self.language = window_loop.language
+        self.language = whole.language
 
     @property
     def prompt_tokens(self) -> int:
         """How many tokens the caller's prompt has."""
-        return self.window_loop.prompt_tokens
+        return self.whole.prompt_tokens
 
-    def segments(self, samples: Samples) -> Iterator[Segment]:
+    def segments(self) -> Iterator[Segment]:
         """The segments of all pieces, in order. The first piece tells the language of all."""
-        pieces = join_spans(self.window_loop.policy.find_speech(samples, self.chunking))
+        pieces = join_spans(self.whole.policy.find_speech(self.whole.audio.samples, self.chunking))
         self.language = self.language or self._detect(pieces)
-        read = [self._piece(piece).segments(samples) for piece in pieces]
-        with self.window_loop.policy.side_by_side.ahead(read) as ahead:
+        read = [self._piece(piece).segments() for piece in pieces]
+        with self.whole.policy.side_by_side.ahead(read) as ahead:
             yield from chain.from_iterable(ahead)
 
     def _piece(self, piece: tuple[float, float]) -> WindowLoop:
-        whole = self.window_loop
+        whole = self.whole
         request = replace(whole.request, language=self.language, clip_seconds=piece)
-        return WindowLoop(whole.engine, whole.recording, request, whole.policy, whole.context)
+        return WindowLoop(whole.engine, whole.audio, request, whole.policy, whole.context)
 
     def _detect(self, pieces: Spans) -> str:
-        whole = self.window_loop
+        whole = self.whole
         if not pieces:
             return whole.detector.of_padded_audio(whole.recording)
         start, end = (round(seconds * FRAMES_PER_SECOND) for seconds in pieces[0])

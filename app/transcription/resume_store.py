@@ -1,7 +1,7 @@
 """The uploads that a worker knows: a client that sends one again goes on where it was."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -10,11 +10,12 @@ from time import monotonic
 from typing import BinaryIO, cast
 
 from app.engines.interface import Engine
+from app.request_context import RequestContext
 from app.transcription.request import TranscriptionRequest
 from app.transcription.result_cache import CachingEngine, ResultCache
 
 MOST_LEFT = 64
-"""ResumeStore without a client that are kept at a time."""
+"""Uploads without a client that are kept at a time."""
 
 
 def upload_identity(file: BinaryIO, request: TranscriptionRequest, caller: str) -> bytes:
@@ -57,8 +58,7 @@ class ResumeStore:
         engine: Engine,
         file: BinaryIO,
         request: TranscriptionRequest,
-        caller: str,
-        client_gone: Callable[[], bool],
+        context: RequestContext,
     ) -> Iterator[Engine]:
         """The engine for one request, with all that it has said about the same upload of the same caller.
 
@@ -68,12 +68,12 @@ class ResumeStore:
         if not self._grace_seconds:
             yield engine
             return
-        identity = upload_identity(file, request, caller)
+        identity = upload_identity(file, request, context.caller)
         upload = self._enter(identity)
         answered = False
         try:
             yield CachingEngine(engine, upload.memory)
-            answered = not client_gone()
+            answered = not context.abandoned
         finally:
             self._leave(identity, upload, answered)
 

@@ -1,7 +1,8 @@
 """One pass over a recording, window by window: openai-whisper's loop, over any engine."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 
 from app.engines.interface import (
     FRAMES_PER_SECOND,
@@ -28,6 +29,25 @@ _HOP = SAMPLE_RATE // FRAMES_PER_SECOND
 _TOO_HOT_TO_CONDITION = 0.5
 
 
+@dataclass(frozen=True)
+class OpenAudio:
+    """16 kHz mono samples `[n]`, and the recording that the engine has made of them."""
+
+    samples: Samples
+    recording: Recording
+
+    def window_samples(self, window: Window) -> Samples:
+        """The samples of one window, a view."""
+        return self.samples[window.seek * _HOP : (window.seek + window.frames) * _HOP]
+
+
+@contextmanager
+def open_audio(engine: Engine, samples: Samples) -> Iterator[OpenAudio]:
+    """Hand samples to the engine. On leaving it drops whatever it still has of them."""
+    with closing(engine.open(samples)) as recording:
+        yield OpenAudio(samples, recording)
+
+
 class WindowLoop:
     """Reads a recording's clips from start to end. `seek` is the next window's first frame.
 
@@ -37,13 +57,14 @@ class WindowLoop:
     def __init__(
         self,
         engine: Engine,
-        recording: Recording,
+        audio: OpenAudio,
         request: TranscriptionRequest,
         policy: Policy,
         context: RequestContext,
     ) -> None:
         self.engine = engine
-        self.recording = recording
+        self.audio = audio
+        self.recording = audio.recording
         self.request = request
         self.policy = policy
         self.context = context
@@ -60,20 +81,20 @@ class WindowLoop:
         """How many tokens the caller's prompt has."""
         return len(self.previous.initial)
 
-    def segments(self, samples: Samples) -> Iterator[Segment]:
-        """Every segment of the recording's `samples` `[n]` as soon as its window is decoded."""
+    def segments(self) -> Iterator[Segment]:
+        """Every segment of the recording as soon as its window is decoded."""
         for start, end in clip_frames(self.request.clip_seconds, self.recording.frames):
             self.seek = start
             while self.seek < end:
                 self.context.check()  # silence passes without a wait
-                yield from self._window(samples, end)
+                yield from self._window(end)
         self.language = self.language or self.detector.of_padded_audio(self.recording)
 
-    def _window(self, samples: Samples, end: int) -> Iterator[Segment]:
+    def _window(self, end: int) -> Iterator[Segment]:
         """Decode the window at `seek`, move on, and give out its segments."""
         window = Window(self.recording, self.seek, min(WINDOW_FRAMES, end - self.seek))
-        heard = samples[window.seek * _HOP : (window.seek + window.frames) * _HOP]
-        result = self._decode(window) if self.policy.worth_decoding(heard) else None
+        speech = self.policy.worth_decoding(self.audio.window_samples(window))
+        result = self._decode(window) if speech else None
         if result is None or is_silence(result, self.request):
             self.seek += window.frames
             return
@@ -98,16 +119,7 @@ class WindowLoop:
     def _options(self, language: str) -> WindowOptions:
         request = self.request
         return WindowOptions(
-            task=request.task,
-            language=language,
-            beam_size=request.beam_size,
-            best_of=request.best_of,
-            patience=request.patience,
-            length_penalty=request.length_penalty,
-            prompt=self.previous.prompt(),
-            suppress_tokens=request.suppress_tokens,
-            suppress_blank=request.suppress_blank,
-            seed=request.seed,
+            **vars(request.decoding), task=request.task, language=language, prompt=self.previous.prompt()
         )
 
     def _previous_text(self) -> PreviousText:
