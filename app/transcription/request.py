@@ -49,7 +49,7 @@ class TranscriptionRequest:
     no_speech_threshold: float | None = 0.6
     hallucination_silence_threshold: float | None = None
     clip_seconds: tuple[float, ...] = ()
-    decoding: DecodingOptions = DecodingOptions()
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
     logprobs: bool = False
     chunking: Chunking | None = None
     by_channel: bool = False
