@@ -76,10 +76,10 @@ class Runtime:
         hide_memory()  # the keys in it too
         settings = self.settings
         checkpoint = checkpoint or resolve(settings, fetch=False)
-        self.synthesizer = synthesis.start(settings.speech_engine, settings.speech_voice)
         options = EngineOptions(settings.threads, settings.batch, settings.precision, self.metrics.batch_step)
         # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
         self._start_reading(options.rows(device))
+        self.synthesizer = synthesis.start(settings.speech_engine, settings.speech_voice)
         self._model = LoadedModel.of(checkpoint, engines.start(settings.engine, checkpoint, device, options))
         if decoders := self.transcriber.reader.decoders:
             decoders.wait_until_started()
@@ -87,11 +87,12 @@ class Runtime:
 
     def _start_reading(self, rows: int) -> None:
         """Start what reads audio files, finds speech, and reads ahead for a batch of so many rows."""
-        reader, voices = self.transcriber.reader, VoiceActivity()
+        reader = self.transcriber.reader
         if sys.platform == "linux":  # elsewhere files are read in this process
             seconds = reader.limits.max_seconds
             decoders = Decoders(self.settings.decoders, seconds, self.metrics.decoder_restarted)
             reader = replace(reader, decoders=decoders)
+        voices = VoiceActivity()
         policy = replace(
             self.transcriber.policy,
             side_by_side=SideBySide(rows + _SPARE_THREADS),
@@ -129,14 +130,14 @@ class Runtime:
         self,
         text: str,
         voice: str,
-        form: str,
+        encoding: str,
         speed: float = 1.0,
         language: str | None = None,
         *,
         most_seconds: float = MOST_SECONDS,
     ) -> Spoken:
         """A text as sound in one of ENCODINGS; to be closed. Raises what a Synthesizer raises."""
-        return Spoken(self.synthesizer.speak(text, voice, speed, language), ENCODINGS[form], most_seconds)
+        return Spoken(self.synthesizer.speak(text, voice, speed, language), ENCODINGS[encoding], most_seconds)
 
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""

@@ -59,7 +59,7 @@ def transcribe_audio_parts(
 ) -> Iterator[TranscriptDelta]:
     """What is said in all parts, a line for each; the usage of a part comes with its end.
 
-    Raises InvalidRequest, with the part's place as `param`, and what transcribing raises.
+    Raises InvalidRequest, with the part's path as `param`, and what transcribing raises.
     """
     with _opened(parts, transcriber) as opened:
         for number, deltas in enumerate(opened):
@@ -96,5 +96,5 @@ def _open(part: AudioPart, transcriber: AudioTranscriber) -> Deltas:
     try:
         return transcriber.stream(part.file())
     except InvalidRequest as error:
-        error.param = part.place  # below, every recording is called `file`
+        error.param = part.param  # below, every recording is called `file`
         raise

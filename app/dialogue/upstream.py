@@ -38,25 +38,25 @@ _OWN_KEYS = ("modalities", "audio")  # the upstream writes; speaking is this ser
 
 def written(fields: Mapping[str, Any], parts: Sequence[AudioPart], texts: Sequence[str]) -> Body:
     """The request with text in place of each recording, and without what asks for a spoken reply."""
-    said = {(part.message, part.part): text for part, text in zip(parts, texts, strict=True)}
-    messages = [_written(number, message, said) for number, message in enumerate(fields["messages"])]
+    transcripts = {(part.message, part.part): text for part, text in zip(parts, texts, strict=True)}
+    messages = [_written(number, message, transcripts) for number, message in enumerate(fields["messages"])]
     kept = {name: value for name, value in fields.items() if name not in _OWN_KEYS}
     return {**kept, "messages": messages}
 
 
-def _written(number: int, message: Message, said: Mapping[tuple[int, int], str]) -> Body:
+def _written(number: int, message: Message, transcripts: Mapping[tuple[int, int], str]) -> Body:
     kept = {name: value for name, value in message.items() if name != "audio"}
     content = message.get("content")
     if "audio" in message:  # an earlier spoken reply, known only by an id of this server's
         return {**kept, "content": content or ""}
     if not isinstance(content, list):
         return kept
-    parts = (_text(said.get((number, place)), part) for place, part in enumerate(content))
+    parts = (_text(transcripts.get((number, index)), part) for index, part in enumerate(content))
     return {**kept, "content": list(parts)}
 
 
-def _text(said: str | None, part: Body) -> Body:
-    return part if said is None else {"type": "text", "text": said}
+def _text(transcript: str | None, part: Body) -> Body:
+    return part if transcript is None else {"type": "text", "text": transcript}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from app.transcript import Task
 from app.transcription.request import Chunking, TranscriptionRequest, temperature_ladder
 
 _NOT_SENT = object()
-_AS_SENT = (
+_SAME_NAMES = (
     "condition_on_previous_text",
     "carry_initial_prompt",
     "compression_ratio_threshold",
@@ -23,7 +23,7 @@ _AS_SENT = (
     "no_speech_threshold",
     "hallucination_silence_threshold",
 )
-_DECODING_AS_SENT = ("beam_size", "best_of", "patience", "length_penalty", "suppress_blank", "seed")
+_SAME_DECODING_NAMES = ("beam_size", "best_of", "patience", "length_penalty", "suppress_blank", "seed")
 _TELLS_LANGUAGES = "gpt-transcribe"
 _CHUNKING = {
     "threshold": ("threshold", 1.0),
@@ -61,7 +61,7 @@ def parse(fields: Fields, task: Task) -> AudioRequest:
 
 
 def _transcription(fields: Fields, task: Task, *, needs_words: bool, logprobs: bool) -> TranscriptionRequest:
-    options = _sent(fields, _AS_SENT)
+    options = _subset(fields, _SAME_NAMES)
     by_channel = _tells_speakers_apart(fields)
     skips_silence = options.get("hallucination_silence_threshold") is not None
     language, languages = _spoken(fields)
@@ -84,13 +84,13 @@ def _transcription(fields: Fields, task: Task, *, needs_words: bool, logprobs: b
 
 
 def _decoding(fields: Fields) -> DecodingOptions:
-    options = _sent(fields, _DECODING_AS_SENT)
+    options = _subset(fields, _SAME_DECODING_NAMES)
     if "suppress_tokens" in fields:
         options["suppress_tokens"] = tuple(fields["suppress_tokens"] or ())
     return DecodingOptions(**options)
 
 
-def _sent(fields: Fields, names: tuple[str, ...]) -> dict[str, Any]:
+def _subset(fields: Fields, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: fields[name] for name in names if name in fields}
 
 
@@ -114,23 +114,23 @@ def _tells_speakers_apart(fields: Fields) -> bool:
 
 def _spoken(fields: Fields) -> tuple[str | None, tuple[str, ...]]:
     """The language, if it was told, and those among which it is detected otherwise."""
-    sent = fields.get("language", "auto")
-    language = None if sent.strip().lower() == "auto" else known_language(sent, "language")
+    name = fields.get("language", "auto")
+    language = None if name.strip().lower() == "auto" else known_language(name, "language")
     languages = tuple(known_language(each, "languages") for each in fields.get("languages", []))
     if language and languages and language not in languages:
         raise InvalidParameter(
-            f"The parameters 'language' and 'languages' contradict each other: '{sent}' is not listed.",
+            f"The parameters 'language' and 'languages' contradict each other: '{name}' is not listed.",
             param="languages",
         )
     return language, languages
 
 
-def known_language(sent: str, param: str) -> str:
-    """The code of a language that Whisper knows. Raises InvalidLanguage."""
-    code = language_code(sent)
+def known_language(name: str, param: str) -> str:
+    """The code of a language that Whisper knows, by code or English name. Raises InvalidLanguage."""
+    code = language_code(name)
     if code is None:
         raise InvalidLanguage(
-            f"Invalid language '{sent}'. Language parameter must be specified in ISO-639-1 format.",
+            f"Invalid language '{name}'. Language parameter must be specified in ISO-639-1 format.",
             param=param,
         )
     return code
@@ -142,12 +142,12 @@ def _prompt(prompt: str | None, keywords: list[str]) -> str | None:
     return f"{prompt or ''} {words}".strip() if words else prompt
 
 
-def _chunking(sent: str | dict[str, Any] | None) -> Chunking | None:
+def _chunking(strategy: str | dict[str, Any] | None) -> Chunking | None:
     """Where the recording may be cut; `auto` leaves all of it to the defaults."""
-    if sent is None or isinstance(sent, str):
-        return Chunking() if sent else None
-    given = {name: sent[key] * scale for key, (name, scale) in _CHUNKING.items() if key in sent}
-    return Chunking(**given)
+    if strategy is None or isinstance(strategy, str):
+        return Chunking() if strategy else None
+    values = {name: strategy[key] * scale for key, (name, scale) in _CHUNKING.items() if key in strategy}
+    return Chunking(**values)
 
 
 def _temperatures(fields: Fields) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from app.waveform.limits import DecodeLimits
 
 @dataclass(frozen=True)
 class AudioReader:
-    """Reads the files of a worker's requests: in `decoders`, or without any in this process.
+    """Reads the files of a worker's requests, in `decoders` or, without any, in this process.
 
     `longest_seconds(limit)` is the longest recording that can be transcribed within so many seconds at
     the present speed. What requests hold at a time is bounded by `held_audio`.

@@ -56,7 +56,7 @@ class LanguageDetector:
 
     def _most_likely(self, window: Window) -> tuple[str, float]:
         """The best candidate and its probability among the candidates."""
-        found = self._context.wait(self._engine.detect_language(window))
-        candidates = {code: found.get(code, 0.0) for code in self._languages} or found
+        all_languages = self._context.wait(self._engine.detect_language(window))
+        candidates = {code: all_languages.get(code, 0.0) for code in self._languages} or all_languages
         best, probability = max(candidates.items(), key=itemgetter(1))
         return best, probability / (sum(candidates.values()) or 1.0)

@@ -1,6 +1,6 @@
-"""What the engine has said about an upload, for a client that loses its connection and sends it again.
+"""The engine's results for an upload, kept for a client that loses its connection and sends it again.
 
-Windows are deterministic, so a request that asks the engine what another has asked is told the same.
+Windows are deterministic: the same call for the same window has the same result.
 Only results are kept, never audio or features.
 """
 
@@ -27,74 +27,76 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class _Question:
-    """Something to be asked of the engine for one request; `key` says all that the answer depends on."""
+class _EngineCall:
+    """A call of the engine for one request. Its result depends on nothing but the `key`."""
 
     key: Hashable
     recording: Recording
-    ask: Callable[[], Future[Any]]
-    answer: Future[Any] = field(default_factory=Future)
+    submit: Callable[[], Future[Any]]
+    result: Future[Any] = field(default_factory=Future)
 
 
 class ResultCache:
-    """What the engine has said about one upload, and what it is being asked."""
+    """The engine's results for one upload, and its calls that still run."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._known: dict[Hashable, Any] = {}
-        self._asked: dict[Hashable, _Question] = {}
+        self._results: dict[Hashable, Any] = {}
+        self._running: dict[Hashable, _EngineCall] = {}
 
     def __len__(self) -> int:
-        """How many answers are known or awaited."""
+        """How many results are known or awaited."""
         with self._lock:
-            return len(self._known) + len(self._asked)
+            return len(self._results) + len(self._running)
 
-    def answer(self, key: Hashable, recording: Recording, ask: Callable[[], Future[T]]) -> Future[T]:
-        """What `ask()` gives, if it is not known. What another request is asking is waited for, and asked
-        for this one's `recording` if nothing comes of it. Cancelled with the recording.
+    def result(self, key: Hashable, recording: Recording, submit: Callable[[], Future[T]]) -> Future[T]:
+        """The result known for `key`, else that of `submit()`. Cancelled with the recording.
+
+        While another request's call for the same key runs, it is waited for. If that one is cancelled or
+        fails, this request's own `submit()` is called.
         """
-        question = _Question(key, recording, ask)
-        self._look(question)
-        return question.answer
+        call = _EngineCall(key, recording, submit)
+        self._start(call)
+        return call.result
 
-    def _look(self, question: _Question) -> None:
-        if question.recording.closed:
-            question.answer.cancel()
+    def _start(self, call: _EngineCall) -> None:
+        if call.recording.closed:
+            call.result.cancel()
             return
         with self._lock:
-            known = question.key in self._known
-            first = question if known else self._asked.setdefault(question.key, question)
+            known = call.key in self._results
+            first = call if known else self._running.setdefault(call.key, call)
         # Outside the lock: a future that is done calls back at once.
         if known:
-            question.answer.set_result(self._known[question.key])
-        elif first is question:
-            question.ask().add_done_callback(partial(self._settle, question))
+            call.result.set_result(self._results[call.key])
+        elif first is call:
+            call.submit().add_done_callback(partial(self._finish, call))
         else:
-            first.answer.add_done_callback(lambda _: self._look(question))
+            first.result.add_done_callback(lambda _: self._start(call))
 
-    def _settle(self, question: _Question, said: Future[Any]) -> None:
-        error = CancelledError() if said.cancelled() else said.exception()
+    def _finish(self, call: _EngineCall, outcome: Future[Any]) -> None:
+        error = CancelledError() if outcome.cancelled() else outcome.exception()
         with self._lock:
-            del self._asked[question.key]
+            del self._running[call.key]
             if error is None:
-                self._known[question.key] = said.result()
+                self._results[call.key] = outcome.result()
         if error is None:
-            question.answer.set_result(said.result())
+            call.result.set_result(outcome.result())
         elif isinstance(error, CancelledError):
-            question.answer.cancel()
+            call.result.cancel()
         else:
-            question.answer.set_exception(error)
+            call.result.set_exception(error)
 
 
 class CachingEngine(EngineInFront):
-    """An Engine for one request, which asks the real one only what nobody has asked about its upload.
+    """An Engine for one request, which calls the real one only where the cache has no result.
 
-    Recordings are told apart by the order in which they are opened.
+    Recordings are identified by the order in which they are opened.
     """
 
-    def __init__(self, engine: Engine, memory: ResultCache) -> None:
+    def __init__(self, engine: Engine, cache: ResultCache) -> None:
         super().__init__(engine)
-        self._memory = memory
+        self._cache = cache
         self._recordings: list[Recording] = []
 
     def open(self, samples: Samples) -> Recording:
@@ -105,24 +107,25 @@ class CachingEngine(EngineInFront):
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once."""
-        return self._answer(window, partial(self._engine.submit, window, options), "submit", options)
+        return self._cached(window, partial(self._engine.submit, window, options), "submit", options)
 
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         """The probability of every language code."""
-        return self._answer(window, partial(self._engine.detect_language, window), "detect_language")
+        return self._cached(window, partial(self._engine.detect_language, window), "detect_language")
 
     def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Future[list[float]]:
         """The log-probability of each of a window's tokens."""
-        ask = partial(self._engine.score, window, options, tokens)
-        return self._answer(window, ask, "score", options, tuple(tokens))
+        submit = partial(self._engine.score, window, options, tokens)
+        return self._cached(window, submit, "score", options, tuple(tokens))
 
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
         """Place text tokens in time."""
-        ask = partial(self._engine.align, window, tokens, language, task)
-        return self._answer(window, ask, "align", tuple(tokens), language, task)
+        submit = partial(self._engine.align, window, tokens, language, task)
+        return self._cached(window, submit, "align", tuple(tokens), language, task)
 
-    def _answer(self, window: Window, ask: Callable[[], Future[T]], *told: Hashable) -> Future[T]:
+    def _cached(self, window: Window, submit: Callable[[], Future[T]], *arguments: Hashable) -> Future[T]:
         number = next(n for n, opened in enumerate(self._recordings) if opened is window.recording)
-        return self._memory.answer((number, window.seek, window.frames, *told), window.recording, ask)
+        key = (number, window.seek, window.frames, *arguments)
+        return self._cache.result(key, window.recording, submit)

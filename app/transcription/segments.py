@@ -35,7 +35,7 @@ class WindowSegments:
 
 
 def cut(tokens: Sequence[int], timestamp_begin: int, seek: int, frames: int) -> WindowSegments:
-    """WindowSegments a window's tokens where one segment's end meets the next one's start.
+    """Cut a window's tokens where one segment's end meets the next one's start.
 
     `tokens` are text and timestamps; `seek` and `frames` are the window's. An unfinished last
     segment is left for the next window, which starts at its beginning.

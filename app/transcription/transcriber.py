@@ -1,4 +1,4 @@
-"""From an audio file to its segments: the one way there, for all that a worker is asked."""
+"""Audio file -> segments: the one pipeline of transcriptions, translations and chats, streamed or not."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Deltas = Generator[TranscriptDelta, None, None]
 
 @dataclass(frozen=True)
 class Transcriber:
-    """A worker's. `engine_for(context)` is the engine as one request is to use it.
+    """Transcribes the files of a worker's requests. `engine_for(context)` is the engine for one request.
 
     A client that loses its connection and sends the same upload again goes on after the windows that
     are decoded, whether it wants its answer whole or as a stream.
@@ -48,22 +48,27 @@ class Transcriber:
         return deltas
 
     def stream_samples(
-        self, samples: Samples, request: TranscriptionRequest, context: RequestContext
+        self,
+        samples: Samples,
+        request: TranscriptionRequest,
+        context: RequestContext,
+        engine: Engine | None = None,
     ) -> Deltas:
         """The segments of 16 kHz samples: mono `[n]`, or `[channels, n]` for a request by channel.
 
-        Raises RequestTimeout, ClientGone, EngineFailure, InvalidLanguage.
+        `engine` is what the request uses instead of its own. Raises RequestTimeout, ClientGone,
+        EngineFailure, InvalidLanguage.
         """
-        yield from stream_samples(self.engine_for(context), samples, request, self.policy, context)
+        engine = engine or self.engine_for(context)
+        yield from stream_samples(engine, samples, request, self.policy, context)
 
     def _stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
-        engine = self.engine_for(context)
         with (
-            self.resume_store.resuming(engine, file, request, context) as resumed,
+            self.resume_store.resuming(self.engine_for(context), file, request, context) as engine,
             self.reader.read(file, context, by_channel=request.by_channel) as samples,
         ):
-            yield TranscriptDelta("")
-            yield from stream_samples(resumed, samples, request, self.policy, context)
+            yield TranscriptDelta("")  # the file is read: `stream` returns
+            yield from self.stream_samples(samples, request, context, engine)
 
     def _check_time(self, request: TranscriptionRequest, context: RequestContext) -> None:
         """Raise InvalidParameter if a request's clips alone take longer than its deadline."""

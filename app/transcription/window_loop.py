@@ -100,7 +100,7 @@ class WindowLoop:
             return
         made = cut(result.tokens, self.tokenizer.timestamp_begin, window.seek, window.frames)
         self.seek += made.advance
-        if self.request.word_timestamps and not self._place_words(window, made):
+        if self.request.word_timestamps and not self._time_words(window, made):
             return
         if self.seek <= window.seek:  # openai-whisper would read this window for ever
             self.seek = window.seek + window.frames
@@ -128,7 +128,7 @@ class WindowLoop:
         room = self.engine.card.text_context // 2 - 1
         return PreviousText(tuple(initial), room, self.request.carry_initial_prompt)
 
-    def _place_words(self, window: Window, made: WindowSegments) -> bool:
+    def _time_words(self, window: Window, made: WindowSegments) -> bool:
         """Time the words and move `seek` to what they say; False if the window is to be read anew."""
         drafts, eot = made.drafts, self.tokenizer.eot
         tokens = [token for draft in drafts for token in draft.tokens if token < eot]
@@ -137,28 +137,25 @@ class WindowLoop:
         last = last_word_end(drafts)
         if not made.ends_in_silence and last is not None and last > window.seek / FRAMES_PER_SECOND:
             self.seek = round(last * FRAMES_PER_SECOND)
-        if self.request.hallucination_silence_threshold is not None:
-            around = self._surroundings(window, self.request.hallucination_silence_threshold)
-            if not self._sift(made, around, last):
+        if (threshold := self.request.hallucination_silence_threshold) is not None:
+            context = WindowContext(window.seek, window.frames, self.recording.frames, threshold)
+            if not self._sift(made, context, last):
                 return False
         last = last_word_end(drafts)
         self.last_speech_seconds = self.last_speech_seconds if last is None else last
         return True
 
-    def _sift(self, made: WindowSegments, around: WindowContext, last_word: float | None) -> bool:
+    def _sift(self, made: WindowSegments, context: WindowContext, last_word: float | None) -> bool:
         """Drop what was made up in silence; False if the window is to be read anew after a silence."""
-        if not made.ends_in_silence and last_word is not None and last_word > around.start_seconds:
-            self.seek = hallucination.seek_after_last_word(last_word, around)
-        again = hallucination.leading_silence(made.drafts, around)
+        if not made.ends_in_silence and last_word is not None and last_word > context.start_seconds:
+            self.seek = hallucination.seek_after_last_word(last_word, context)
+        again = hallucination.leading_silence(made.drafts, context)
         if again is not None:
             self.seek = again
             return False
-        resumed = hallucination.drop_hallucinations(made.drafts, around, self.last_speech_seconds)
+        resumed = hallucination.drop_hallucinations(made.drafts, context, self.last_speech_seconds)
         self.seek = self.seek if resumed is None else resumed
         return True
-
-    def _surroundings(self, window: Window, threshold: float) -> WindowContext:
-        return WindowContext(window.seek, window.frames, self.recording.frames, threshold)
 
     def _score(self, window: Window, drafts: list[Draft], result: WindowResult) -> None:
         """Tell each draft the log-probabilities of its tokens, which are the window's first ones."""

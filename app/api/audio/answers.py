@@ -1,4 +1,4 @@
-"""A recording -> the answer to the request it came with: whole, or while it is being heard."""
+"""A recording -> the answer to the request it came with: whole, or while it is being transcribed."""
 
 from contextlib import ExitStack, closing
 from typing import BinaryIO
@@ -9,22 +9,22 @@ from app.api import current_runtime
 from app.api.admitted import admitted, request_context
 from app.api.event_stream import event_stream
 from app.requests.parse import AudioRequest
+from app.transcription.transcribe import collected
 
 
-def answered(file: BinaryIO, request: AudioRequest) -> Response:
+def answer(file: BinaryIO, request: AudioRequest) -> Response:
     """All of it at once, or event by event. Raises SpeechError for what goes wrong before the first."""
-    runtime = current_runtime()
-    transcriber, wanted = runtime.transcriber, request.transcription
+    runtime, transcription = current_runtime(), request.transcription
     with ExitStack() as held:
         context = held.enter_context(request_context())
         held.enter_context(admitted())
+        deltas = held.enter_context(closing(runtime.transcriber.stream(file, transcription, context)))
         if request.streamed:
             assert request.format.events is not None
-            deltas = held.enter_context(closing(transcriber.stream(file, wanted, context)))
             events = request.format.events(deltas, request.wishes)
             response = event_stream(events, on_close=held.pop_all().close)
         else:
-            body = request.format.render(transcriber.transcribe(file, wanted, context), request.wishes)
+            body = request.format.render(collected(deltas, transcription.task), request.wishes)
             response = Response(body, content_type=request.format.mimetype)
             response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
     if runtime.notice:

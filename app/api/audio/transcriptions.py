@@ -3,7 +3,7 @@
 from flask import Response
 
 from app.api import current_runtime
-from app.api.audio.answers import answered
+from app.api.audio.answers import answer
 from app.api.bodies import read_recording
 from app.api.schemas import TRANSCRIPTION
 from app.requests.parse import parse
@@ -13,4 +13,4 @@ def create_transcription() -> Response:
     """A recording's text, in the language that is spoken."""
     fields, file = read_recording(TRANSCRIPTION)
     current_runtime().catalogue.require(fields["model"])
-    return answered(file, parse(fields, "transcribe"))
+    return answer(file, parse(fields, "transcribe"))

@@ -3,7 +3,7 @@
 from flask import Response
 
 from app.api import current_runtime
-from app.api.audio.answers import answered
+from app.api.audio.answers import answer
 from app.api.bodies import read_form
 from app.api.schemas import TRANSLATION
 from app.requests.parse import parse
@@ -13,4 +13,4 @@ def create_translation() -> Response:
     """A recording's text in English. `language` may tell which one is spoken, as in openai-whisper."""
     fields, file = read_form(TRANSLATION)
     current_runtime().catalogue.require(fields["model"])
-    return answered(file, parse(fields, "translate"))
+    return answer(file, parse(fields, "translate"))

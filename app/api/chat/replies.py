@@ -91,17 +91,17 @@ class UpstreamReply:
     def chunks(self) -> Generator[Json, None, None]:
         """The upstream's chunks as they come, the sound of each sentence behind it."""
         body, audio_tokens = self._written()
-        counted, said, chunk = False, list[str](), dict[str, Any]()
+        counted, reply_texts, chunk = False, list[str](), dict[str, Any]()
         for chunk in self._upstream.stream(body, self._transcriber.context):
             counted = counted or bool(chunk.get("usage"))
             yield from self._sound(chunk, ends=True)
-            said += self._texts(chunk)
+            reply_texts += self._texts(chunk)
             yield chunk
             yield from self._sound(chunk, ends=False)
         for index, voice in (self._voices or {}).items():  # an upstream may stop without a reason
             yield from (_spoken(chunk, index, audio) for audio in voice.closing())
         if _include_usage(self._fields) and not counted:
-            yield {**chunk, "choices": [], "usage": self._usage(audio_tokens, said)}
+            yield {**chunk, "choices": [], "usage": self._usage(audio_tokens, reply_texts)}
 
     def _written(self) -> tuple[Json, int]:
         recordings = self._request.recordings
@@ -129,8 +129,8 @@ class UpstreamReply:
             for audio in chain(sounds, voice.closing() if ends else ()):
                 yield _spoken(chunk, choice.get("index"), audio)
 
-    def _usage(self, audio_tokens: int, said: list[str]) -> Json:
-        reply_tokens = sum(map(self._transcriber.count_tokens, said))
+    def _usage(self, audio_tokens: int, reply_texts: list[str]) -> Json:
+        reply_tokens = sum(map(self._transcriber.count_tokens, reply_texts))
         written_tokens = text_tokens(self._request, self._transcriber)
         spoken_tokens = sum(voice.audio_tokens for voice in (self._voices or {}).values())
         return usage_object(Usage(audio_tokens, written_tokens, reply_tokens), 1, spoken_tokens)
@@ -148,11 +148,11 @@ def _include_usage(fields: Fields) -> bool:
 
 def _dict(holder: Any, name: str) -> Json:
     """What an upstream's choice holds under a name, if it is an object."""
-    found = holder.get(name) if isinstance(holder, dict) else None
-    return found if isinstance(found, dict) else {}
+    value = holder.get(name) if isinstance(holder, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def _content(message: Json) -> str:
     """What an upstream's message or delta says, if that is a text."""
-    found = message.get("content")
-    return found if isinstance(found, str) else ""
+    value = message.get("content")
+    return value if isinstance(value, str) else ""
