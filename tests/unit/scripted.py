@@ -1,19 +1,19 @@
 """Stand-ins for what lies below the HTTP side, and how its tests look at answers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from werkzeug.test import TestResponse
 
-from app.errors import ModelNotFound, SpeechError
-from app.held_audio import AudioShare, HeldAudio
+from app.admission import Admission, Place
+from app.errors import SpeechError
 from app.metrics import Metrics
+from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext
 from app.transcript import RequestCost, Segment, Transcript, TranscriptDelta, Word
 from app.transcription.request import TranscriptionRequest
-from app.waveform import Samples
-from tests.scripted_engine import silence
+from app.transcription.transcriber import Deltas
 
 TRANSCRIPT = Transcript(
     task="transcribe",
@@ -38,89 +38,80 @@ TRANSCRIPT = Transcript(
 )
 
 
+class ScriptedAdmission(Admission):
+    """Admits everybody, until it is told what to raise instead."""
+
+    def __init__(self) -> None:
+        super().__init__(max_wait_seconds=300, seconds_per_window=lambda: 0.0)
+        self.full: SpeechError | None = None
+        self.reading_full: SpeechError | None = None
+
+    def admit(self, caller: str = "") -> AbstractContextManager[None]:
+        if self.full:
+            raise self.full
+        return super().admit(caller)
+
+    def read(self, *, gives_way: bool = True) -> AbstractContextManager[Place]:
+        if self.reading_full:
+            raise self.reading_full
+        return super().read(gives_way=gives_way)
+
+
 class ScriptedRuntime:
-    """A Runtime without a model: it answers what it was told to and keeps what it was asked."""
+    """A Runtime without a model: its transcripts are all TRANSCRIPT, and it keeps what it was asked.
+
+    It is its own transcriber.
+    """
 
     def __init__(self) -> None:
         self.ready = True
         self.metrics = Metrics()
-        self.held_audio = HeldAudio()
+        self.admission = ScriptedAdmission()
+        self.catalogue = ModelCatalogue((), lambda: (), lambda: "")
         self.notice: str | None = None
-        self.full: SpeechError | None = None
         self.failure: Exception | None = None
         self.requests: list[TranscriptionRequest] = []
         self.files: list[bytes] = []
-        self.permits_held = 0
-        self.reading_full: SpeechError | None = None
-        self.bodies_read = 0
         self.clients_gone: list[bool] = []
         self.callers: list[str] = []
 
-    def require_model(self, name: str) -> None:
-        if name != "whisper-1":
-            raise ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.")
+    @property
+    def transcriber(self) -> "ScriptedRuntime":
+        return self
 
-    def require_time_for(self, request: TranscriptionRequest) -> None:
-        """There is time for everything."""
+    @property
+    def permits_held(self) -> int:
+        return self.admission.working.taken
 
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        if self.full:
-            raise self.full
-        self.permits_held += 1
-        try:
-            yield
-        finally:
-            self.permits_held -= 1
+    @property
+    def bodies_read(self) -> int:
+        return self.admission.reading.taken
 
-    @contextmanager
-    def read(self) -> Iterator[None]:
-        if self.reading_full:
-            raise self.reading_full
-        self.bodies_read += 1
-        try:
-            yield
-        finally:
-            self.bodies_read -= 1
+    @property
+    def bodies_dropped(self) -> int:
+        return self.admission.draining.taken
 
-    def transcribe(
-        self,
-        file: BinaryIO,
-        request: TranscriptionRequest,
-        client_gone: Callable[[], bool],
-        caller: str,
-        cost: RequestCost | None = None,
-    ) -> Transcript:
+    def request_context(
+        self, client_gone: Callable[[], bool], caller: str = "", cost: RequestCost | None = None
+    ) -> RequestContext:
+        return RequestContext.of(60, client_gone, caller, cost)
+
+    def stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
         assert self.permits_held == 1
-        self.callers.append(caller)
+        self.callers.append(context.caller)
         self.files.append(file.read())
         self.requests.append(request)
-        self.clients_gone.append(client_gone())
-        if self.failure:
-            raise self.failure
-        return TRANSCRIPT
+        self.clients_gone.append(context.client_gone())
+        return self._deltas()
 
-    def context(self, client_gone: Callable[[], bool], cost: RequestCost | None = None) -> RequestContext:
-        return RequestContext.of(60, client_gone, cost)
-
-    def decode(
-        self, file: BinaryIO, context: RequestContext, share: AudioShare, *, by_channel: bool = False
-    ) -> Samples:
-        assert self.permits_held == 1
-        self.files.append(file.read())
-        samples = silence(2.5)
-        share.take(samples.size)
-        return samples
-
-    def stream(
-        self, samples: Samples, request: TranscriptionRequest, context: RequestContext
-    ) -> Iterator[TranscriptDelta]:
-        self.requests.append(request)
+    def _deltas(self) -> Deltas:
         if self.failure:
             raise self.failure
         for segment in TRANSCRIPT.segments:
             yield TranscriptDelta(TRANSCRIPT.language, segment.text.strip(), segment)
-        yield TranscriptDelta(TRANSCRIPT.language, usage=TRANSCRIPT.usage)
+        yield TranscriptDelta(
+            TRANSCRIPT.language, usage=TRANSCRIPT.usage, duration_seconds=TRANSCRIPT.duration_seconds
+        )
 
 
 def upload(stream: object, length: int | None, content_type: str | None = None) -> dict[str, object]:

@@ -168,7 +168,7 @@ def test_a_client_that_left_before_its_answer(client: FlaskClient, caplog: pytes
 
 def test_a_refused_request(caplog: pytest.LogCaptureFixture) -> None:
     runtime = ScriptedRuntime()
-    runtime.full, runtime.ready = ServerBusy("full"), False
+    runtime.admission.full, runtime.ready = ServerBusy("full"), False
     client = create_app(Settings(), runtime).test_client()
     assert post(client).status_code == client.get("/ready", buffered=True).status_code == 503
     assert [(line["path"], line["status"]) for line in lines(caplog)] == [(URL, 503), ("/ready", 503)]

@@ -6,6 +6,8 @@ from gunicorn.http.errors import InvalidChunkSize
 from werkzeug.test import EnvironBuilder
 
 from app import create_app
+from app.admission import DRAINING
+from app.api import application
 from app.api.application import CountedInput, IncomingRequest
 from app.errors import ServerBusy
 from app.settings import Settings
@@ -46,7 +48,7 @@ class Stalling:
 
 
 class Watched:
-    """A body that notes how many are being read while it is."""
+    """A body that notes how many are being read, and how many dropped, while it is."""
 
     def __init__(self, body, runtime):
         self.rest = io.BytesIO(body)
@@ -54,7 +56,7 @@ class Watched:
         self.runtime = runtime
 
     def read(self, size=-1):
-        self.seen.append(self.runtime.bodies_read)
+        self.seen.append((self.runtime.bodies_read, self.runtime.bodies_dropped))
         return self.rest.read(size)
 
 
@@ -90,14 +92,16 @@ def test_a_body_with_a_length_is_read_to_that_length_and_no_further(client):
     assert body.tell() == 400
 
 
-def test_an_endless_body_is_read_within_bounds(client, app):
+def test_an_endless_body_is_read_for_a_while(client, monkeypatch):
+    monkeypatch.setattr(application, "DRAIN_SECONDS", 0.05)
     body = Endless()
-    assert _post(client, "/v1/nowhere", body).status_code == 404
-    limit = app.config["MAX_CONTENT_LENGTH"]
-    assert limit < body.given <= 2 * limit + 64 * 1024
+    response = _post(client, "/v1/nowhere", body)
+    assert (response.status_code, response.headers["Connection"]) == (404, "close")
+    assert body.given > 0
 
 
-def test_an_endless_upload_is_413(client, app):
+def test_an_endless_upload_is_413(client, app, monkeypatch):
+    monkeypatch.setattr(application, "DRAIN_SECONDS", 0.0)
     body = Endless()
     sent = upload(body, None, "multipart/form-data; boundary=B")
     response = client.post(URL, environ_overrides=sent)
@@ -180,44 +184,58 @@ def test_an_unwanted_body_that_stalls_keeps_its_answer(client, runtime):
     assert (body.reads, runtime.bodies_read) == (2, 0)
 
 
-@pytest.mark.parametrize("path", [URL, "/v1/nowhere"])
-@pytest.mark.parametrize("length", [None, 70_000])
-def test_a_place_is_held_while_a_body_is_read(client, runtime, path, length):
-    body = Watched(b"x" * 70_000, runtime)
-    response = _post(client, path, body, length)
-    assert body.rest.tell() == 70_000
-    assert set(body.seen) == {1}
-    assert runtime.bodies_read == 0
-    assert "Connection" not in response.headers
+@pytest.mark.parametrize(
+    ("path", "content_type", "places"),
+    [(URL, "application/json", (1, 0)), (URL, "text/plain", (0, 1)), ("/v1/nowhere", "text/plain", (0, 1))],
+)
+def test_a_place_is_held_while_a_body_is_read(client, runtime, path, content_type, places):
+    for length in (None, 70_000):
+        body = Watched(b"x" * 70_000, runtime)
+        response = client.post(path, environ_overrides=upload(body, length, content_type))
+        assert body.rest.tell() == 70_000
+        assert set(body.seen) == {places}
+        assert (runtime.bodies_read, runtime.bodies_dropped) == (0, 0)
+        assert "Connection" not in response.headers
 
 
-@pytest.mark.parametrize("path", [URL, "/v1/nowhere", "/health"])
-def test_without_a_place_nothing_is_read(client, runtime, path):
-    runtime.reading_full = ServerBusy("full", retry_after_seconds=7)
+@pytest.fixture
+def dropping_none(runtime):
+    """Others' bodies are being dropped, as many as can be at a time."""
+    for _ in range(DRAINING):
+        assert runtime.admission.draining.take()
+
+
+@pytest.mark.usefixtures("dropping_none")
+def test_without_a_place_nothing_is_read(client, runtime):
+    runtime.admission.reading_full = ServerBusy("full", retry_after_seconds=7)
     body = Watched(b"x" * 70_000, runtime)
-    response = _post(client, path, body)
+    response = client.post(URL, environ_overrides=upload(body, None, "application/json"))
     assert response.status_code == 503
     assert error_of(response)["message"] == "full"
     assert (response.headers["Retry-After"], response.headers["Connection"]) == ("7", "close")
     assert body.seen == []
 
 
+@pytest.mark.usefixtures("dropping_none")
+@pytest.mark.parametrize(("path", "status"), [(URL, 400), ("/v1/nowhere", 404), ("/health", 405)])
+def test_without_a_place_nothing_is_dropped(client, runtime, path, status):
+    body = Watched(b"x" * 70_000, runtime)
+    response = _post(client, path, body)
+    assert (response.status_code, response.headers["Connection"], body.seen) == (status, "close", [])
+
+
 def test_what_has_no_body_needs_no_place(client, runtime):
-    runtime.reading_full = ServerBusy("full")
+    runtime.admission.reading_full = ServerBusy("full")
     response = client.get("/health")
     assert response.status_code == 200
     assert "Connection" not in response.headers
 
 
-def test_a_stranger_needs_a_place_too(runtime):
+def test_a_strangers_body_is_dropped(runtime):
     client = create_app(Settings(api_keys=("secret",)), runtime).test_client()
     body = Watched(b"x" * 70_000, runtime)
     assert _post(client, URL, body).status_code == 401
-    assert set(body.seen) == {1}
-    runtime.reading_full = ServerBusy("full")
-    unread = Watched(b"x" * 70_000, runtime)
-    response = _post(client, URL, unread)
-    assert (response.status_code, response.headers["Connection"], unread.seen) == (401, "close", [])
+    assert set(body.seen) == {(0, 1)}
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=b", "application/json"])

@@ -345,7 +345,8 @@ def test_a_body_over_the_limit(client, chunked, mebibytes):
     body = _form(MODEL, (FILE[0], b"x" * (mebibytes * MIB)))
     response = _send(client, body, chunked=chunked)
     assert response.status_code == 413
-    message = f"Maximum content size limit (2097152) exceeded ({len(body)} bytes read)"
+    bytes_read = 2 * MIB if chunked else len(body)  # what names its length isn't read at all
+    message = f"Maximum content size limit (2097152) exceeded ({bytes_read} bytes read)"
     assert error_of(response)["message"] == message
 
 

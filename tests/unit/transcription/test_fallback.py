@@ -46,8 +46,8 @@ def test_what_is_skipped_as_silence(changes: dict, request_changes: dict, expect
 def test_beams_at_zero_and_samples_above() -> None:
     options = WindowOptions(beam_size=5, patience=2.0, best_of=3)
     cold, hot = at_temperature(options, 0.0), at_temperature(options, 0.4)
-    assert (cold.beam_size, cold.context, cold.best_of, cold.temperature) == (5, 2.0, None, 0.0)
-    assert (hot.beam_size, hot.context, hot.best_of, hot.temperature) == (None, None, 3, 0.4)
+    assert (cold.beam_size, cold.patience, cold.best_of, cold.temperature) == (5, 2.0, None, 0.0)
+    assert (hot.beam_size, hot.patience, hot.best_of, hot.temperature) == (None, None, 3, 0.4)
 
 
 def test_temperatures_rise_until_a_result_is_sound() -> None:

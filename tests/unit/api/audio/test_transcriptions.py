@@ -39,6 +39,7 @@ def test_the_plainest_request(client, runtime):
     assert response.content_type == "application/json"
     assert response.json["text"] == "Hello there."
     assert runtime.files == [b"RIFF"]
+    response.close()
     assert runtime.permits_held == 0
     assert runtime.clients_gone == [False]
     assert runtime.callers == [""]
@@ -213,7 +214,7 @@ def test_what_fails_below_gives_the_permit_back(client, runtime, error, status):
 
 
 def test_a_full_server_refuses(client, runtime):
-    runtime.full = ServerBusy("full", retry_after_seconds=9)
+    runtime.admission.full = ServerBusy("full", retry_after_seconds=9)
     response = _post(client)
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "9"

@@ -413,7 +413,7 @@ def test_what_fails_below_keeps_its_status_and_gives_the_permit_back(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_full_server_refuses(client: FlaskClient, runtime: Runtime, stream: bool) -> None:
-    permits = [runtime.admit() for _ in range(ADMITTED)]
+    permits = [runtime.admission.admit() for _ in range(ADMITTED)]
     for permit in permits:
         permit.__enter__()
     response = post(client, stream=stream)
