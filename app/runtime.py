@@ -42,7 +42,7 @@ class Runtime:
     """One worker's share of the server. Made before the fork, started after it.
 
     `engine` and `synthesizer` are for tests: with them the runtime is ready without `start()`, and
-    reads files by itself. `metrics` is what Prometheus is told.
+    reads files by itself. `metrics` is what Prometheus is told, `loaded` the model once there is one.
     """
 
     def __init__(
@@ -50,11 +50,12 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.loaded = LoadedModel(engine, Meter(), (engine.card.name,)) if engine else None
         self.admission = Admission(settings.max_wait_seconds, self._seconds_per_window)
         self.synthesizer = synthesizer or synthesis.Mute("The server is still starting. Please retry.")
         self.catalogue = ModelCatalogue(
             settings.model_aliases,
-            lambda: self._model.names if self._model else (),
+            lambda: self.loaded.names if self.loaded else (),
             lambda: self.synthesizer.name,
         )
         limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
@@ -64,7 +65,6 @@ class Runtime:
             AudioReader(limits, self.admission.longest_seconds),
             ResumeStore(settings.retry_grace_seconds),
         )
-        self._model = LoadedModel(engine, Meter(), (engine.card.name,)) if engine else None
         self._draining = False
 
     def start(self, device: str, checkpoint: Checkpoint | None = None) -> LoadedModel:
@@ -80,10 +80,10 @@ class Runtime:
         # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
         self._start_reading(options.rows(device))
         self.synthesizer = synthesis.start(settings.speech_engine, settings.speech_voice)
-        self._model = LoadedModel.of(checkpoint, engines.start(settings.engine, checkpoint, device, options))
+        self.loaded = LoadedModel.of(checkpoint, engines.start(settings.engine, checkpoint, device, options))
         if decoders := self.transcriber.reader.decoders:
             decoders.wait_until_started()
-        return self._model
+        return self.loaded
 
     def _start_reading(self, rows: int) -> None:
         """Start what reads audio files, finds speech, and reads ahead for a batch of so many rows."""
@@ -104,21 +104,21 @@ class Runtime:
     @property
     def model(self) -> LoadedModel:
         """The loaded model. Raises ServerBusy while there is none."""
-        if self._model is None:
+        if self.loaded is None:
             raise ServerBusy(
                 "The model is still being loaded. Please retry.", retry_after_seconds=_BUSY_SECONDS
             )
-        return self._model
+        return self.loaded
 
     @property
     def notice(self) -> str | None:
         """What every answer of this model must carry as `x-model-notice`."""
-        return self._model.notice if self._model else None
+        return self.loaded.notice if self.loaded else None
 
     @property
     def ready(self) -> bool:
         """True while new requests are welcome: the engine lives and nothing is shutting down."""
-        return self._model is not None and self._model.engine.alive and not self._draining
+        return self.loaded is not None and self.loaded.engine.alive and not self._draining
 
     def request_context(
         self, client_gone: Callable[[], bool] = _never, caller: str = "", cost: RequestCost | None = None
@@ -155,11 +155,11 @@ class Runtime:
         transcriber.policy.side_by_side.close()
         if transcriber.reader.decoders:
             transcriber.reader.decoders.close()
-        if self._model:
-            self._model.engine.close()
+        if self.loaded:
+            self.loaded.engine.close()
 
     def _engine_for(self, context: RequestContext) -> Engine:
         return self.model.engine_for(context)
 
     def _seconds_per_window(self) -> float:
-        return self._model.meter.seconds_per_window if self._model else 0.0
+        return self.loaded.meter.seconds_per_window if self.loaded else 0.0

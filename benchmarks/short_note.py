@@ -22,7 +22,7 @@ from app.errors import ClientGone
 from app.request_context import RequestContext
 from app.transcription.request import Chunking, Policy, Spans, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
-from app.transcription.transcribe import stream, transcribe
+from app.transcription.transcribe import stream_samples, transcribe
 from app.waveform import Samples
 from benchmarks import random_weights, recordings
 from benchmarks.contenders import pieces
@@ -84,7 +84,7 @@ def meeting(engine: Engine, samples: Samples, chunking: Chunking | None) -> Iter
     def attend() -> None:
         try:
             context = RequestContext.of(_WAIT_SECONDS, over.is_set)
-            for _ in stream(engine, samples, request, policy, context):
+            for _ in stream_samples(engine, samples, request, policy, context):
                 begun.set()
         except ClientGone:
             pass

@@ -27,9 +27,9 @@ def retrieve_model(name: str) -> Response:
 
 
 def _model(name: str) -> dict[str, str | int]:
-    """`created` and `owned_by` tell about the weights that answer, whatever the name."""
-    model = current_runtime().model
-    return {"id": name, "object": "model", "created": model.created, "owned_by": model.owner}
+    """`created` and `owned_by` are those of the weights, whatever the name; none before the start."""
+    created, owner = (model.created, model.owner) if (model := current_runtime().loaded) else (0, "")
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}
 
 
 def _answer(body: Mapping[str, object]) -> Response:

@@ -1,12 +1,13 @@
 """Our transcription against `whisper.transcribe()`: same weights, audio and options."""
 
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
 import pytest
 import whisper
 
-from app.engines.interface import Engine
+from app.engines.interface import DecodingOptions, Engine
 from app.request_context import RequestContext
 from app.transcript import Segment, Transcript
 from app.transcription.request import Policy, TranscriptionRequest
@@ -85,7 +86,9 @@ def voice_activity() -> VoiceActivity:
 
 
 def ours(engine: Engine, name: str, **options: Any) -> Transcript:
-    request = TranscriptionRequest(**{**COLD, **options})
+    names = {field.name for field in fields(DecodingOptions)} & options.keys()
+    decoding = {name: options.pop(name) for name in names}
+    request = TranscriptionRequest(**{**COLD, **options}, decoding=DecodingOptions(**decoding))
     samples = RECORDINGS[name]()
     return transcribe(engine, samples, request, STRICT, RequestContext.of(600))
 

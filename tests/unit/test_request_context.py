@@ -10,6 +10,8 @@ import pytest
 from app.errors import ClientGone, EngineFailure, RequestTimeout, ServerBusy, SpeechError
 from app.request_context import RequestContext
 
+PATIENCE_SECONDS = 60
+
 
 def test_waits_for_the_result() -> None:
     future: Future[int] = Future()
@@ -35,6 +37,38 @@ def test_a_cancelled_window_means_the_server_is_stopping() -> None:
     future.set_running_or_notify_cancel()
     with pytest.raises(ServerBusy):
         RequestContext.of(60).wait(future)
+
+
+@pytest.mark.parametrize("waiting", [False, True], ids=["before", "while waiting"])
+def test_cancelling_ends_waits(waiting: bool) -> None:
+    context = RequestContext.of(PATIENCE_SECONDS)
+    assert not context.abandoned
+    if waiting:
+        threading.Timer(0.4, context.cancel).start()
+    else:
+        context.cancel()
+    with pytest.raises(ClientGone):
+        context.wait(Future())
+    assert context.abandoned
+    with pytest.raises(ClientGone):
+        context.check()
+
+
+def test_a_cancelled_request_takes_no_result() -> None:
+    future: Future[int] = Future()
+    future.set_result(7)
+    context = RequestContext.of(PATIENCE_SECONDS)
+    context.cancel()
+    with pytest.raises(ClientGone):
+        context.wait(future)
+
+
+def test_each_request_has_its_own_cost_and_is_cancelled_alone() -> None:
+    first, second = RequestContext.of(PATIENCE_SECONDS), RequestContext.of(PATIENCE_SECONDS)
+    first.cancel()
+    first.cost.fall_back()
+    assert (first.cost.fallbacks, second.cost.fallbacks) == (1, 0)
+    assert not second.abandoned
 
 
 class Sound:

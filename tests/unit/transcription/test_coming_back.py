@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app import request_context
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.errors import ClientGone
 from app.request_context import RequestContext
 from app.transcript import Transcript
-from app.transcription import context
 from app.transcription.request import Chunking, Policy, TranscriptionRequest
 from app.transcription.resume_store import ResumeStore
 from app.transcription.transcribe import transcribe
@@ -87,9 +87,10 @@ def ask(
 ) -> Transcript:
     audio = silence(SECONDS)
     samples = silence(2 * SECONDS).reshape(2, -1) if request.by_channel else audio
-    with uploads.resuming(engine, io.BytesIO(b"audio"), request, "", gone) as seen:
+    context = RequestContext.of(60, gone)
+    with uploads.resuming(engine, io.BytesIO(b"audio"), request, context) as seen:
         arrived()
-        return transcribe(seen, samples, request, POLICY, RequestContext.of(60, gone))
+        return transcribe(seen, samples, request, POLICY, context)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def undisturbed() -> dict[str, tuple[Transcript, int]]:
 @pytest.fixture
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request sees within a window that its client has gone."""
-    monkeypatch.setattr(context, "_POLL_SECONDS", WINDOW_SECONDS / 4)
+    monkeypatch.setattr(request_context, "_POLL_SECONDS", WINDOW_SECONDS / 4)
 
 
 MOMENTS = st.floats(0, 12)

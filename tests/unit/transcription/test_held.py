@@ -14,7 +14,7 @@ from app.errors import ClientGone, EngineFailure
 from app.request_context import RequestContext
 from app.transcription.request import Chunking, Policy, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
-from app.transcription.transcribe import stream
+from app.transcription.transcribe import stream_samples
 from app.waveform import Samples
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
 
@@ -51,7 +51,7 @@ def test_no_samples_are_held(policy: Policy, way: str, ending: str) -> None:
         context = RequestContext.of(PATIENCE_SECONDS, lambda: bool(left))
         with (
             suppress(EngineFailure, ClientGone),
-            closing(stream(engine, samples, WAYS[way], policy, context)) as deltas,
+            closing(stream_samples(engine, samples, WAYS[way], policy, context)) as deltas,
         ):
             next(deltas)
             if ending == "left":

@@ -10,8 +10,9 @@ from tempfile import SpooledTemporaryFile
 
 import pytest
 
-from app.engines.interface import Window, WindowOptions, WindowResult
+from app.engines.interface import DecodingOptions, Window, WindowOptions, WindowResult
 from app.errors import ClientGone
+from app.request_context import RequestContext
 from app.transcription.request import TranscriptionRequest
 from app.transcription.resume_store import MOST_LEFT, ResumeStore, upload_identity
 from tests.scripted_engine import ScriptedEngine, result, silence
@@ -31,10 +32,17 @@ def engine() -> ScriptedEngine:
 class Visit:
     """One request for an upload, from its arrival until it leaves."""
 
-    def __init__(self, uploads: ResumeStore, engine: ScriptedEngine, content: bytes = b"audio") -> None:
+    def __init__(
+        self,
+        uploads: ResumeStore,
+        engine: ScriptedEngine,
+        content: bytes = b"audio",
+        context: RequestContext | None = None,
+    ) -> None:
         self._gone = False
-        self._context = uploads.resuming(engine, io.BytesIO(content), REQUEST, "", lambda: self._gone)
-        self.engine = self._context.__enter__()
+        context = context or RequestContext.of(PATIENCE_SECONDS, lambda: self._gone)
+        self._resuming = uploads.resuming(engine, io.BytesIO(content), REQUEST, context)
+        self.engine = self._resuming.__enter__()
 
     def decode(self) -> "Visit":
         self.submit().result(0)
@@ -45,11 +53,11 @@ class Visit:
         return self.engine.submit(Window(recording, 0, 100), WindowOptions())
 
     def is_answered(self) -> None:
-        self._context.__exit__(None, None, None)
+        self._resuming.__exit__(None, None, None)
 
     def fails(self) -> None:
         with suppress(ClientGone):
-            self._context.__exit__(ClientGone, ClientGone("gone"), None)
+            self._resuming.__exit__(ClientGone, ClientGone("gone"), None)
 
     def goes_before_the_answer_does(self) -> None:
         self._gone = True
@@ -118,6 +126,29 @@ def test_one_answer_is_none_for_who_leaves_later(uploads: ResumeStore, engine: S
     assert len(uploads) == 1
 
 
+@pytest.mark.parametrize("last", [Visit.is_answered, Visit.fails])
+def test_a_request_keeps_all_its_uploads_until_it_leaves_the_last(
+    uploads: ResumeStore, engine: ScriptedEngine, last: Callable[[Visit], None]
+) -> None:
+    context = RequestContext.of(PATIENCE_SECONDS)
+    first, second = (Visit(uploads, engine, content, context).decode() for content in (b"one", b"two"))
+    first.is_answered()
+    assert len(uploads) == 2
+    last(second)
+    assert len(uploads) == (0 if last is Visit.is_answered else 2)
+    Visit(uploads, engine, b"one").decode()
+    assert len(engine.decoded) == (3 if last is Visit.is_answered else 2)
+
+
+def test_a_request_may_have_the_same_upload_twice(uploads: ResumeStore, engine: ScriptedEngine) -> None:
+    context = RequestContext.of(PATIENCE_SECONDS)
+    first, second = (Visit(uploads, engine, b"one", context).decode() for _ in range(2))
+    assert len(engine.decoded) == 1
+    first.is_answered()
+    second.is_answered()
+    assert len(uploads) == 0
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
@@ -172,7 +203,7 @@ def test_closing_forgets_all_and_stops_the_clock(uploads: ResumeStore, engine: S
 def test_without_grace_nothing_is_read_and_nothing_known(engine: ScriptedEngine) -> None:
     uploads, file = ResumeStore(0), io.BytesIO(b"audio")
     file.read(2)
-    with uploads.resuming(engine, file, REQUEST, "", lambda: False) as seen:
+    with uploads.resuming(engine, file, REQUEST, RequestContext.of(PATIENCE_SECONDS)) as seen:
         assert seen is engine
         assert file.tell() == 2
         assert len(uploads) == 0
@@ -195,8 +226,8 @@ OTHERS = [
     (b"audio", replace(REQUEST, task="translate"), ""),
     (b"audio", replace(REQUEST, word_timestamps=True), ""),
     (b"audio", replace(REQUEST, prompt="\ud800"), ""),
-    (b"audio", replace(REQUEST, seed=0), ""),
-    (b"audio", replace(REQUEST, seed=1), ""),
+    (b"audio", replace(REQUEST, decoding=DecodingOptions(seed=0)), ""),
+    (b"audio", replace(REQUEST, decoding=DecodingOptions(seed=1)), ""),
     (b"audio", replace(REQUEST, temperatures=(1,)), ""),
     (b"audio", replace(REQUEST, temperatures=(1.0,)), ""),  # draws other tokens than 1
 ]
