@@ -14,7 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from app.transcript import Effort
+from app.transcript import RequestCost
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -115,21 +115,21 @@ class Metrics:
         """A request has come."""
         self._series.in_progress.inc()
 
-    def end(self, endpoint: str, status: int, seconds: float, effort: Effort) -> None:
+    def end(self, endpoint: str, status: int, seconds: float, cost: RequestCost) -> None:
         """A request has been answered. `endpoint` is one of a fixed few: it becomes a label."""
         series = self._series
         series.in_progress.dec()
         series.requests.labels(endpoint, str(status)).inc()
         series.request_seconds.labels(endpoint).observe(seconds)
-        series.decode_seconds.inc(effort.decode_seconds)
-        series.model_seconds.inc(effort.model_seconds)
-        series.windows.inc(effort.windows)
-        series.fallbacks.inc(effort.fallbacks)
-        if effort.windows:
-            series.queue_seconds.observe(effort.queue_seconds)
-        if status < 400 and effort.audio_seconds:
-            series.audio_seconds.inc(effort.audio_seconds)
-            series.real_time_factor.observe(seconds / effort.audio_seconds)
+        series.decode_seconds.inc(cost.decode_seconds)
+        series.model_seconds.inc(cost.model_seconds)
+        series.windows.inc(cost.windows)
+        series.fallbacks.inc(cost.fallbacks)
+        if cost.windows:
+            series.queue_seconds.observe(cost.queue_seconds)
+        if status < 400 and cost.audio_seconds:
+            series.audio_seconds.inc(cost.audio_seconds)
+            series.real_time_factor.observe(seconds / cost.audio_seconds)
 
     def refuse(self) -> None:
         """There was no room for a request."""

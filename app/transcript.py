@@ -8,7 +8,7 @@ Task = Literal["transcribe", "translate"]
 
 
 @dataclass
-class Effort:
+class RequestCost:
     """What one request has cost so far.
 
     `audio_seconds` is the length of its recordings, `decode_seconds` what reading their files took.
@@ -88,13 +88,15 @@ class TokenUsage:
 class TranscriptDelta:
     """What one more segment adds. The texts of all deltas joined are the transcript's text.
 
-    Only the last delta has no `segment`: it brings held-back text, if any, and the `usage` of all.
+    Only the last delta has no `segment`: it brings held-back text, if any, the `usage` of all and the
+    recording's `duration_seconds`.
     """
 
     language: str
     text: str = ""
     segment: Segment | None = None
     usage: TokenUsage | None = None
+    duration_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from app import engines
 from app.checkpoints import Checkpoint, resolve
 from app.engines.interface import Engine, EngineOptions
+from app.request_context import RequestContext
 from app.settings import Settings
-from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import transcribe
 from app.waveform import Samples
@@ -84,7 +84,7 @@ def _cells(alone: Alone) -> list[str]:
 def spent_on(engine: Engine, samples: Samples, request: TranscriptionRequest) -> Spent:
     """What a transcript takes."""
     started = perf_counter(), process_time()
-    transcribe(engine, samples, request, Policy(), Patience.of(_WAIT_SECONDS))
+    transcribe(engine, samples, request, Policy(), RequestContext.of(_WAIT_SECONDS))
     return Spent(perf_counter() - started[0], process_time() - started[1])
 
 

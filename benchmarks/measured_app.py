@@ -18,12 +18,14 @@ from flask import Flask, Response, g
 from app import create_app
 from app.checkpoints import Checkpoint
 from app.engines.interface import Engine, Recording
-from app.held_audio import AudioShare
+from app.loaded_model import LoadedModel
+from app.request_context import RequestContext, T
 from app.runtime import Runtime
 from app.settings import Settings
-from app.transcript import Effort, Transcript
-from app.transcription.patience import Patience, T
+from app.transcript import RequestCost
+from app.transcription.audio_reader import AudioReader
 from app.transcription.request import HasSpeech, TranscriptionRequest
+from app.transcription.transcriber import Deltas, Transcriber
 from app.waveform import Samples
 
 HEADER = "x-measured"
@@ -49,7 +51,7 @@ def measured_gate(has_speech: HasSpeech) -> HasSpeech:
     return listen
 
 
-class MeasuredPatience(Patience):
+class MeasuredContext(RequestContext):
     """What a request waits for is the model's work."""
 
     def wait(self, future: Future[T]) -> T:
@@ -73,46 +75,56 @@ class MeasuredEngine:
             return self._engine.open(samples)
 
 
+class MeasuredReader(AudioReader):
+    """An AudioReader whose reading is measured."""
+
+    def _read(self, file: BinaryIO, context: RequestContext, *, by_channel: bool) -> Samples:
+        with timed("decode"):
+            return super()._read(file, context, by_channel=by_channel)
+
+
+class MeasuredTranscriber(Transcriber):
+    """A Transcriber that notes when the form has been read, and when all of the transcript is there."""
+
+    def stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
+        """The segments of an audio file."""
+        g.measured = {"received": monotonic(), "decode": 0.0, "gate": 0.0, "model": 0.0}
+        return self._noted(super().stream(file, request, context))
+
+    def _noted(self, deltas: Deltas) -> Deltas:
+        yield from deltas
+        g.measured["answered"] = monotonic()
+
+
 class MeasuredRuntime(Runtime):
     """A Runtime that notes what each stage of a request takes."""
 
-    @property
-    def engine(self) -> Engine:
-        """The started engine, measured."""
-        return MeasuredEngine(super().engine)
+    def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
+        super().__init__(settings, engine)
+        plain = self.transcriber
+        reader = MeasuredReader(**vars(plain.reader))
+        self.transcriber = replace(MeasuredTranscriber(**vars(plain)), reader=reader)
 
-    def start(self, device: str, checkpoint: Checkpoint | None = None) -> None:
+    def start(self, device: str, checkpoint: Checkpoint | None = None) -> LoadedModel:
         """Load the model and the voice detector."""
-        super().start(device, checkpoint)
-        self.policy = replace(self.policy, has_speech=measured_gate(self.policy.has_speech))
+        model = super().start(device, checkpoint)
+        policy = self.transcriber.policy
+        gated = replace(policy, has_speech=measured_gate(policy.has_speech))
+        self.transcriber = replace(self.transcriber, policy=gated)
+        return model
 
-    def patience(
-        self, client_gone: Callable[[], bool] = lambda: False, effort: Effort | None = None
-    ) -> Patience:
-        """The time one request has, measured."""
-        plain = super().patience(client_gone, effort)
-        return MeasuredPatience(plain.limit_seconds, plain.deadline, client_gone, plain.effort)
-
-    def decode(
-        self, file: BinaryIO, patience: Patience, share: AudioShare, *, by_channel: bool = False
-    ) -> Samples:
-        """An audio file as samples, measured."""
-        with timed("decode"):
-            return super().decode(file, patience, share, by_channel=by_channel)
-
-    def transcribe(
+    def request_context(
         self,
-        file: BinaryIO,
-        request: TranscriptionRequest,
         client_gone: Callable[[], bool] = lambda: False,
         caller: str = "",
-        effort: Effort | None = None,
-    ) -> Transcript:
-        """All of one audio file: the form has been read, the answer not been written."""
-        g.measured = {"received": monotonic(), "decode": 0.0, "gate": 0.0, "model": 0.0}
-        transcript = super().transcribe(file, request, client_gone, caller, effort)
-        g.measured["answered"] = monotonic()
-        return transcript
+        cost: RequestCost | None = None,
+    ) -> RequestContext:
+        """The context of a request, whose waits are measured."""
+        plain = super().request_context(client_gone, caller, cost)
+        return MeasuredContext(plain.limit_seconds, plain.deadline, client_gone, caller, plain.cost)
+
+    def _engine_for(self, context: RequestContext) -> Engine:
+        return MeasuredEngine(super()._engine_for(context))
 
 
 def create(settings: Settings | None = None, runtime: MeasuredRuntime | None = None) -> Flask:

@@ -19,10 +19,10 @@ from app import engines
 from app.checkpoints import Checkpoint
 from app.engines.interface import Engine, EngineOptions, Window
 from app.errors import ClientGone
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 from app.transcription.request import Chunking, Policy, Spans, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
-from app.transcription.transcribe import stream, transcribe
+from app.transcription.transcribe import stream_samples, transcribe
 from app.waveform import Samples
 from benchmarks import random_weights, recordings
 from benchmarks.contenders import pieces
@@ -83,8 +83,8 @@ def meeting(engine: Engine, samples: Samples, chunking: Chunking | None) -> Iter
 
     def attend() -> None:
         try:
-            patience = Patience.of(_WAIT_SECONDS, over.is_set)
-            for _ in stream(engine, samples, request, policy, patience):
+            context = RequestContext.of(_WAIT_SECONDS, over.is_set)
+            for _ in stream_samples(engine, samples, request, policy, context):
                 begun.set()
         except ClientGone:
             pass
@@ -105,7 +105,7 @@ def meeting(engine: Engine, samples: Samples, chunking: Chunking | None) -> Iter
 def note_seconds(engine: Engine, note: Samples) -> float:
     """Seconds until a note has its transcript."""
     started = perf_counter()
-    transcribe(engine, note, _NOTE, Policy(), Patience.of(_WAIT_SECONDS))
+    transcribe(engine, note, _NOTE, Policy(), RequestContext.of(_WAIT_SECONDS))
     return perf_counter() - started
 
 

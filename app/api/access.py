@@ -27,8 +27,8 @@ def register(app: Flask) -> None:
 
 
 def _name_request() -> None:
-    sent = request.headers.get("X-Request-ID", "")
-    g.request_id = sent if _WELL_FORMED_ID.fullmatch(sent) else f"req_{uuid4().hex}"
+    request_id = request.headers.get("X-Request-ID", "")
+    g.request_id = request_id if _WELL_FORMED_ID.fullmatch(request_id) else f"req_{uuid4().hex}"
     g.started = perf_counter()
 
 
@@ -37,19 +37,19 @@ def _require_key() -> None:
     keys: tuple[str, ...] = current_app.config["API_KEYS"]
     if not keys or request.blueprint in FREE or request.method == "OPTIONS":
         return
-    sent = _sent_key()
-    if not sent:
+    key = _sent_key()
+    if not key:
         raise Unauthorized(
             "You didn't provide an API key. You need to provide your API key in an Authorization header "
             "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY). "
             "You can obtain an API key from whoever runs this server."
         )
-    if not _is_one_of(keys, sent):
+    if not _is_one_of(keys, key):
         raise IncorrectKey(
-            f"Incorrect API key provided: {_masked(sent)}. "
+            f"Incorrect API key provided: {_masked(key)}. "
             "You can obtain an API key from whoever runs this server."
         )
-    g.caller = sha256(sent.encode()).hexdigest()
+    g.caller = sha256(key.encode()).hexdigest()
 
 
 def caller() -> str:
@@ -62,25 +62,25 @@ def requester() -> str:
     return caller() or address(request)
 
 
-def address(asked: Request) -> str:
+def address(http_request: Request) -> str:
     """The client's, or "-". A proxy on this machine tells for whom it asks."""
-    peer = asked.remote_addr or ""  # a Unix socket has none
-    if peer in _LOCAL and "X-Forwarded-For" in asked.headers:
-        return asked.access_route[-1]
+    peer = http_request.remote_addr or ""  # a Unix socket has none
+    if peer in _LOCAL and "X-Forwarded-For" in http_request.headers:
+        return http_request.access_route[-1]
     return peer or "-"
 
 
 def _sent_key() -> str:
     """OpenAI's header or else Azure's; empty where neither has a key."""
-    sent = request.authorization
-    if sent and sent.type == "bearer" and sent.token:
-        return sent.token
+    header = request.authorization
+    if header and header.type == "bearer" and header.token:
+        return header.token
     return request.headers.get("api-key", "").strip()
 
 
-def _is_one_of(keys: tuple[str, ...], sent: str) -> bool:
+def _is_one_of(keys: tuple[str, ...], sent_key: str) -> bool:
     """Compare with every key, each in constant time, so that timing tells nothing about any."""
-    return any([compare_digest(sent.encode(), key.encode()) for key in keys])  # noqa: C419, no early end
+    return any([compare_digest(sent_key.encode(), key.encode()) for key in keys])  # noqa: C419, no early end
 
 
 def _masked(key: str) -> str:

@@ -40,7 +40,7 @@ def register(app: Flask) -> None:
 class Account:
     """One request and what came of it; `status` as far as the one who sends its answer can tell."""
 
-    asked: IncomingRequest
+    request: IncomingRequest
     request_id: str
     who: str
     began: float
@@ -50,38 +50,38 @@ class Account:
     @property
     def endpoint(self) -> str:
         """The rule of its route."""
-        rule = self.asked.url_rule
+        rule = self.request.url_rule
         return rule.rule if rule else UNKNOWN
 
     def close(self) -> None:
         """Nothing more is sent: write it down."""
-        _settle(self.asked)
+        _settle(self.request)
         seconds = perf_counter() - self.began
-        status = self.asked.outcome or self.status
-        self.metrics.end(self.endpoint, status, seconds, self.asked.effort)
-        if status == ServerBusy.status and self.asked.blueprint not in _QUIET:
+        status = self.request.outcome or self.status
+        self.metrics.end(self.endpoint, status, seconds, self.request.cost)
+        if status == ServerBusy.status and self.request.blueprint not in _QUIET:
             self.metrics.refuse()
-        quiet = self.asked.blueprint in _QUIET and status < 400
+        quiet = self.request.blueprint in _QUIET and status < 400
         _log.log(logging.DEBUG if quiet else logging.INFO, "answered", extra=self._line(status, seconds))
 
     def _line(self, status: int, seconds: float) -> dict[str, object]:
         """What operations ask for. Never what was said, nor the key."""
-        effort = self.asked.effort
+        cost = self.request.cost
         return fields(
             request_id=self.request_id,
             who=self.who,
-            method=self.asked.method,
-            path=self.asked.path[:_MOST_CHARACTERS],
+            method=self.request.method,
+            path=self.request.path[:_MOST_CHARACTERS],
             status=status,
-            model=self.asked.model[:_MOST_CHARACTERS],
-            audio_seconds=round(effort.audio_seconds, 3),
-            queue_ms=_milliseconds(effort.queue_seconds),
-            decode_ms=_milliseconds(effort.decode_seconds),
-            model_ms=_milliseconds(effort.model_seconds),
+            model=self.request.model[:_MOST_CHARACTERS],
+            audio_seconds=round(cost.audio_seconds, 3),
+            queue_ms=_milliseconds(cost.queue_seconds),
+            decode_ms=_milliseconds(cost.decode_seconds),
+            model_ms=_milliseconds(cost.model_seconds),
             total_ms=_milliseconds(seconds),
-            windows=effort.windows,
-            fallbacks=effort.fallbacks,
-            agent=self.asked.user_agent.string[:_MOST_CHARACTERS],
+            windows=cost.windows,
+            fallbacks=cost.fallbacks,
+            agent=self.request.user_agent.string[:_MOST_CHARACTERS],
         )
 
 
@@ -90,9 +90,9 @@ def _begin() -> None:
 
 
 def _end_on_close(response: Response) -> Response:
-    asked = incoming()
-    status = ClientGone.status if asked.hung_up() else response.status_code
-    account = Account(asked, g.request_id, _who(asked), g.started, status, current_runtime().metrics)
+    request = incoming()
+    status = ClientGone.status if request.hung_up() else response.status_code
+    account = Account(request, g.request_id, _who(request), g.started, status, current_runtime().metrics)
     if response.is_streamed:
         response.response = _watched(response.iter_encoded(), account)
     once = ExitStack()
@@ -117,18 +117,18 @@ def _watched(pieces: Iterable[bytes], account: Account) -> Iterator[bytes]:
     return watch()
 
 
-def _settle(asked: IncomingRequest) -> None:
+def _settle(request: IncomingRequest) -> None:
     """Wait for work that the engine is about to drop, and that this request has cost all the same."""
     give_up = monotonic() + _SETTLE_SECONDS
-    while asked.effort.unfinished and monotonic() < give_up:
+    while request.cost.unfinished and monotonic() < give_up:
         sleep(0.01)
 
 
-def _who(asked: IncomingRequest) -> str:
+def _who(request: IncomingRequest) -> str:
     """Enough of a key's digest to tell keys apart, else an address."""
     if digest := caller():
         return f"key:{digest[:8]}"
-    return address(asked)[:_MOST_CHARACTERS]
+    return address(request)[:_MOST_CHARACTERS]
 
 
 def _milliseconds(seconds: float) -> int:

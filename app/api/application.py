@@ -17,7 +17,7 @@ from werkzeug.wsgi import get_input_stream
 from app.admission import SLOW_BYTES_PER_SECOND, Place
 from app.errors import BodyStalled
 from app.logs import fields
-from app.transcript import Effort
+from app.transcript import RequestCost
 
 DRAIN_SECONDS = 2.0
 """How long a refused body is read and dropped at most."""
@@ -74,7 +74,7 @@ class CountedInput:
 class IncomingRequest(Request):
     """A request that says so when its form can't be parsed, when its client has gone, and how long it is.
 
-    `model` is the one it names, and `effort` what it has cost so far. `outcome` is the status that its
+    `model` is the one it names, and `cost` what it has cost so far. `outcome` is the status that its
     answer would have had, if that came to light only after the headers had left.
     """
 
@@ -85,7 +85,7 @@ class IncomingRequest(Request):
         self._upload_streams: list[IO[bytes]] = []
         self._given_up = False
         self.model = ""
-        self.effort = Effort()
+        self.cost = RequestCost()
         self.outcome: int | None = None
         super().__init__(environ, *args, **kwargs)
 

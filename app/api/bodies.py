@@ -152,10 +152,10 @@ def _parsed_json() -> Fields:
 def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
     request = incoming()
     if request.mimetype != "multipart/form-data":
-        sent = shown(request.mimetype) if request.mimetype else "none"
+        content_type = shown(request.mimetype) if request.mimetype else "none"
         raise UnparsableBody(
             "Could not parse multipart form: the Content-Type must be 'multipart/form-data' "
-            f"with a boundary, but got {sent}."
+            f"with a boundary, but got {content_type}."
         )
     _begin_reading(current_app.config["MAX_CONTENT_LENGTH"])
     try:
@@ -171,17 +171,17 @@ def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
 
 def _too_large(request: IncomingRequest) -> UploadTooLarge:
     """Which of werkzeug's three limits it was: the body's length, a field's, or the number of parts."""
-    limit, sent = request.max_content_length or 0, request.counted_input.bytes_read
-    if sent >= limit:
-        return _over_limit(limit, sent)
+    limit, bytes_read = request.max_content_length or 0, request.counted_input.bytes_read
+    if bytes_read >= limit:
+        return _over_limit(limit, bytes_read)
     return UploadTooLarge(
         f"The form has a field of more than {request.max_form_memory_size} bytes "
         f"or more than {request.max_form_parts} parts."
     )
 
 
-def _over_limit(limit: int, sent: int) -> UploadTooLarge:
-    return UploadTooLarge(f"Maximum content size limit ({limit}) exceeded ({sent} bytes read)")
+def _over_limit(limit: int, bytes_read: int) -> UploadTooLarge:
+    return UploadTooLarge(f"Maximum content size limit ({limit}) exceeded ({bytes_read} bytes read)")
 
 
 def _file_part(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> FileStorage:

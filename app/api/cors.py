@@ -33,15 +33,15 @@ def _allowed() -> bool:
 
 
 def _answer_preflight() -> Response | None:
-    asked = request.method == "OPTIONS" and request.access_control_request_method
-    if not asked or not _allowed():
+    is_preflight = request.method == "OPTIONS" and request.access_control_request_method
+    if not is_preflight or not _allowed():
         return None
     response = Response(status=204)
     response.headers.remove("Content-Type")
     response.access_control_allow_methods = HeaderSet(_METHODS)
-    if asked_for := request.access_control_request_headers:
+    if headers := request.access_control_request_headers:
         # SDKs send a dozen x-stainless-* headers, and `*` would not cover Authorization.
-        response.access_control_allow_headers = asked_for
+        response.access_control_allow_headers = headers
     response.access_control_max_age = _PREFLIGHT_SECONDS
     return response
 

@@ -96,16 +96,16 @@ def _to_the_end(
     frames: Iterator[str],
     closing: str | None,
     explain: Callable[[Exception], Event],
-    asked: IncomingRequest,
+    request: IncomingRequest,
 ) -> Iterator[str]:
     try:
         yield from frames
         if closing is not None:
             yield _frame(closing)
     except ClientGone:
-        asked.outcome = ClientGone.status
+        request.outcome = ClientGone.status
     except Exception as error:
-        asked.outcome = error.status if isinstance(error, SpeechError) else SpeechError.status
+        request.outcome = error.status if isinstance(error, SpeechError) else SpeechError.status
         yield _frame(dump_json(explain(error)))
 
 

@@ -25,8 +25,8 @@ _LONGEST_OBJECT = 4_096
 
 def as_json(form: MultiDict[str, str], properties: dict[str, Fields]) -> Fields:
     """The form's fields that `properties` of a JSON Schema name. Raises InvalidParameter."""
-    sent = {name: _value(form, name, schema) for name, schema in properties.items()}
-    return {name: value for name, value in sent.items() if value is not _NOT_SENT}
+    values = {name: _value(form, name, schema) for name, schema in properties.items()}
+    return {name: value for name, value in values.items() if value is not _NOT_SENT}
 
 
 def _value(form: MultiDict[str, str], name: str, schema: Fields) -> Any:
@@ -44,8 +44,8 @@ def _value(form: MultiDict[str, str], name: str, schema: Fields) -> Any:
 def _members(form: MultiDict[str, str], name: str, schema: Fields) -> Fields:
     """An object that was sent as one field for each of its keys."""
     keys = schema.get("properties", {})
-    sent = [(key, text) for key in keys for text in form.getlist(f"{name}[{key}]")]
-    return as_json(MultiDict(sent), keys)
+    members = [(key, text) for key in keys for text in form.getlist(f"{name}[{key}]")]
+    return as_json(MultiDict(members), keys)
 
 
 def _array(texts: list[str], name: str, schema: Fields) -> list[Any] | None:

@@ -13,23 +13,23 @@ blueprint = Blueprint("models", __name__)
 @blueprint.get("")
 def list_models() -> Response:
     """Every name there is to choose from; more are accepted by pattern."""
-    names = current_runtime().model_names()
+    names = current_runtime().catalogue.names()
     return _answer({"object": "list", "data": [_model(name) for name in names]})
 
 
 @blueprint.get("/<path:name>")
 def retrieve_model(name: str) -> Response:
     """One model, if requests may name it. SDKs send a slash in its name as `%2F`."""
-    runtime = current_runtime()
-    if not runtime.accepts_model(name) and name not in runtime.speech_model_names():
+    catalogue = current_runtime().catalogue
+    if not catalogue.accepts(name) and name not in catalogue.speech_names():
         raise ModelNotFound(f"The model '{name}' does not exist", param="model")
     return _answer(_model(name))
 
 
 def _model(name: str) -> dict[str, str | int]:
-    """`created` and `owned_by` tell about the weights that answer, whatever the name."""
-    runtime = current_runtime()
-    return {"id": name, "object": "model", "created": runtime.created, "owned_by": runtime.owner}
+    """`created` and `owned_by` are those of the weights, whatever the name; none before the start."""
+    created, owner = (model.created, model.owner) if (model := current_runtime().loaded) else (0, "")
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}
 
 
 def _answer(body: Mapping[str, object]) -> Response:

@@ -26,21 +26,21 @@ def refusal(error: ValidationError) -> InvalidRequest:
     """The error that tells a caller what they sent and what is allowed."""
     violation = _Violation(
         path=tuple(error.absolute_path),
-        sent=error.instance,
+        value=error.instance,
         limit=error.validator_value,
         schema=cast(dict[str, Any], error.schema),
     )
     return _REFUSALS.get(str(error.validator), _not_as_described)(violation)
 
 
-def _place(path: Path) -> str:
+def _dotted(path: Path) -> str:
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "".join(steps).removeprefix(".")
 
 
 def _param(path: Path) -> str | None:
-    """The field, or the place within it if that is deeper than an entry of a list or object."""
-    return _place(path if len(path) > 2 else path[:1]) or None
+    """The field, or the path within it if that is deeper than an entry of a list or object."""
+    return _dotted(path if len(path) > 2 else path[:1]) or None
 
 
 def shown(value: Any) -> str:
@@ -51,10 +51,10 @@ def shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class _Violation:
-    """`sent` at `path` is not within the `limit` that `schema` sets."""
+    """The `value` at `path` is not within the `limit` that `schema` sets."""
 
     path: Path
-    sent: Any
+    value: Any
     limit: Any
     schema: dict[str, Any]
 
@@ -64,9 +64,9 @@ class _Violation:
         return _param(self.path)
 
     @property
-    def place(self) -> str:
+    def dotted_path(self) -> str:
         """What the message names: `messages[0].role`."""
-        return _place(self.path)
+        return _dotted(self.path)
 
     @property
     def number(self) -> str:
@@ -75,17 +75,17 @@ class _Violation:
 
     def refused(self, problem: str, expected: str, code: str | None = None) -> InvalidRequest:
         """OpenAI's sentence for a value that breaks a rule."""
-        got = shown(self.sent)
-        message = f"Invalid '{self.place}': {problem}. Expected {expected}, but got {got} instead."
+        got = shown(self.value)
+        message = f"Invalid '{self.dotted_path}': {problem}. Expected {expected}, but got {got} instead."
         return InvalidParameter(message, param=self.param, code=code)
 
 
 def _required(violation: _Violation) -> InvalidRequest:
-    name = next(name for name in violation.limit if name not in violation.sent)
+    name = next(name for name in violation.limit if name not in violation.value)
     path = (*violation.path, name)
     if path == ("model",):
         return MissingParameter("you must provide a model parameter")
-    return MissingParameter(f"Missing required parameter: '{_place(path)}'.", param=_param(path))
+    return MissingParameter(f"Missing required parameter: '{_dotted(path)}'.", param=_param(path))
 
 
 def _dependent_required(violation: _Violation) -> InvalidRequest:
@@ -93,21 +93,21 @@ def _dependent_required(violation: _Violation) -> InvalidRequest:
         (name, other)
         for name, others in violation.limit.items()
         for other in others
-        if name in violation.sent and other not in violation.sent
+        if name in violation.value and other not in violation.value
     )
     return InvalidParameter(f"The parameter '{name}' requires '{needed}', which was not sent.", param=name)
 
 
 def _enum(violation: _Violation) -> InvalidRequest:
     supported = listed(violation.limit)
-    message = f"Invalid value: {shown(violation.sent)}. Supported values are: {supported}."
+    message = f"Invalid value: {shown(violation.value)}. Supported values are: {supported}."
     return InvalidParameter(message, param=violation.param)
 
 
 def _type(violation: _Violation) -> InvalidRequest:
     types = [violation.limit] if isinstance(violation.limit, str) else violation.limit
-    kinds, got = " or ".join(_KINDS[kind] for kind in types), shown(violation.sent)
-    message = f"Invalid type for '{violation.place}': expected {kinds}, but got {got} instead."
+    kinds, got = " or ".join(_KINDS[kind] for kind in types), shown(violation.value)
+    message = f"Invalid type for '{violation.dotted_path}': expected {kinds}, but got {got} instead."
     return InvalidParameter(message, param=violation.param, code="invalid_type")
 
 
@@ -129,8 +129,8 @@ def _too_big(violation: _Violation) -> InvalidRequest:
 def _too_long(kind: str) -> Callable[[_Violation], InvalidRequest]:
     def refuse(violation: _Violation) -> InvalidRequest:
         message = (
-            f"Invalid '{violation.place}': {kind} too long. Expected {kind} with maximum length "
-            f"{violation.limit}, but got {kind} with length {len(violation.sent)} instead."
+            f"Invalid '{violation.dotted_path}': {kind} too long. Expected {kind} with maximum length "
+            f"{violation.limit}, but got {kind} with length {len(violation.value)} instead."
         )
         return InvalidParameter(message, param=violation.param, code=f"{kind}_above_max_length")
 

@@ -62,7 +62,8 @@ def sample(settings: Settings, checkpoint: Checkpoint, device: str) -> Row:
         runtime.start(device, checkpoint)
         began = perf_counter()
         with SAMPLE.open("rb") as file:
-            transcript = runtime.transcribe(file, TranscriptionRequest())
+            context = runtime.request_context()
+            transcript = runtime.transcriber.transcribe(file, TranscriptionRequest(), context)
         seconds = perf_counter() - began
     except Exception as error:
         advice = "Try WHISPER_DEVICES=cpu and WHISPER_ENGINE=reference, to see which part it is."

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.dialogue.heard import Listener, hear_all
+from app.dialogue.audio_parts import AudioTranscriber, transcribe_audio_parts
 from app.dialogue.request import ChatRequest, check_all_heard
 
 NOTE = "This server writes down what is said in audio. Send a recording as an 'input_audio' part."
@@ -27,34 +27,34 @@ class ReplyDelta:
     usage: Usage | None = None
 
 
-def converse(request: ChatRequest, listener: Listener) -> Iterator[ReplyDelta]:
+def converse(request: ChatRequest, transcriber: AudioTranscriber) -> Iterator[ReplyDelta]:
     """The reply in pieces: each as soon as it was heard.
 
     Raises InvalidParameter for parts that can't be heard, and what hearing them raises.
     """
     check_all_heard(request)
     if request.recordings:
-        return _repeat(request, listener)
-    return _note(request, listener)
+        return _repeat(request, transcriber)
+    return _note(request, transcriber)
 
 
-def text_tokens(request: ChatRequest, listener: Listener) -> int:
+def text_tokens(request: ChatRequest, transcriber: AudioTranscriber) -> int:
     """How many tokens the written part of a conversation has."""
-    return sum(map(listener.count_tokens, request.texts))
+    return sum(map(transcriber.count_tokens, request.texts))
 
 
-def _repeat(request: ChatRequest, listener: Listener) -> Iterator[ReplyDelta]:
+def _repeat(request: ChatRequest, transcriber: AudioTranscriber) -> Iterator[ReplyDelta]:
     audio_tokens = reply_tokens = 0
-    for delta in hear_all(request.last_recordings, listener):
+    for delta in transcribe_audio_parts(request.last_recordings, transcriber):
         if delta.text:
             yield ReplyDelta(delta.text)
         if delta.usage:
             audio_tokens += delta.usage.audio_tokens
             reply_tokens += delta.usage.output_tokens
-    yield ReplyDelta(usage=Usage(audio_tokens, text_tokens(request, listener), reply_tokens))
+    yield ReplyDelta(usage=Usage(audio_tokens, text_tokens(request, transcriber), reply_tokens))
 
 
-def _note(request: ChatRequest, listener: Listener) -> Iterator[ReplyDelta]:
+def _note(request: ChatRequest, transcriber: AudioTranscriber) -> Iterator[ReplyDelta]:
     text = "Pong" if request.question.strip().lower() == "ping" else NOTE
     yield ReplyDelta(text)
-    yield ReplyDelta(usage=Usage(0, text_tokens(request, listener), listener.count_tokens(text)))
+    yield ReplyDelta(usage=Usage(0, text_tokens(request, transcriber), transcriber.count_tokens(text)))

@@ -27,36 +27,36 @@ _NEVER_FETCHED = ("http:", "https:", "ftp:", "file:")
 
 @dataclass(frozen=True)
 class AudioPart:
-    """A recording in a message. `sent` is base64 or a data URL of it, whose stated type is no matter.
+    """A recording in a message. `data` is its base64 or a data URL, whose stated type is no matter.
 
-    `place` is how error messages name it: `messages[1].content[0].input_audio`.
+    `param` is how error messages name it: `messages[1].content[0].input_audio`.
     """
 
     message: int
     part: int
     kind: str
-    sent: str
+    data: str
 
     @property
-    def place(self) -> str:
+    def param(self) -> str:
         """The part as a path into the request."""
-        return _place(self.message, self.part, self.kind)
+        return _param(self.message, self.part, self.kind)
 
     def file(self) -> BinaryIO:
         """The recording's bytes. Raises InvalidParameter if they are not base64."""
-        comma = self.sent.find(",")
-        if comma >= 0 and not self.sent[:comma].endswith(";base64"):
+        comma = self.data.find(",")
+        if comma >= 0 and not self.data[:comma].endswith(";base64"):
             raise self._refused("the data URL must end its header with ';base64'")
         try:
             # Each step lets go of the one before: recordings are what makes bodies large.
-            data = self.sent[comma + 1 :].encode("ascii")
-            data = data.translate(None, b" \t\r\n")
-            return BytesIO(b64decode(data, validate=True))
+            text = self.data[comma + 1 :].encode("ascii")
+            text = text.translate(None, b" \t\r\n")
+            return BytesIO(b64decode(text, validate=True))
         except ValueError:
             raise self._refused("what was sent is not base64") from None
 
     def _refused(self, why: str) -> InvalidParameter:
-        return InvalidParameter(f"Invalid '{self.place}': {why}.", param=self.place)
+        return InvalidParameter(f"Invalid '{self.param}': {why}.", param=self.param)
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class ChatRequest:
     @property
     def question(self) -> str:
         """What the last user message says in writing."""
-        asked = [message for message in self.messages if message["role"] == "user"]
-        return " ".join(_texts(asked[-1])) if asked else ""
+        messages = [message for message in self.messages if message["role"] == "user"]
+        return " ".join(_texts(messages[-1])) if messages else ""
 
 
 def chat_request(fields: Mapping[str, Any]) -> ChatRequest:
@@ -111,15 +111,15 @@ def check_all_heard(request: ChatRequest) -> None:
 
     Pictures and documents beside a recording are passed over: the reply is what was said.
     """
-    for place, kind, sent in _others(request.messages):
-        if sent.lower().startswith(_NEVER_FETCHED):
+    for param, kind, data in _others(request.messages):
+        if data.lower().startswith(_NEVER_FETCHED):
             raise InvalidParameter(
-                f"Invalid '{place}': this server fetches nothing. Send the audio itself, as a data URL "
+                f"Invalid '{param}': this server fetches nothing. Send the audio itself, as a data URL "
                 "or as 'input_audio'.",
-                param=place,
+                param=param,
             )
         if not request.recordings:
-            raise InvalidParameter(f"Invalid '{place}': expected audio, but got other {kind}.", param=place)
+            raise InvalidParameter(f"Invalid '{param}': expected audio, but got other {kind}.", param=param)
 
 
 def _parts(messages: Sequence[Message]) -> Iterator[tuple[int, int, str, str]]:
@@ -127,29 +127,29 @@ def _parts(messages: Sequence[Message]) -> Iterator[tuple[int, int, str, str]]:
     for number, message in enumerate(messages):
         if message["role"] != "user" or isinstance(message["content"], str):
             continue
-        for place, part in enumerate(message["content"]):
+        for index, part in enumerate(message["content"]):
             kind = part["type"]
             if kind in _SOURCES:
-                yield number, place, kind, part[kind].get(_SOURCES[kind]) or ""
+                yield number, index, kind, part[kind].get(_SOURCES[kind]) or ""
 
 
 def _recordings(messages: Sequence[Message]) -> Iterator[AudioPart]:
-    for message, part, kind, sent in _parts(messages):
-        if _may_be_audio(kind, sent):
-            yield AudioPart(message, part, kind, sent)
+    for message, part, kind, data in _parts(messages):
+        if _may_be_audio(kind, data):
+            yield AudioPart(message, part, kind, data)
 
 
 def _others(messages: Sequence[Message]) -> Iterator[tuple[str, str, str]]:
-    for message, part, kind, sent in _parts(messages):
-        if not _may_be_audio(kind, sent):
-            yield _place(message, part, kind), kind, sent
+    for message, part, kind, data in _parts(messages):
+        if not _may_be_audio(kind, data):
+            yield _param(message, part, kind), kind, data
 
 
-def _may_be_audio(kind: str, sent: str) -> bool:
+def _may_be_audio(kind: str, data: str) -> bool:
     """Whether a part is to be heard: its bytes decide, unless it says that it is for the eyes."""
-    if sent[:5].lower() == "data:":
-        return not sent[5:].lower().startswith(_SEEN_OR_READ)
-    return kind == "input_audio" or (kind == "file" and sent != "" and ":" not in sent[:8])
+    if data[:5].lower() == "data:":
+        return not data[5:].lower().startswith(_SEEN_OR_READ)
+    return kind == "input_audio" or (kind == "file" and data != "" and ":" not in data[:8])
 
 
 def _texts(message: Message) -> Iterator[str]:
@@ -160,5 +160,5 @@ def _texts(message: Message) -> Iterator[str]:
     yield from (part["text"] for part in content if part["type"] == "text")
 
 
-def _place(message: int, part: int, kind: str) -> str:
+def _param(message: int, part: int, kind: str) -> str:
     return f"messages[{message}].content[{part}].{kind}"

@@ -15,7 +15,7 @@ import urllib3.exceptions
 from app.bounded_json import TooComplex, check_structure, parse
 from app.dialogue.request import AudioPart, Message
 from app.errors import UpstreamFailure
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -38,25 +38,25 @@ _OWN_KEYS = ("modalities", "audio")  # the upstream writes; speaking is this ser
 
 def written(fields: Mapping[str, Any], parts: Sequence[AudioPart], texts: Sequence[str]) -> Body:
     """The request with text in place of each recording, and without what asks for a spoken reply."""
-    said = {(part.message, part.part): text for part, text in zip(parts, texts, strict=True)}
-    messages = [_written(number, message, said) for number, message in enumerate(fields["messages"])]
+    transcripts = {(part.message, part.part): text for part, text in zip(parts, texts, strict=True)}
+    messages = [_written(number, message, transcripts) for number, message in enumerate(fields["messages"])]
     kept = {name: value for name, value in fields.items() if name not in _OWN_KEYS}
     return {**kept, "messages": messages}
 
 
-def _written(number: int, message: Message, said: Mapping[tuple[int, int], str]) -> Body:
+def _written(number: int, message: Message, transcripts: Mapping[tuple[int, int], str]) -> Body:
     kept = {name: value for name, value in message.items() if name != "audio"}
     content = message.get("content")
     if "audio" in message:  # an earlier spoken reply, known only by an id of this server's
         return {**kept, "content": content or ""}
     if not isinstance(content, list):
         return kept
-    parts = (_text(said.get((number, place)), part) for place, part in enumerate(content))
+    parts = (_text(transcripts.get((number, index)), part) for index, part in enumerate(content))
     return {**kept, "content": list(parts)}
 
 
-def _text(said: str | None, part: Body) -> Body:
-    return part if said is None else {"type": "text", "text": said}
+def _text(transcript: str | None, part: Body) -> Body:
+    return part if transcript is None else {"type": "text", "text": transcript}
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Upstream:
     model: str = ""
     key: str = field(default="", repr=False)
 
-    def ask(self, body: Body, patience: Patience) -> Body:
+    def ask(self, body: Body, context: RequestContext) -> Body:
         """The whole answer. Raises UpstreamFailure, RequestTimeout, ClientGone."""
-        with self._call(body, patience) as call:
+        with self._call(body, context) as call:
             return _checked(_parsed(call.wait_for(lambda: b"".join(call.pieces())), "answer"))
 
-    def stream(self, body: Body, patience: Patience) -> Iterator[Body]:
+    def stream(self, body: Body, context: RequestContext) -> Iterator[Body]:
         """The answer's events as they arrive. Raises what `ask` raises."""
-        with self._call(body, patience) as call:
+        with self._call(body, context) as call:
             call.require_events()
             pieces = call.pieces()
             waited_for = iter(lambda: call.wait_for(lambda: next(pieces, b"")), b"")
@@ -86,10 +86,10 @@ class Upstream:
                     yield _event(data)
 
     @contextmanager
-    def _call(self, body: Body, patience: Patience) -> Iterator["_Call"]:
+    def _call(self, body: Body, context: RequestContext) -> Iterator["_Call"]:
         address = f"{self.url.rstrip('/')}/chat/completions"
         with requests.Session() as session:
-            call = _Call(session, patience)
+            call = _Call(session, context)
             try:
                 call.open(address, body | ({"model": self.model} if self.model else {}), self._authorize)
                 yield call
@@ -108,9 +108,9 @@ class _Call:
 
     response: requests.Response
 
-    def __init__(self, session: requests.Session, patience: Patience) -> None:
+    def __init__(self, session: requests.Session, context: RequestContext) -> None:
         self._session = session
-        self._patience = patience
+        self._context = context
 
     def open(self, address: str, body: Body, authorize: Callable[..., requests.PreparedRequest]) -> None:
         """Send the request and wait for the answer's head. Raises UpstreamFailure unless it is a 200."""
@@ -121,7 +121,7 @@ class _Call:
                 json=body,
                 auth=authorize,
                 headers={"Accept-Encoding": "identity"},  # compressed events would wait for each other
-                timeout=(_CONNECT_SECONDS, max(1.0, self._patience.deadline - monotonic())),
+                timeout=(_CONNECT_SECONDS, max(1.0, self._context.deadline - monotonic())),
                 allow_redirects=False,
                 stream=True,
             )
@@ -151,7 +151,7 @@ class _Call:
     def wait_for(self, work: Callable[[], T]) -> T:
         """The result of reading from or writing to the upstream. Raises UpstreamFailure."""
         try:
-            return self._patience.wait(_beside(work))
+            return self._context.wait(_beside(work))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # The address stays out of the message: it is the operator's own.
             late = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))

@@ -72,20 +72,26 @@ class Window:
 
 
 @dataclass(frozen=True)
-class WindowOptions:
-    """How one window is decoded at one temperature. The names are openai-whisper's."""
+class DecodingOptions:
+    """What is the same for all windows of a request. The names are openai-whisper's."""
 
-    task: Task = "transcribe"
-    language: str | None = None
-    temperature: float = 0.0
     beam_size: int | None = None
     best_of: int | None = None
     patience: float | None = None
     length_penalty: float | None = None
-    prompt: tuple[int, ...] = ()
     suppress_tokens: tuple[int, ...] = (-1,)
     suppress_blank: bool = True
     seed: int | None = None
+
+
+@dataclass(frozen=True)
+class WindowOptions(DecodingOptions):
+    """How one window is decoded at one temperature."""
+
+    task: Task = "transcribe"
+    language: str | None = None
+    temperature: float = 0.0
+    prompt: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from app.engines.interface import (
     WordTiming,
 )
 from app.engines.timed_future import TimedFuture
-from app.transcript import Effort, Task
+from app.transcript import RequestCost, Task
 
 F = TypeVar("F", bound=Future[Any])
 
@@ -51,18 +51,18 @@ class Meter:
         with self._lock:
             return self._recent_seconds / self._recent_windows if self._recent_windows else 0.0
 
-    def watch(self, work: F, effort: Effort, *, windows: int = 0) -> F:
+    def watch(self, work: F, cost: RequestCost, *, windows: int = 0) -> F:
         """Count a piece of work that was just handed in until it ends. `windows`: 1 if it decodes one."""
         with self._lock:
             if not self._works:
                 self._counted_until = self._clock()
             self._works += 1
             self.windows_in_flight += windows
-            effort.unfinished += 1
-        work.add_done_callback(lambda ended: self._end(ended, effort, windows))
+            cost.unfinished += 1
+        work.add_done_callback(lambda ended: self._end(ended, cost, windows))
         return work
 
-    def _end(self, work: Future[Any], effort: Effort, windows: int) -> None:
+    def _end(self, work: Future[Any], cost: RequestCost, windows: int) -> None:
         error = CancelledError() if work.cancelled() else work.exception()
         with self._lock:
             self._works -= 1
@@ -70,12 +70,12 @@ class Meter:
             if error is None:
                 self._count_time(windows)
                 self.windows_finished += windows
-                effort.windows += windows
+                cost.windows += windows
             elif not isinstance(error, CancelledError):
                 self.windows_failed += windows
             if isinstance(work, TimedFuture):
-                self._count_work(work, effort)
-            effort.unfinished -= 1
+                self._count_work(work, cost)
+            cost.unfinished -= 1
 
     def _count_time(self, windows: int) -> None:
         """The time since the last piece of work was finished is what this one took of the engine's."""
@@ -87,20 +87,20 @@ class Meter:
             self._recent_seconds *= 1 - _FORGET
             self._recent_windows = (self._recent_windows + 1) * (1 - _FORGET)
 
-    def _count_work(self, work: TimedFuture[Any], effort: Effort) -> None:
+    def _count_work(self, work: TimedFuture[Any], cost: RequestCost) -> None:
         self.queue_seconds += work.queue_seconds
         self.model_seconds += work.model_seconds
-        effort.queue_seconds += work.queue_seconds
-        effort.model_seconds += work.model_seconds
+        cost.queue_seconds += work.queue_seconds
+        cost.model_seconds += work.model_seconds
 
 
 class MeteredEngine(EngineInFront):
     """An Engine that does its work with another, for one request, and counts it; `open` is not counted."""
 
-    def __init__(self, engine: Engine, meter: Meter, effort: Effort) -> None:
+    def __init__(self, engine: Engine, meter: Meter, cost: RequestCost) -> None:
         super().__init__(engine)
         self._meter = meter
-        self._effort = effort
+        self._effort = cost
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once."""

@@ -90,7 +90,7 @@ def post_worker_init(worker: Worker) -> None:
     """Load the model before the worker serves."""
     runtime = _runtime(worker)
     try:
-        runtime.start(worker.device, worker.checkpoint)
+        model = runtime.start(worker.device, worker.checkpoint)
     except StartError as error:
         worker.log.error("%s", error)
         _give_up(worker)
@@ -98,9 +98,9 @@ def post_worker_init(worker: Worker) -> None:
         worker.log.exception("The model can't be started on %s", worker.device)
         _give_up(worker)
     worker.serving[0] = True
-    worker.log.info("Serving %s on %s", runtime.card.name, worker.device)
-    if runtime.notice:
-        worker.log.warning("%s", runtime.notice.capitalize())
+    worker.log.info("Serving %s on %s", model.card.name, worker.device)
+    if model.notice:
+        worker.log.warning("%s", model.notice.capitalize())
 
 
 def _give_up(worker: Worker) -> None:

@@ -7,18 +7,17 @@ from itertools import count, product
 from string import ascii_uppercase
 
 from app.transcript import Segment
-from app.transcription.listening import Listening
-from app.waveform import Samples
+from app.transcription.window_loop import WindowLoop
 
 
 class ByChannel:
-    """Reads all channels side by side and merges them by time; a Reading.
+    """Reads all channels side by side and merges them by time; a TranscriptionStrategy.
 
     Speakers have the names given in channel order, which must differ; the others are A, B, ..., Z, AA, ...
     as they appear, but for what is among the names.
     """
 
-    def __init__(self, channels: Sequence[Listening], names: Sequence[str]) -> None:
+    def __init__(self, channels: Sequence[WindowLoop], names: Sequence[str]) -> None:
         self.channels = channels
         self._names = {channel: name for channel, name in enumerate(names) if name}
         self._letters = (letters for letters in _letters() if letters not in names)
@@ -33,12 +32,9 @@ class ByChannel:
         """How many tokens the caller's prompt has."""
         return self.channels[0].prompt_tokens
 
-    def segments(self, samples: Samples) -> Iterator[Segment]:
-        """The segments of `samples` `[channels, n]` with their speakers; silent ones are left out."""
-        read = [
-            _numbered(number, channel.segments(samples[number]))
-            for number, channel in enumerate(self.channels)
-        ]
+    def segments(self) -> Iterator[Segment]:
+        """The segments of all channels with their speakers; those without text are left out."""
+        read = [_numbered(number, channel.segments()) for number, channel in enumerate(self.channels)]
         with self.channels[0].policy.side_by_side.ahead(read) as spoken:
             for number, segment in merge(*spoken, key=_start):
                 if segment.text:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.engines.interface import Engine, Window, WindowOptions, WindowResult
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 from app.transcription.request import TranscriptionRequest
 
 
@@ -12,14 +12,14 @@ def decode_with_fallback(
     window: Window,
     options: WindowOptions,
     request: TranscriptionRequest,
-    patience: Patience,
+    context: RequestContext,
 ) -> WindowResult:
     """The first result that passes the request's thresholds, else that of the last temperature."""
     for attempt, temperature in enumerate(request.temperatures):
-        patience.check()
+        context.check()
         if attempt:
-            patience.effort.fall_back()
-        result = patience.wait(engine.submit(window, at_temperature(options, temperature)))
+            context.cost.fall_back()
+        result = context.wait(engine.submit(window, at_temperature(options, temperature)))
         if not needs_fallback(result, request):
             break
     return result

@@ -18,7 +18,7 @@ _EDGE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class WindowContext:
     """Where a window lies, in frames, and what is silence to the caller."""
 
     seek: int
@@ -42,34 +42,34 @@ class Surroundings:
         return self.start_seconds + self.frames / FRAMES_PER_SECOND
 
 
-def seek_after_last_word(last_word_seconds: float, around: Surroundings) -> int:
+def seek_after_last_word(last_word_seconds: float, window: WindowContext) -> int:
     """The next window's frame: past the window if only a short rest is left after the last word."""
-    rest = around.full_end_seconds - last_word_seconds
-    if rest > around.threshold_seconds:
+    rest = window.full_end_seconds - last_word_seconds
+    if rest > window.threshold_seconds:
         return round(last_word_seconds * FRAMES_PER_SECOND)
-    return around.seek + around.frames
+    return window.seek + window.frames
 
 
-def leading_silence(drafts: Sequence[Draft], around: Surroundings) -> int | None:
+def leading_silence(drafts: Sequence[Draft], window: WindowContext) -> int | None:
     """The frame to start again from, where the first words seem made up out of a long silence."""
     first = _first_spoken(drafts)
     if first is None or not is_suspicious(first):
         return None
-    gap = first.start_seconds - around.start_seconds
-    if gap <= around.threshold_seconds:
+    gap = first.start_seconds - window.start_seconds
+    if gap <= window.threshold_seconds:
         return None
-    return around.seek + round(gap * FRAMES_PER_SECOND)
+    return window.seek + round(gap * FRAMES_PER_SECOND)
 
 
-def drop_hallucinations(drafts: list[Draft], around: Surroundings, last_speech_seconds: float) -> int | None:
+def drop_hallucinations(drafts: list[Draft], window: WindowContext, last_speech_seconds: float) -> int | None:
     """Drop drafts from the first made-up one on; returns the frame to go on from, None if all stay."""
     heard_until = last_speech_seconds
     for i, draft in enumerate(drafts):
         if not draft.words:
             continue
-        if is_suspicious(draft) and _is_isolated(draft, drafts[i + 1 :], around, heard_until):
+        if is_suspicious(draft) and _is_isolated(draft, drafts[i + 1 :], window, heard_until):
             del drafts[i:]
-            return _resume_at(draft, around)
+            return _resume_at(draft, window)
         heard_until = draft.end_seconds
     return None
 
@@ -93,28 +93,28 @@ def _strangeness(word: Word) -> float:
     return score
 
 
-def _is_isolated(draft: Draft, later: Sequence[Draft], around: Surroundings, heard_until: float) -> bool:
+def _is_isolated(draft: Draft, later: Sequence[Draft], window: WindowContext, heard_until: float) -> bool:
     """Whether silence, the window's edge or more suspicious text lies on both sides."""
-    threshold = around.threshold_seconds
+    threshold = window.threshold_seconds
     following = _first_spoken(later)
-    next_start = following.words[0].start_seconds if following else around.end_seconds
+    next_start = following.words[0].start_seconds if following else window.end_seconds
     before = (
         draft.start_seconds - heard_until > threshold
         or draft.start_seconds < threshold
-        or draft.start_seconds - around.start_seconds < _EDGE_SECONDS
+        or draft.start_seconds - window.start_seconds < _EDGE_SECONDS
     )
     after = (
         next_start - draft.end_seconds > threshold
         or is_suspicious(following)
-        or around.full_end_seconds - draft.end_seconds < _EDGE_SECONDS
+        or window.full_end_seconds - draft.end_seconds < _EDGE_SECONDS
     )
     return before and after
 
 
-def _resume_at(draft: Draft, around: Surroundings) -> int:
-    if around.recording_frames / FRAMES_PER_SECOND - draft.end_seconds < around.threshold_seconds:
-        return around.recording_frames
-    return round(max(around.start_seconds + 1, draft.start_seconds) * FRAMES_PER_SECOND)
+def _resume_at(draft: Draft, window: WindowContext) -> int:
+    if window.recording_frames / FRAMES_PER_SECOND - draft.end_seconds < window.threshold_seconds:
+        return window.recording_frames
+    return round(max(window.start_seconds + 1, draft.start_seconds) * FRAMES_PER_SECOND)
 
 
 def _first_spoken(drafts: Sequence[Draft]) -> Draft | None:

@@ -4,7 +4,7 @@ from operator import itemgetter
 
 from app.engines.interface import WINDOW_FRAMES, Engine, Recording, Window
 from app.errors import InvalidLanguage
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 from app.transcription.request import Policy, TranscriptionRequest
 
 _SURE_ENOUGH = 0.5
@@ -34,12 +34,12 @@ class LanguageDetector:
     """
 
     def __init__(
-        self, engine: Engine, request: TranscriptionRequest, policy: Policy, patience: Patience
+        self, engine: Engine, request: TranscriptionRequest, policy: Policy, context: RequestContext
     ) -> None:
         self._engine = engine
         self._languages = request.languages
         self._strict = policy.strict
-        self._patience = patience
+        self._context = context
 
     def of(self, window: Window) -> str:
         """The language of a window that is about to be decoded."""
@@ -56,7 +56,7 @@ class LanguageDetector:
 
     def _most_likely(self, window: Window) -> tuple[str, float]:
         """The best candidate and its probability among the candidates."""
-        found = self._patience.wait(self._engine.detect_language(window))
-        candidates = {code: found.get(code, 0.0) for code in self._languages} or found
+        all_languages = self._context.wait(self._engine.detect_language(window))
+        candidates = {code: all_languages.get(code, 0.0) for code in self._languages} or all_languages
         best, probability = max(candidates.items(), key=itemgetter(1))
         return best, probability / (sum(candidates.values()) or 1.0)

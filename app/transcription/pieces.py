@@ -6,9 +6,8 @@ from itertools import chain
 
 from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES, Window
 from app.transcript import Segment
-from app.transcription.listening import Listening
 from app.transcription.request import Chunking, Spans
-from app.waveform import Samples
+from app.transcription.window_loop import WindowLoop
 
 LONGEST_SECONDS = WINDOW_FRAMES / FRAMES_PER_SECOND
 
@@ -25,33 +24,33 @@ def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
 
 
 class PieceByPiece:
-    """Reads each piece on its own, without the text of the one before; a Reading."""
+    """Reads each piece on its own, without the text of the one before; a TranscriptionStrategy."""
 
-    def __init__(self, listening: Listening, chunking: Chunking) -> None:
-        self.listening = listening
+    def __init__(self, whole: WindowLoop, chunking: Chunking) -> None:
+        self.whole = whole
         self.chunking = chunking
-        self.language = listening.language
+        self.language = whole.language
 
     @property
     def prompt_tokens(self) -> int:
         """How many tokens the caller's prompt has."""
-        return self.listening.prompt_tokens
+        return self.whole.prompt_tokens
 
-    def segments(self, samples: Samples) -> Iterator[Segment]:
+    def segments(self) -> Iterator[Segment]:
         """The segments of all pieces, in order. The first piece tells the language of all."""
-        pieces = join_spans(self.listening.policy.find_speech(samples, self.chunking))
+        pieces = join_spans(self.whole.policy.find_speech(self.whole.audio.samples, self.chunking))
         self.language = self.language or self._detect(pieces)
-        read = [self._piece(piece).segments(samples) for piece in pieces]
-        with self.listening.policy.side_by_side.ahead(read) as ahead:
+        read = [self._piece(piece).segments() for piece in pieces]
+        with self.whole.policy.side_by_side.ahead(read) as ahead:
             yield from chain.from_iterable(ahead)
 
-    def _piece(self, piece: tuple[float, float]) -> Listening:
-        whole = self.listening
+    def _piece(self, piece: tuple[float, float]) -> WindowLoop:
+        whole = self.whole
         request = replace(whole.request, language=self.language, clip_seconds=piece)
-        return Listening(whole.engine, whole.recording, request, whole.policy, whole.patience)
+        return WindowLoop(whole.engine, whole.audio, request, whole.policy, whole.context)
 
     def _detect(self, pieces: Spans) -> str:
-        whole = self.listening
+        whole = self.whole
         if not pieces:
             return whole.detector.of_padded_audio(whole.recording)
         start, end = (round(seconds * FRAMES_PER_SECOND) for seconds in pieces[0])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app.engines.interface import DecodingOptions
 from app.transcript import Task
 from app.transcription.side_by_side import SideBySide
 from app.waveform import SAMPLE_RATE, Samples
@@ -48,13 +49,7 @@ class TranscriptionRequest:
     no_speech_threshold: float | None = 0.6
     hallucination_silence_threshold: float | None = None
     clip_seconds: tuple[float, ...] = ()
-    beam_size: int | None = None
-    best_of: int | None = None
-    patience: float | None = None
-    length_penalty: float | None = None
-    suppress_tokens: tuple[int, ...] = (-1,)
-    suppress_blank: bool = True
-    seed: int | None = None
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
     logprobs: bool = False
     chunking: Chunking | None = None
     by_channel: bool = False

@@ -22,7 +22,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Cut:
+class WindowSegments:
     """A window's drafts and how many frames on the next window starts.
 
     `ends_in_silence`: the model closed the last segment and opened no other, so the rest of the
@@ -34,7 +34,7 @@ class Cut:
     ends_in_silence: bool
 
 
-def cut(tokens: Sequence[int], timestamp_begin: int, seek: int, frames: int) -> Cut:
+def cut(tokens: Sequence[int], timestamp_begin: int, seek: int, frames: int) -> WindowSegments:
     """Cut a window's tokens where one segment's end meets the next one's start.
 
     `tokens` are text and timestamps; `seek` and `frames` are the window's. An unfinished last
@@ -44,13 +44,13 @@ def cut(tokens: Sequence[int], timestamp_begin: int, seek: int, frames: int) -> 
     ends_in_silence = is_time[-2:] == [False, True]
     bounds = [i for i in range(1, len(tokens)) if is_time[i - 1] and is_time[i]]
     if not bounds:
-        return Cut([_whole(tokens, timestamp_begin, seek, frames)], frames, ends_in_silence)
+        return WindowSegments([_whole(tokens, timestamp_begin, seek, frames)], frames, ends_in_silence)
     if ends_in_silence:
         bounds.append(len(tokens))
     starts = [0, *bounds[:-1]]
     drafts = [_between(tokens[a:b], timestamp_begin, seek) for a, b in zip(starts, bounds, strict=True)]
     last = (tokens[bounds[-1] - 1] - timestamp_begin) * FRAMES_PER_TOKEN
-    return Cut(drafts, frames if ends_in_silence else last, ends_in_silence)
+    return WindowSegments(drafts, frames if ends_in_silence else last, ends_in_silence)
 
 
 def _between(tokens: Sequence[int], timestamp_begin: int, seek: int) -> Draft:

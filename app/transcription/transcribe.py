@@ -5,27 +5,27 @@ What openai-whisper's `transcribe()` does, over any engine. Two departures, both
 features that are decoded anyway.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from math import ceil
 from typing import Protocol
 
 from app.engines.interface import Engine
-from app.transcript import Segment, TokenUsage, Transcript, TranscriptDelta
+from app.request_context import RequestContext
+from app.transcript import Segment, Task, TokenUsage, Transcript, TranscriptDelta
 from app.transcription.channels import ByChannel
 from app.transcription.language import check_languages
-from app.transcription.listening import Listening
-from app.transcription.patience import Patience
 from app.transcription.pieces import PieceByPiece
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.text import TextStream
+from app.transcription.window_loop import WindowLoop, open_audio
 from app.waveform import SAMPLE_RATE, Samples
 
 _AUDIO_TOKENS_PER_SECOND = 10
 
 
-class Reading(Protocol):
+class TranscriptionStrategy(Protocol):
     """A way to read a recording."""
 
     @property
@@ -36,7 +36,7 @@ class Reading(Protocol):
     def prompt_tokens(self) -> int:
         """How many tokens the caller's prompt has."""
 
-    def segments(self, samples: Samples) -> Iterator[Segment]:
+    def segments(self) -> Iterator[Segment]:
         """Segments in the order of time, as soon as they are known."""
 
 
@@ -45,27 +45,32 @@ def transcribe(
     samples: Samples,
     request: TranscriptionRequest,
     policy: Policy,
-    patience: Patience,
+    context: RequestContext,
 ) -> Transcript:
-    """All of `stream()`, collected."""
-    *deltas, last = stream(engine, samples, request, policy, patience)
+    """All of `stream_samples`, collected."""
+    return collected(stream_samples(engine, samples, request, policy, context), request.task)
+
+
+def collected(deltas: Iterable[TranscriptDelta], task: Task) -> Transcript:
+    """The transcript that `deltas` tell piece by piece."""
+    *others, last = deltas
     assert last.usage is not None
     return Transcript(
-        task=request.task,
+        task=task,
         language=last.language,
-        duration_seconds=samples.shape[-1] / SAMPLE_RATE,
-        text="".join(delta.text for delta in deltas) + last.text,
-        segments=tuple(delta.segment for delta in deltas if delta.segment),
+        duration_seconds=last.duration_seconds,
+        text="".join(delta.text for delta in others) + last.text,
+        segments=tuple(delta.segment for delta in others if delta.segment),
         usage=last.usage,
     )
 
 
-def stream(
+def stream_samples(
     engine: Engine,
     samples: Samples,
     request: TranscriptionRequest,
     policy: Policy,
-    patience: Patience,
+    context: RequestContext,
 ) -> Iterator[TranscriptDelta]:
     """Each segment as soon as its window is decoded, then one last delta.
 
@@ -74,31 +79,32 @@ def stream(
     EngineFailure, InvalidLanguage.
     """
     check_languages(engine, request)
-    patience.check()  # reading the audio may have taken longer than the client stayed
-    with ExitStack() as recordings:
+    context.check()  # reading the audio may have taken longer than the client stayed
+    with ExitStack() as held:
         channels = samples if request.by_channel else samples[None]
-        opened = [recordings.enter_context(closing(engine.open(channel))) for channel in channels]
-        listening = [Listening(engine, recording, request, policy, patience) for recording in opened]
-        yield from _deltas(engine, _reading(listening, request), request, samples)
+        opened = [held.enter_context(open_audio(engine, channel)) for channel in channels]
+        loops = [WindowLoop(engine, audio, request, policy, context) for audio in opened]
+        seconds = samples.shape[-1] / SAMPLE_RATE
+        yield from _deltas(engine, _strategy(loops, request), request, seconds)
 
 
-def _reading(listening: list[Listening], request: TranscriptionRequest) -> Reading:
+def _strategy(loops: list[WindowLoop], request: TranscriptionRequest) -> TranscriptionStrategy:
     if request.by_channel:
-        return ByChannel(listening, request.speaker_names)
+        return ByChannel(loops, request.speaker_names)
     if request.chunking:
-        return PieceByPiece(listening[0], request.chunking)
-    return listening[0]
+        return PieceByPiece(loops[0], request.chunking)
+    return loops[0]
 
 
 def _deltas(
-    engine: Engine, reading: Reading, request: TranscriptionRequest, samples: Samples
+    engine: Engine, strategy: TranscriptionStrategy, request: TranscriptionRequest, seconds: float
 ) -> Iterator[TranscriptDelta]:
     """Number the segments, and turn their tokens into text."""
     tokenizer = engine.tokenizer(request.language, request.task)
     text, output_tokens = TextStream(tokenizer), 0
-    for number, segment in enumerate(reading.segments(samples)):
+    for number, segment in enumerate(strategy.segments()):
         output_tokens += sum(token < tokenizer.eot for token in segment.tokens)
-        yield TranscriptDelta(reading.language or "", text.feed(segment.tokens), replace(segment, id=number))
-    seconds = samples.shape[-1] / SAMPLE_RATE
-    usage = TokenUsage(ceil(_AUDIO_TOKENS_PER_SECOND * seconds), reading.prompt_tokens, output_tokens)
-    yield TranscriptDelta(reading.language or "", text.flush(), usage=usage)
+        numbered = replace(segment, id=number)
+        yield TranscriptDelta(strategy.language or "", text.feed(segment.tokens), numbered)
+    usage = TokenUsage(ceil(_AUDIO_TOKENS_PER_SECOND * seconds), strategy.prompt_tokens, output_tokens)
+    yield TranscriptDelta(strategy.language or "", text.flush(), usage=usage, duration_seconds=seconds)

@@ -21,7 +21,7 @@ def clip_frames(clip_seconds: Sequence[float], frames: int) -> list[tuple[int, i
     return [(start, min(end, frames)) for start, end in clips if start < min(end, frames)]
 
 
-def check_time_for_clips(clip_seconds: Sequence[float], longest_seconds: float, limit_seconds: int) -> None:
+def check_time_for_clips(clip_seconds: Sequence[float], longest_seconds: float, limit_seconds: float) -> None:
     """Raise InvalidParameter for clips that, each a window of 30 s at least, can't be read in time.
 
     `longest_seconds` is how much audio can be within the limit of a request, `limit_seconds`.
@@ -31,7 +31,7 @@ def check_time_for_clips(clip_seconds: Sequence[float], longest_seconds: float, 
     if clips > windows:
         raise InvalidParameter(
             f"Invalid 'clip_timestamps': {clips} clips are at least as many windows of 30 seconds, and this "
-            f"server can transcribe {int(windows)} at its present speed within the {limit_seconds} seconds "
+            f"server can transcribe {int(windows)} at its present speed within the {limit_seconds:g} seconds "
             "that it allows a request (WHISPER_REQUEST_SECONDS).",
             param="clip_timestamps",
         )

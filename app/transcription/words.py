@@ -65,7 +65,7 @@ def place_words(
 
 
 def shorten_at_sentence_ends(timings: Sequence[WordTiming], pace: Pace) -> list[WordTiming]:
-    """Cut a word that lasts too long at the end of a sentence or right after one."""
+    """Shorten a word that lasts too long at the end of a sentence or right after one."""
     kept = list(timings)
     for i in range(1, len(kept)):
         word = kept[i]
@@ -134,7 +134,7 @@ def _take(timings: Iterator[WordTiming], text_tokens: int, offset_seconds: float
 
 
 def _shorten_after_pause(words: list[Word], pace: Pace, last_speech_seconds: float) -> None:
-    """Cut the first word, or the first two, where they seem to reach back into a pause."""
+    """Shorten the first word, or the first two, where they seem to reach back into a pause."""
     first, longest = words[0], pace.longest_seconds
     if first.end_seconds - last_speech_seconds <= pace.median_seconds * 4:
         return

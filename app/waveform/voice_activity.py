@@ -33,7 +33,7 @@ class VoiceActivity:
 
         Listens second by second and stops at the first that does: speech costs milliseconds, only
         silence the whole way (about 70 ms of one core for 30 s). A `floor` of 0 or less is reached
-        without listening; above that, nothing is heard in no samples.
+        without window_loop; above that, nothing is heard in no samples.
         """
         return floor <= 0 or any(piece.max() >= floor for piece in self._probabilities(samples))
 

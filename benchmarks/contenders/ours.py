@@ -7,8 +7,8 @@ from pathlib import Path
 
 from app import engines
 from app.checkpoints import Checkpoint
-from app.engines.interface import EngineOptions, Window, WindowOptions
-from app.transcription.patience import Patience
+from app.engines.interface import DecodingOptions, EngineOptions, Window, WindowOptions
+from app.request_context import RequestContext
 from app.transcription.request import Chunking, Policy, Spans, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
 from app.transcription.transcribe import transcribe
@@ -45,7 +45,9 @@ class Ours:
 
     def hear(self, samples: Samples, language: str | None = LANGUAGE, beam_size: int | None = None) -> int:
         """One request."""
-        return self._transcribe(samples, replace(_PLAIN, language=language, beam_size=beam_size))
+        return self._transcribe(
+            samples, replace(_PLAIN, language=language, decoding=DecodingOptions(beam_size))
+        )
 
     def hear_all(self, recordings: Sequence[Samples]) -> int:
         """Requests from as many threads, as a server has them."""
@@ -69,6 +71,6 @@ class Ours:
         return align
 
     def _transcribe(self, samples: Samples, request: TranscriptionRequest) -> int:
-        patience = Patience.of(_PATIENCE_SECONDS)
-        heard = transcribe(self._engine, samples, request, self._policy, patience)
+        context = RequestContext.of(_PATIENCE_SECONDS)
+        heard = transcribe(self._engine, samples, request, self._policy, context)
         return heard.usage.output_tokens

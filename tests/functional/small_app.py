@@ -3,10 +3,14 @@
 Filling that of the real one would take gigabytes.
 """
 
+from dataclasses import replace
+
 from app import create_app
 from app.held_audio import HeldAudio
 
 SECONDS = 100
 
 app = create_app()
-app.extensions["runtime"].held_audio = HeldAudio(SECONDS)
+runtime = app.extensions["runtime"]
+reader = replace(runtime.transcriber.reader, held_audio=HeldAudio(SECONDS))
+runtime.transcriber = replace(runtime.transcriber, reader=reader)

@@ -9,8 +9,8 @@ import whisper
 from app import engines
 from app.checkpoints import resolve
 from app.engines.interface import EngineOptions, Window, WindowOptions
+from app.request_context import RequestContext
 from app.settings import Settings
-from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import transcribe
 from tests.oracle.conftest import DEMO
@@ -33,7 +33,7 @@ def engine() -> Any:
 def test_the_text_of_every_recording_is_the_same(engine: Any, name: str) -> None:
     samples = RECORDINGS[name]()
     request = TranscriptionRequest(temperatures=(0.0,))
-    found = transcribe(engine, samples, request, Policy(strict=True), Patience.of(600))
+    found = transcribe(engine, samples, request, Policy(strict=True), RequestContext.of(600))
     model = whisper.load_model(str(DEMO), device=CUDA)
     expected = whisper.transcribe(model, samples, temperature=(0.0,))
     assert found.text == expected["text"].strip()

@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 
-from app.engines.interface import Engine
+from app.engines.interface import DecodingOptions, Engine
 from app.errors import ClientGone
+from app.request_context import RequestContext
 from app.transcript import Transcript
-from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
+from app.transcription.resume_store import ResumeStore
 from app.transcription.transcribe import transcribe
-from app.transcription.uploads import Uploads
 from app.waveform import SAMPLE_RATE
 from tests.oracle.recordings import sample
 
 TWO_WINDOWS = 45 * SAMPLE_RATE
 QUESTIONS = ("submit", "score", "align", "detect_language")
-REQUEST = TranscriptionRequest(temperatures=(0.4,), best_of=2, word_timestamps=True, logprobs=True)
+REQUEST = TranscriptionRequest(
+    temperatures=(0.4,), decoding=DecodingOptions(best_of=2), word_timestamps=True, logprobs=True
+)
 
 
 class Counted:
@@ -30,8 +32,8 @@ class Counted:
         self.asked = 0
 
     def __getattr__(self, name: str) -> Any:
-        wanted = getattr(self._engine, name)
-        return self._counted(wanted) if name in QUESTIONS else wanted
+        attribute = getattr(self._engine, name)
+        return self._counted(attribute) if name in QUESTIONS else attribute
 
     def _counted(self, question: Callable[..., Any]) -> Callable[..., Any]:
         def ask(*told: Any) -> Any:
@@ -41,19 +43,19 @@ class Counted:
         return ask
 
 
-def ask(uploads: Uploads, engine: Counted, stays_for: float) -> Transcript:
+def ask(uploads: ResumeStore, engine: Counted, stays_for: float) -> Transcript:
     """The answer for a client that leaves with the last of so many questions."""
     last = engine.asked + stays_for
-    patience = Patience.of(600, lambda: engine.asked >= last)
-    with uploads.resuming(engine, io.BytesIO(b"minute"), REQUEST, "", patience.client_gone) as seen:
-        return transcribe(seen, sample("minute.flac")[:TWO_WINDOWS], REQUEST, Policy(strict=True), patience)
+    context = RequestContext.of(600, lambda: engine.asked >= last)
+    with uploads.resuming(engine, io.BytesIO(b"minute"), REQUEST, context) as seen:
+        return transcribe(seen, sample("minute.flac")[:TWO_WINDOWS], REQUEST, Policy(strict=True), context)
 
 
 @pytest.mark.parametrize("engine", ["batched"], indirect=True)
 def test_every_answer_is_used(engine: Engine) -> None:
     undisturbed, disturbed = Counted(engine), Counted(engine)
-    expected = ask(Uploads(0), undisturbed, math.inf)
-    uploads, left = Uploads(3_600), 0
+    expected = ask(ResumeStore(0), undisturbed, math.inf)
+    uploads, left = ResumeStore(3_600), 0
     while True:
         try:
             answer = ask(uploads, disturbed, 4)

@@ -1,14 +1,15 @@
 """Our transcription against `whisper.transcribe()`: same weights, audio and options."""
 
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
 import pytest
 import whisper
 
-from app.engines.interface import Engine
+from app.engines.interface import DecodingOptions, Engine
+from app.request_context import RequestContext
 from app.transcript import Segment, Transcript
-from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import transcribe
 from app.waveform.voice_activity import VoiceActivity
@@ -71,7 +72,7 @@ def test_the_defaults_give_the_same_as_strict_wherever_there_is_speech(engine: E
         RECORDINGS[name](),
         TranscriptionRequest(**COLD),
         Policy(has_speech=voice_activity().has_speech),
-        Patience.of(600),
+        RequestContext.of(600),
     )
     strict = ours(engine, name)
     assert (default.text, default.language) == (strict.text, strict.language)
@@ -85,9 +86,11 @@ def voice_activity() -> VoiceActivity:
 
 
 def ours(engine: Engine, name: str, **options: Any) -> Transcript:
-    request = TranscriptionRequest(**{**COLD, **options})
+    names = {field.name for field in fields(DecodingOptions)} & options.keys()
+    decoding = {name: options.pop(name) for name in names}
+    request = TranscriptionRequest(**{**COLD, **options}, decoding=DecodingOptions(**decoding))
     samples = RECORDINGS[name]()
-    return transcribe(engine, samples, request, STRICT, Patience.of(600))
+    return transcribe(engine, samples, request, STRICT, RequestContext.of(600))
 
 
 @cache

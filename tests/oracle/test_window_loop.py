@@ -24,7 +24,7 @@ from whisper.tokenizer import get_tokenizer
 
 from app.engines.interface import ModelCard, Window, WindowOptions, WindowResult, WordTiming
 from app.engines.tokens import TokenizerTable
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 from app.transcription.request import LADDER, Policy, TranscriptionRequest
 from app.transcription.transcribe import transcribe
 from tests.scripted_engine import ScriptedEngine
@@ -178,7 +178,7 @@ def test_both_loops_agree(seed: int, options: dict[str, Any]) -> None:
         audio,
         TranscriptionRequest(language="en", **options),
         Policy(strict=True),
-        Patience.of(60),
+        RequestContext.of(60),
     )
     assert our_invention.prompts == their_invention.prompts
     assert [as_theirs(segment, options) for segment in found.segments] == expected["segments"]

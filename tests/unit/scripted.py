@@ -7,14 +7,13 @@ from typing import BinaryIO
 from werkzeug.test import TestResponse
 
 from app.admission import Admission
-from app.errors import ModelNotFound, SpeechError
-from app.held_audio import AudioShare, HeldAudio
+from app.errors import SpeechError
 from app.metrics import Metrics
-from app.transcript import Effort, Segment, Transcript, TranscriptDelta, Word
-from app.transcription.patience import Patience
+from app.model_catalogue import ModelCatalogue
+from app.request_context import RequestContext
+from app.transcript import RequestCost, Segment, Transcript, TranscriptDelta, Word
 from app.transcription.request import TranscriptionRequest
-from app.waveform import Samples
-from tests.scripted_engine import silence
+from app.transcription.transcriber import Deltas
 
 TRANSCRIPT = Transcript(
     task="transcribe",
@@ -39,80 +38,78 @@ TRANSCRIPT = Transcript(
 )
 
 
-class ScriptedRuntime:
-    """A Runtime without a model: it answers what it was told to and keeps what it was asked."""
+class ScriptedAdmission(Admission):
+    """Admits everybody, until it is told what to raise instead."""
 
     def __init__(self) -> None:
-        self.ready = True
-        self.metrics = Metrics()
-        self.held_audio = HeldAudio()
-        self.notice: str | None = None
+        super().__init__(max_wait_seconds=300, seconds_per_window=lambda: 0.0)
         self.full: SpeechError | None = None
-        self.failure: Exception | None = None
-        self.requests: list[TranscriptionRequest] = []
-        self.files: list[bytes] = []
-        self.permits_held = 0
-        self.admission = Admission(300, lambda: 0.0)
-        self.clients_gone: list[bool] = []
-        self.callers: list[str] = []
         self.admitted: list[str] = []
-
-    def require_model(self, name: str) -> None:
-        if name != "whisper-1":
-            raise ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.")
-
-    def require_time_for(self, request: TranscriptionRequest) -> None:
-        """There is time for everything."""
 
     @contextmanager
     def admit(self, caller: str = "") -> Iterator[None]:
         if self.full:
             raise self.full
         self.admitted.append(caller)
-        self.permits_held += 1
-        try:
+        with super().admit(caller):
             yield
-        finally:
-            self.permits_held -= 1
 
-    def transcribe(
-        self,
-        file: BinaryIO,
-        request: TranscriptionRequest,
-        client_gone: Callable[[], bool],
-        caller: str,
-        effort: Effort | None = None,
-    ) -> Transcript:
+
+class ScriptedRuntime:
+    """A Runtime without a model: its transcripts are all TRANSCRIPT, and it keeps what it was asked.
+
+    It is its own transcriber.
+    """
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.metrics = Metrics()
+        self.admission = ScriptedAdmission()
+        self.catalogue = ModelCatalogue((), lambda: (), lambda: "")
+        self.notice: str | None = None
+        self.failure: Exception | None = None
+        self.requests: list[TranscriptionRequest] = []
+        self.files: list[bytes] = []
+        self.clients_gone: list[bool] = []
+        self.callers: list[str] = []
+
+    @property
+    def transcriber(self) -> "ScriptedRuntime":
+        return self
+
+    @property
+    def permits_held(self) -> int:
+        return self.admission.working.taken
+
+    @property
+    def admitted(self) -> list[str]:
+        return self.admission.admitted
+
+    @property
+    def bodies_read(self) -> int:
+        return self.admission.reading.taken
+
+    def request_context(
+        self, client_gone: Callable[[], bool], caller: str = "", cost: RequestCost | None = None
+    ) -> RequestContext:
+        return RequestContext.of(60, client_gone, caller, cost)
+
+    def stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
         assert self.permits_held == 1
-        self.callers.append(caller)
+        self.callers.append(context.caller)
         self.files.append(file.read())
         self.requests.append(request)
-        self.clients_gone.append(client_gone())
-        if self.failure:
-            raise self.failure
-        return TRANSCRIPT
+        self.clients_gone.append(context.client_gone())
+        return self._deltas()
 
-    def patience(self, client_gone: Callable[[], bool], effort: Effort | None = None) -> Patience:
-        return Patience.of(60, client_gone, effort)
-
-    def decode(
-        self, file: BinaryIO, patience: Patience, share: AudioShare, *, by_channel: bool = False
-    ) -> Samples:
-        assert self.permits_held == 1
-        self.files.append(file.read())
-        samples = silence(2.5)
-        share.take(samples.size)
-        return samples
-
-    def stream(
-        self, samples: Samples, request: TranscriptionRequest, patience: Patience
-    ) -> Iterator[TranscriptDelta]:
-        self.requests.append(request)
+    def _deltas(self) -> Deltas:
         if self.failure:
             raise self.failure
         for segment in TRANSCRIPT.segments:
             yield TranscriptDelta(TRANSCRIPT.language, segment.text.strip(), segment)
-        yield TranscriptDelta(TRANSCRIPT.language, usage=TRANSCRIPT.usage)
+        yield TranscriptDelta(
+            TRANSCRIPT.language, usage=TRANSCRIPT.usage, duration_seconds=TRANSCRIPT.duration_seconds
+        )
 
 
 def upload(stream: object, length: int | None, content_type: str | None = None) -> dict[str, object]:

@@ -8,7 +8,7 @@ from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import Metrics, forget_dead
-from app.transcript import Effort
+from app.transcript import RequestCost
 
 ENDPOINT = "/v1/audio/transcriptions"
 
@@ -28,9 +28,9 @@ def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
     return next((entry.value for entry in found if entry.labels == labels), None)
 
 
-def transcribed(metrics: Metrics, status: int = 200, **effort: float) -> None:
+def transcribed(metrics: Metrics, status: int = 200, **cost: float) -> None:
     metrics.begin()
-    metrics.end(ENDPOINT, status, 2.0, Effort(**effort))
+    metrics.end(ENDPOINT, status, 2.0, RequestCost(**cost))
 
 
 def test_a_request_is_counted() -> None:

@@ -16,7 +16,8 @@ from app.api.schemas import CHAT_COMPLETION, TRANSCRIPTION
 from app.checkpoints import RELEASES, resolve
 from app.dialogue.request import MOST_RECORDINGS
 from app.formats import FORMATS
-from app.runtime import TRANSCRIPTION_MODELS, Runtime
+from app.model_catalogue import TRANSCRIPTION_MODELS
+from app.runtime import Runtime
 from app.settings import Settings
 from app.transcription.request import Chunking
 from tests.readme import (

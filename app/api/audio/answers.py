@@ -1,45 +1,32 @@
-"""A recording -> the answer to the request it came with: whole, or while it is being heard."""
+"""A recording -> the answer to the request it came with: whole, or while it is being transcribed."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import BinaryIO
 
 from flask import Response
 
 from app.api import current_runtime
-from app.api.access import caller, requester
-from app.api.application import incoming
+from app.api.admitted import admitted, request_context
 from app.api.event_stream import event_stream
-from app.formats import Format, Wishes
-from app.transcription.request import TranscriptionRequest
+from app.requests.parse import AudioRequest
+from app.transcription.transcribe import collected
 
 
-def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: Wishes) -> Response:
-    """All of it at once. Raises SpeechError."""
-    runtime = current_runtime()
-    runtime.require_time_for(wanted)
+def answer(file: BinaryIO, request: AudioRequest) -> Response:
+    """All of it at once, or event by event. Raises SpeechError for what goes wrong before the first."""
+    runtime, transcription = current_runtime(), request.transcription
     with ExitStack() as held:
-        held.enter_context(runtime.admit(requester()))
-        transcript = runtime.transcribe(file, wanted, incoming().client_gone, caller(), incoming().effort)
-        response = Response(form.render(transcript, wishes), content_type=form.mimetype)
-        response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
-        return _noticed(response)
-
-
-def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: Wishes) -> Response:
-    """Event by event. Raises SpeechError for whatever goes wrong before the first."""
-    assert form.events is not None
-    runtime = current_runtime()
-    runtime.require_time_for(wanted)
-    with ExitStack() as held:
-        held.enter_context(runtime.admit(requester()))
-        patience = runtime.patience(incoming().client_gone, incoming().effort)
-        share = held.enter_context(runtime.held_audio.share())
-        samples = runtime.decode(file, patience, share, by_channel=wanted.by_channel)
-        deltas = runtime.stream(samples, wanted, patience)
-        return _noticed(event_stream(form.events(deltas, wishes), on_close=held.pop_all().close))
-
-
-def _noticed(response: Response) -> Response:
-    if notice := current_runtime().notice:
-        response.headers["x-model-notice"] = notice
+        context = held.enter_context(request_context())
+        held.enter_context(admitted())
+        deltas = held.enter_context(closing(runtime.transcriber.stream(file, transcription, context)))
+        if request.streamed:
+            assert request.format.events is not None
+            events = request.format.events(deltas, request.wishes)
+            response = event_stream(events, on_close=held.pop_all().close)
+        else:
+            body = request.format.render(collected(deltas, transcription.task), request.wishes)
+            response = Response(body, content_type=request.format.mimetype)
+            response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
+    if runtime.notice:
+        response.headers["x-model-notice"] = runtime.notice
     return response

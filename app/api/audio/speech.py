@@ -9,12 +9,12 @@ from flask import Response
 
 from app.api import current_runtime
 from app.api.access import requester
-from app.api.audio.options import known_language
 from app.api.bodies import read_json
 from app.api.event_stream import Event, event_stream
 from app.api.form_values import Fields
 from app.api.schemas import SPEECH
 from app.errors import InvalidParameter, UnsupportedValue
+from app.requests.parse import known_language
 from app.synthesis import VOICES
 from app.synthesis.spoken import Spoken
 
@@ -25,7 +25,7 @@ def create_speech() -> Response:
     """A text as an audio file, sent while it is still being spoken: as it is, or in events."""
     fields = read_json(SPEECH)
     runtime = current_runtime()
-    runtime.require_speech_model(fields["model"])
+    runtime.catalogue.require_speech(fields["model"])
     _check(fields)
     with ExitStack() as held:
         held.enter_context(runtime.admission.admit_speaker(requester()))
@@ -48,7 +48,7 @@ def list_voices() -> dict[str, list[dict[str, str]]]:
 
 def list_speech_models() -> dict[str, list[dict[str, str]]]:
     """The models that speak, as Open WebUI asks for them; none where nothing can."""
-    return {"models": [{"id": name} for name in current_runtime().speech_model_names()]}
+    return {"models": [{"id": name} for name in current_runtime().catalogue.speech_names()]}
 
 
 def voice_name(voice: str | Fields) -> str:

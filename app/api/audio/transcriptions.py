@@ -3,16 +3,14 @@
 from flask import Response
 
 from app.api import current_runtime
-from app.api.audio.answers import answered, streamed
-from app.api.audio.options import rendering, transcription_request
+from app.api.audio.answers import answer
 from app.api.bodies import read_recording
 from app.api.schemas import TRANSCRIPTION
+from app.requests.parse import parse
 
 
 def create_transcription() -> Response:
     """A recording's text, in the language that is spoken."""
     fields, file = read_recording(TRANSCRIPTION)
-    current_runtime().require_model(fields["model"])
-    wanted = transcription_request(fields, "transcribe")
-    answer = streamed if fields.get("stream") else answered
-    return answer(file, wanted, *rendering(fields, "transcribe"))
+    current_runtime().catalogue.require(fields["model"])
+    return answer(file, parse(fields, "transcribe"))

@@ -3,15 +3,14 @@
 from flask import Response
 
 from app.api import current_runtime
-from app.api.audio.answers import answered
-from app.api.audio.options import rendering, transcription_request
+from app.api.audio.answers import answer
 from app.api.bodies import read_form
 from app.api.schemas import TRANSLATION
+from app.requests.parse import parse
 
 
 def create_translation() -> Response:
     """A recording's text in English. `language` may tell which one is spoken, as in openai-whisper."""
     fields, file = read_form(TRANSLATION)
-    current_runtime().require_model(fields["model"])
-    wanted = transcription_request(fields, "translate")
-    return answered(file, wanted, *rendering(fields, "translate"))
+    current_runtime().catalogue.require(fields["model"])
+    return answer(file, parse(fields, "translate"))

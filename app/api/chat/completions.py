@@ -1,22 +1,22 @@
 """POST /v1/chat/completions."""
 
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 from flask import Response
 
 from app.api import current_runtime
-from app.api.access import requester
-from app.api.application import incoming
+from app.api.admitted import admitted, request_context
 from app.api.bodies import read_json
-from app.api.chat.listener import RuntimeListener
 from app.api.chat.replies import OwnReply, Reply, UpstreamReply
 from app.api.chat.voice import voices
 from app.api.event_stream import event_stream
 from app.api.form_values import Fields
 from app.api.schemas import CHAT_COMPLETION
+from app.dialogue.audio_parts import ConversationTranscriber
 from app.dialogue.request import chat_request
 from app.dialogue.upstream import Upstream
 from app.formats.wire import dump_json
+from app.request_context import RequestContext
 from app.runtime import Runtime
 
 
@@ -25,10 +25,9 @@ def create_chat_completion() -> Response:
     fields = read_json(CHAT_COMPLETION)
     runtime = current_runtime()
     with ExitStack() as held:
-        listener = RuntimeListener(runtime, incoming().client_gone, incoming().effort)
-        held.enter_context(closing(listener))
-        reply = _reply(fields, runtime, listener)
-        held.enter_context(runtime.admit(requester()))
+        context = held.enter_context(request_context())
+        reply = _reply(fields, runtime, context)
+        held.enter_context(admitted())
         if fields.get("stream"):
             response = event_stream(reply.chunks(), closing="[DONE]", on_close=held.pop_all().close)
         else:
@@ -39,13 +38,16 @@ def create_chat_completion() -> Response:
     return response
 
 
-def _reply(fields: Fields, runtime: Runtime, listener: RuntimeListener) -> Reply:
+def _reply(fields: Fields, runtime: Runtime, context: RequestContext) -> Reply:
     """Who answers. The upstream knows best which models it has."""
     settings, voiced = runtime.settings, voices(fields, runtime)
+    transcriber = ConversationTranscriber(
+        runtime.transcriber, context, settings.max_audio_seconds, runtime.count_tokens
+    )
     if settings.chat_upstream_url:
         upstream = Upstream(
             settings.chat_upstream_url, settings.chat_upstream_model, settings.chat_upstream_key
         )
-        return UpstreamReply(fields, chat_request(fields), listener, voiced, upstream)
-    runtime.require_model(fields["model"])
-    return OwnReply(fields, chat_request(fields), listener, voiced)
+        return UpstreamReply(fields, chat_request(fields), transcriber, voiced, upstream)
+    runtime.catalogue.require(fields["model"])
+    return OwnReply(fields, chat_request(fields), transcriber, voiced)

@@ -5,12 +5,11 @@ from collections.abc import Callable, Generator, Iterator
 from itertools import chain
 from typing import Any, Protocol
 
-from app.api.chat.listener import RuntimeListener
 from app.api.chat.voice import Json, Voice
 from app.api.chat.wire import Completion, usage_object
 from app.api.form_values import Fields
+from app.dialogue.audio_parts import ConversationTranscriber, texts_of_audio_parts
 from app.dialogue.converse import Usage, converse, text_tokens
-from app.dialogue.heard import transcripts
 from app.dialogue.request import ChatRequest
 from app.dialogue.upstream import Upstream, written
 
@@ -32,10 +31,10 @@ class OwnReply:
     """This server's: the transcript."""
 
     def __init__(
-        self, fields: Fields, request: ChatRequest, listener: RuntimeListener, voices: Voices
+        self, fields: Fields, request: ChatRequest, transcriber: ConversationTranscriber, voices: Voices
     ) -> None:
         self._request = request
-        self._listener = listener
+        self._transcriber = transcriber
         self._include_usage = _include_usage(fields)
         self._completion = Completion.of(
             request, self._include_usage, voices(copies=request.choices) if voices else None
@@ -43,14 +42,14 @@ class OwnReply:
 
     def whole(self) -> Json:
         """All of it, once everything was heard."""
-        *deltas, last = converse(self._request, self._listener)
+        *deltas, last = converse(self._request, self._transcriber)
         assert last.usage is not None
         return self._completion.whole("".join(delta.text for delta in deltas), last.usage)
 
     def chunks(self) -> Generator[Json, None, None]:
         """Segment by segment. Nothing is said before the first is heard, so that errors keep their status."""
         begun = False
-        for delta in converse(self._request, self._listener):
+        for delta in converse(self._request, self._transcriber):
             if not begun:
                 yield from self._completion.opening()
                 begun = True
@@ -67,20 +66,20 @@ class UpstreamReply:
         self,
         fields: Fields,
         request: ChatRequest,
-        listener: RuntimeListener,
+        transcriber: ConversationTranscriber,
         voices: Voices,
         upstream: Upstream,
     ) -> None:
         self._fields = fields
         self._request = request
-        self._listener = listener
+        self._transcriber = transcriber
         self._upstream = upstream
         self._voices = defaultdict[Any, Voice](voices) if voices else None
 
     def whole(self) -> Json:
         """The upstream's answer; a `usage` that it leaves out is counted here."""
         body, audio_tokens = self._written()
-        answer = self._upstream.ask(body, self._listener.patience)
+        answer = self._upstream.ask(body, self._transcriber.context)
         messages = [_dict(choice, "message") for choice in answer["choices"]]
         if self._voices is not None:
             for number, message in enumerate(messages):
@@ -92,21 +91,21 @@ class UpstreamReply:
     def chunks(self) -> Generator[Json, None, None]:
         """The upstream's chunks as they come, the sound of each sentence behind it."""
         body, audio_tokens = self._written()
-        counted, said, chunk = False, list[str](), dict[str, Any]()
-        for chunk in self._upstream.stream(body, self._listener.patience):
+        counted, reply_texts, chunk = False, list[str](), dict[str, Any]()
+        for chunk in self._upstream.stream(body, self._transcriber.context):
             counted = counted or bool(chunk.get("usage"))
             yield from self._sound(chunk, ends=True)
-            said += self._texts(chunk)
+            reply_texts += self._texts(chunk)
             yield chunk
             yield from self._sound(chunk, ends=False)
         for index, voice in (self._voices or {}).items():  # an upstream may stop without a reason
             yield from (_spoken(chunk, index, audio) for audio in voice.closing())
         if _include_usage(self._fields) and not counted:
-            yield {**chunk, "choices": [], "usage": self._usage(audio_tokens, said)}
+            yield {**chunk, "choices": [], "usage": self._usage(audio_tokens, reply_texts)}
 
     def _written(self) -> tuple[Json, int]:
         recordings = self._request.recordings
-        texts, audio_tokens = transcripts(recordings, self._listener)
+        texts, audio_tokens = texts_of_audio_parts(recordings, self._transcriber)
         return written(self._fields, recordings, texts), audio_tokens
 
     def _texts(self, chunk: Json) -> Iterator[str]:
@@ -130,9 +129,9 @@ class UpstreamReply:
             for audio in chain(sounds, voice.closing() if ends else ()):
                 yield _spoken(chunk, choice.get("index"), audio)
 
-    def _usage(self, audio_tokens: int, said: list[str]) -> Json:
-        reply_tokens = sum(map(self._listener.count_tokens, said))
-        written_tokens = text_tokens(self._request, self._listener)
+    def _usage(self, audio_tokens: int, reply_texts: list[str]) -> Json:
+        reply_tokens = sum(map(self._transcriber.count_tokens, reply_texts))
+        written_tokens = text_tokens(self._request, self._transcriber)
         spoken_tokens = sum(voice.audio_tokens for voice in (self._voices or {}).values())
         return usage_object(Usage(audio_tokens, written_tokens, reply_tokens), 1, spoken_tokens)
 
@@ -149,11 +148,11 @@ def _include_usage(fields: Fields) -> bool:
 
 def _dict(holder: Any, name: str) -> Json:
     """What an upstream's choice holds under a name, if it is an object."""
-    found = holder.get(name) if isinstance(holder, dict) else None
-    return found if isinstance(found, dict) else {}
+    value = holder.get(name) if isinstance(holder, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def _content(message: Json) -> str:
     """What an upstream's message or delta says, if that is a text."""
-    found = message.get("content")
-    return found if isinstance(found, str) else ""
+    value = message.get("content")
+    return value if isinstance(value, str) else ""

@@ -70,7 +70,7 @@ class Voice:
     def sound(self, text: str) -> Iterator[Json]:
         """The `audio` of deltas with sound, for every sentence that this piece of the text completes."""
         self._waiting += text
-        end = max((found.end() for found in _SENTENCE.finditer(self._waiting)), default=0)
+        end = max((match.end() for match in _SENTENCE.finditer(self._waiting)), default=0)
         complete, self._waiting = self._waiting[:end], self._waiting[end:]
         yield from self._data(complete)
 
@@ -117,18 +117,18 @@ def voices(fields: Fields, runtime: Runtime) -> Callable[..., Voice] | None:
     """
     if "audio" not in (fields.get("modalities") or ()):
         return None
-    wanted = fields.get("audio")
-    if not wanted:
+    audio = fields.get("audio")
+    if not audio:
         raise MissingParameter("Missing required parameter: 'audio'.", param="audio")
-    form = wanted["format"]
-    if fields.get("stream") and form != "pcm16":
+    audio_format = audio["format"]
+    if fields.get("stream") and audio_format != "pcm16":
         raise UnsupportedValue(
-            f"Unsupported value: 'audio.format' does not support '{form}' when 'stream' is true. "
+            f"Unsupported value: 'audio.format' does not support '{audio_format}' when 'stream' is true. "
             "Supported values are: 'pcm16'.",
             param="audio.format",
         )
-    name = voice_name(wanted["voice"])
-    encoding = "pcm" if form == "pcm16" else form
+    name = voice_name(audio["voice"])
+    encoding = "pcm" if audio_format == "pcm16" else audio_format
     time_left = SpeakingTime()
 
     def speak(text: str, most_seconds: float) -> Spoken:

@@ -168,7 +168,7 @@ def test_a_client_that_left_before_its_answer(client: FlaskClient, caplog: pytes
 
 def test_a_refused_request(caplog: pytest.LogCaptureFixture) -> None:
     runtime = ScriptedRuntime()
-    runtime.full, runtime.ready = ServerBusy("full"), False
+    runtime.admission.full, runtime.ready = ServerBusy("full"), False
     client = create_app(Settings(), runtime).test_client()
     assert post(client).status_code == client.get("/ready", buffered=True).status_code == 503
     assert [(line["path"], line["status"]) for line in lines(caplog)] == [(URL, 503), ("/ready", 503)]
@@ -260,12 +260,12 @@ def test_work_that_is_being_dropped_is_waited_for(
     def leave_unfinished(response: Any) -> Any:
         from app.api.application import incoming
 
-        effort = incoming().effort
-        effort.unfinished = 1
+        cost = incoming().cost
+        cost.unfinished = 1
 
         def finish(seconds: float) -> None:
             assert next(pauses)
-            effort.unfinished, effort.model_seconds = 0, 7.0
+            cost.unfinished, cost.model_seconds = 0, 7.0
 
         monkeypatch.setattr("app.api.accounting.sleep", finish)
         return response

@@ -370,7 +370,7 @@ def test_a_body_that_was_read_leaves_its_place_before_the_work_begins(client, ru
         taken.append(runtime.admission.reading.taken)
         return admit(caller)
 
-    monkeypatch.setattr(runtime, "admit", note)
+    monkeypatch.setattr(runtime.admission, "admit", note)
     form = {"model": "whisper-1", "file": (io.BytesIO(b"RIFF"), "a.wav")}
     assert client.post(URL, data=form).status_code == 200
     assert taken == [0]

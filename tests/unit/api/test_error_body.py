@@ -144,7 +144,7 @@ def test_what_clients_are_told_about_retrying(app, error, header, value):
 def test_what_the_model_has_worked_for_is_not_sent_again(app, error, value):
     @app.before_request
     def have_worked():
-        incoming().effort.windows = 1
+        incoming().cost.windows = 1
 
     response = _failing(app, error)
     assert response.headers.get("x-should-retry") == value

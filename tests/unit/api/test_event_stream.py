@@ -156,7 +156,7 @@ def test_pings_while_nothing_happens(
 
 
 def endless(seen: list[str], unwanted: Callable[[], bool]) -> Events:
-    """Events without end, made until nobody wants them: as Patience does at each window."""
+    """Events without end, made until nobody wants them: as RequestContext does at each window."""
     try:
         yield {"n": 0}
         while not unwanted():

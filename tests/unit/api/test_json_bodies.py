@@ -51,7 +51,8 @@ def test_any_field_in_its_json_type(client, runtime):
     response = client.post(URL, json=_body(**fields))
     assert response.json["words"][0]["word"] == "Hello"
     [request] = runtime.requests
-    assert (request.language, request.beam_size, request.suppress_blank) == ("de", 2, False)
+    assert request.language == "de"
+    assert (request.decoding.beam_size, request.decoding.suppress_blank) == (2, False)
     assert request.compression_ratio_threshold is None
     assert request.chunking.threshold == 0.4
 

@@ -12,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from app.admission import Place
 from app.api import large_json
 from app.api.large_json import AT_A_TIME, LARGE_BYTES, Turns
 from app.errors import ClientGone, ServerBusy
@@ -80,16 +81,16 @@ def waiting(
     app: Flask, runtime: ScriptedRuntime, body: bytes, turns: str, taken: int
 ) -> Iterator["Future[TestResponse]"]:
     """A large request that waits, because so many others are parsed."""
-    read, places, waits = runtime.read, count(1), Event()
+    read, places, waits = runtime.admission.read, count(1), Event()
 
     @contextmanager
-    def noticed() -> Iterator[None]:
-        with read():
+    def noticed(*, gives_way: bool = True) -> Iterator[Place]:
+        with read(gives_way=gives_way) as place:
             if next(places) == 2:  # the first is for reading the body
                 waits.set()
-            yield
+            yield place
 
-    runtime.read = noticed  # type: ignore[method-assign]
+    runtime.admission.read = noticed  # type: ignore[method-assign]
     with ThreadPoolExecutor(1) as threads:
         with all_taken(app.extensions[turns], taken):
             answer = threads.submit(app.test_client().post, URL, data=body, content_type=JSON)
@@ -125,16 +126,16 @@ def test_a_second_large_body_does_not_wait(app: Flask, client: FlaskClient, pars
 
 
 def test_no_place_to_wait_in(app: Flask, client: FlaskClient, runtime: ScriptedRuntime) -> None:
-    read = runtime.read
+    read = runtime.admission.read
 
     def once() -> Any:
-        runtime.read = full  # type: ignore[method-assign]
+        runtime.admission.read = full  # type: ignore[method-assign]
         return read()
 
-    def full() -> Any:
+    def full(**_: bool) -> Any:
         raise ServerBusy("Full.")
 
-    runtime.read = once  # type: ignore[method-assign]
+    runtime.admission.read = once  # type: ignore[method-assign]
     assert client.post(URL, data=LARGE, content_type=JSON).status_code == 503
 
 

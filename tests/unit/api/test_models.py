@@ -1,11 +1,13 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from app import create_app
-from app.runtime import CHAT_MODELS, TRANSCRIPTION_MODELS, Runtime
+from app.model_catalogue import CHAT_MODELS, TRANSCRIPTION_MODELS
+from app.runtime import Runtime
 from app.settings import Settings
 from tests.scripted_engine import ScriptedEngine, result
 from tests.unit.scripted import error_of
@@ -106,8 +108,7 @@ def test_only_the_toy_comes_with_a_notice(client, runtime, monkeypatch):
     assert client.get("/v1/models/whisper-1").headers["x-model-notice"] == "a toy"
 
 
-def test_what_is_told_is_about_the_weights(client, runtime, monkeypatch):
-    runtime.created = 1_700_000_000
-    monkeypatch.setattr(Runtime, "owner", "somebody")
+def test_what_is_told_is_about_the_weights(client, runtime):
+    runtime.loaded = replace(runtime.model, created=1_700_000_000, owner="somebody")
     for model in client.get("/v1/models").json["data"]:
         assert (model["created"], model["owned_by"]) == (1_700_000_000, "somebody")

@@ -16,7 +16,8 @@ def test_every_stage_is_measured() -> None:
     settings = Settings()
     engine = ScriptedEngine(lambda window, options: result(ts(0.0), *spell(" Hello."), ts(2.0)))
     runtime = MeasuredRuntime(settings, engine)
-    runtime.policy = replace(runtime.policy, has_speech=measured_gate(lambda samples, floor: True))
+    policy = replace(runtime.transcriber.policy, has_speech=measured_gate(lambda samples, floor: True))
+    runtime.transcriber = replace(runtime.transcriber, policy=policy)
     with FLAGSHIP.open("rb") as file:
         answer = (
             create(settings, runtime)

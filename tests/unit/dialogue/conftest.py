@@ -1,7 +1,6 @@
-"""A conversation's ears without a model."""
+"""A conversation's transcriber without a model, and requests to have one."""
 
 from base64 import b64encode
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import pytest
@@ -9,16 +8,17 @@ import pytest
 from app.errors import UndecodableAudio
 from app.transcript import TokenUsage, TranscriptDelta
 from app.transcription.side_by_side import SideBySide
+from app.transcription.transcriber import Deltas
 
 
-class ScriptedListener:
-    """Hears what the file says in plain text, word by word; `count_tokens` counts characters."""
+class ScriptedTranscriber:
+    """Transcribes what the file says in plain text, word by word; `count_tokens` counts characters."""
 
     def __init__(self, threads: int = 0) -> None:
         self.side_by_side = SideBySide(threads)
         self.opened: list[str] = []
 
-    def hear(self, file: BinaryIO) -> Iterator[TranscriptDelta]:
+    def stream(self, file: BinaryIO) -> Deltas:
         said = file.read().decode()
         self.opened.append(said)
         if said == "noise":
@@ -28,15 +28,15 @@ class ScriptedListener:
     def count_tokens(self, text: str) -> int:
         return len(text)
 
-    def _deltas(self, said: str) -> Iterator[TranscriptDelta]:
+    def _deltas(self, said: str) -> Deltas:
         for number, word in enumerate(said.split()):
             yield TranscriptDelta("en", f" {word}" if number else word)
         yield TranscriptDelta("en", usage=TokenUsage(10, 0, len(said.split())))
 
 
 @pytest.fixture
-def listener() -> ScriptedListener:
-    return ScriptedListener()
+def transcriber() -> ScriptedTranscriber:
+    return ScriptedTranscriber()
 
 
 def base64(text: str) -> str:

@@ -30,7 +30,7 @@ def test_what_is_heard(part: dict[str, Any]) -> None:
     request = chat_request(fields(user(text("x"), part)))
     [recording] = request.recordings
     assert recording.file().read() == b"hi"
-    assert recording.place == f"messages[0].content[1].{part['type']}"
+    assert recording.param == f"messages[0].content[1].{part['type']}"
     check_all_heard(request)
 
 

@@ -6,7 +6,7 @@ import pytest
 from app.dialogue.request import chat_request
 from app.dialogue.upstream import Upstream, _beside, _lines, written
 from app.errors import ClientGone, RequestTimeout, UpstreamFailure
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 from tests.functional.gunicorn_server import free_port
 from tests.unit.dialogue.conftest import audio, fields, linked, text, user
 from tests.upstream_server import UpstreamServer, chunk, completion, upstream_server
@@ -25,8 +25,8 @@ def upstream(server: UpstreamServer) -> Upstream:
     return Upstream(server.url, key="secret")
 
 
-def patience() -> Patience:
-    return Patience.of(60)
+def context() -> RequestContext:
+    return RequestContext.of(60)
 
 
 def test_recordings_become_text_and_all_else_stays() -> None:
@@ -59,7 +59,7 @@ def test_recordings_become_text_and_all_else_stays() -> None:
 @pytest.mark.parametrize("slash", ["", "/", "//"])
 def test_asks_with_its_own_key(server: UpstreamServer, slash: str) -> None:
     server.answers(completion())
-    answer = Upstream(server.url + slash, key="secret").ask(BODY, patience())
+    answer = Upstream(server.url + slash, key="secret").ask(BODY, context())
     assert answer == completion()
     assert server.paths == ["/v1/chat/completions"]
     assert server.received == [BODY]
@@ -68,7 +68,7 @@ def test_asks_with_its_own_key(server: UpstreamServer, slash: str) -> None:
 
 def test_a_model_of_its_own(server: UpstreamServer) -> None:
     server.answers(completion())
-    Upstream(server.url, model="llama").ask(BODY, patience())
+    Upstream(server.url, model="llama").ask(BODY, context())
     assert server.received == [BODY | {"model": "llama"}]
 
 
@@ -77,7 +77,7 @@ def test_no_key_is_no_header(server: UpstreamServer, tmp_path: Any, monkeypatch:
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     server.answers(completion())
-    Upstream(server.url).ask(BODY, patience())
+    Upstream(server.url).ask(BODY, context())
     assert "Authorization" not in server.received_headers[0]
 
 
@@ -88,18 +88,18 @@ def test_the_key_is_not_shown() -> None:
 def test_streams_what_other_servers_frame_differently(server: UpstreamServer, upstream: Upstream) -> None:
     events = [chunk({"content": "It is"}), chunk({"content": " \u2028 late"}), chunk(None, usage={})]
     server.streams(*events, "[DONE]", "never read")
-    assert list(upstream.stream(BODY, patience())) == events
+    assert list(upstream.stream(BODY, context())) == events
 
 
 def test_a_stream_without_an_end_mark(server: UpstreamServer, upstream: Upstream) -> None:
     server.streams(chunk({"content": "It is"}))
-    assert list(upstream.stream(BODY, patience())) == [chunk({"content": "It is"})]
+    assert list(upstream.stream(BODY, context())) == [chunk({"content": "It is"})]
 
 
 def test_events_come_one_by_one(server: UpstreamServer, upstream: Upstream) -> None:
     server.streams(chunk({"content": "It is"}))
     server.hang_after_body = True
-    events = upstream.stream(BODY, patience())
+    events = upstream.stream(BODY, context())
     assert next(events) == chunk({"content": "It is"})
     events.close()
 
@@ -126,7 +126,7 @@ def test_its_errors_come_through(
     server: UpstreamServer, upstream: Upstream, status: int, body: Any, told: tuple[Any, ...]
 ) -> None:
     server.answers(body, status)
-    for call in (lambda: upstream.ask(BODY, patience()), lambda: list(upstream.stream(BODY, patience()))):
+    for call in (lambda: upstream.ask(BODY, context()), lambda: list(upstream.stream(BODY, context()))):
         with pytest.raises(UpstreamFailure) as caught:
             call()
         error = caught.value
@@ -140,7 +140,7 @@ def test_its_errors_come_through(
 def test_when_to_come_back(server: UpstreamServer, upstream: Upstream, sent: str, told: int | None) -> None:
     server.answers({"error": ERROR}, 429, **{"Retry-After": sent})
     with pytest.raises(UpstreamFailure) as caught:
-        upstream.ask(BODY, patience())
+        upstream.ask(BODY, context())
     assert caught.value.retry_after_seconds == told
 
 
@@ -151,28 +151,28 @@ def test_a_status_that_is_neither_answer_nor_error(
 ) -> None:
     server.answers({"error": ERROR}, status)
     with pytest.raises(UpstreamFailure, match=f"answered with status {status}") as caught:
-        list(upstream.stream(BODY, patience())) if stream else upstream.ask(BODY, patience())
+        list(upstream.stream(BODY, context())) if stream else upstream.ask(BODY, context())
     assert caught.value.status == 502
 
 
 def test_a_long_error_keeps_its_status(server: UpstreamServer, upstream: Upstream) -> None:
     server.answers({"error": ERROR | {"message": "x" * 100_000}}, 418)
     with pytest.raises(UpstreamFailure, match="The upstream server answered: ") as caught:
-        upstream.ask(BODY, patience())
+        upstream.ask(BODY, context())
     assert (caught.value.status, len(caught.value.message) < 300) == (418, True)
 
 
 def test_an_error_nested_without_end(server: UpstreamServer, upstream: Upstream) -> None:
     server.answers(b'{"error": ' + b"[" * 60_000, 500)
     with pytest.raises(UpstreamFailure, match="The upstream server answered: ") as caught:
-        upstream.ask(BODY, patience())
+        upstream.ask(BODY, context())
     assert caught.value.status == 500
 
 
 def test_a_long_line_is_read(server: UpstreamServer, upstream: Upstream) -> None:
     event = chunk({"content": "x" * 200_000})
     server.streams(event, "[DONE]")
-    assert list(upstream.stream(BODY, patience())) == [event]
+    assert list(upstream.stream(BODY, context())) == [event]
 
 
 def test_lines_that_come_byte_by_byte() -> None:
@@ -189,7 +189,7 @@ def test_what_came_together_is_waited_for_together(
     monkeypatch.setattr("app.dialogue.upstream._beside", lambda work: waits.append(work) or beside(work))
     server.streams(*[chunk({"content": "a"})] * 100, "[DONE]")
     server.body = [b"\n" * 60_000 + b"".join(server.body)]
-    assert len(list(upstream.stream(BODY, patience()))) == 100
+    assert len(list(upstream.stream(BODY, context()))) == 100
     assert len(waits) < 50
 
 
@@ -197,7 +197,7 @@ def test_what_came_together_is_waited_for_together(
 def test_a_line_without_an_end(server: UpstreamServer, upstream: Upstream, piece: bytes) -> None:
     server.pours(piece)
     with pytest.raises(UpstreamFailure, match="a line of more than 1048576 bytes") as caught:
-        list(upstream.stream(BODY, patience()))
+        list(upstream.stream(BODY, context()))
     assert caught.value.status == 502
 
 
@@ -208,7 +208,7 @@ def test_a_stream_without_an_end(
     monkeypatch.setattr("app.dialogue.upstream._LARGEST_ANSWER", 1_000_000)
     server.pours(piece)
     with pytest.raises(UpstreamFailure, match="longer than 1000000 bytes"):
-        list(upstream.stream(BODY, patience()))
+        list(upstream.stream(BODY, context()))
 
 
 def test_an_answer_without_an_end(
@@ -217,13 +217,13 @@ def test_an_answer_without_an_end(
     monkeypatch.setattr("app.dialogue.upstream._LARGEST_ANSWER", 1_000_000)
     server.pours(b" " * 60_000)
     with pytest.raises(UpstreamFailure, match="longer than 1000000 bytes"):
-        upstream.ask(BODY, patience())
+        upstream.ask(BODY, context())
 
 
 def test_a_redirect_is_not_followed(server: UpstreamServer, upstream: Upstream) -> None:
     server.answers(b"", 302, Location=server.url)
     with pytest.raises(UpstreamFailure, match="status 302") as caught:
-        upstream.ask(BODY, patience())
+        upstream.ask(BODY, context())
     assert caught.value.status == 502
     assert len(server.paths) == 1
 
@@ -247,7 +247,7 @@ def test_a_redirect_is_not_followed(server: UpstreamServer, upstream: Upstream) 
 def test_answers_that_are_none(server: UpstreamServer, upstream: Upstream, body: bytes, why: str) -> None:
     server.answers(body)
     with pytest.raises(UpstreamFailure, match=why) as caught:
-        upstream.ask(BODY, patience())
+        upstream.ask(BODY, context())
     assert (caught.value.status, caught.value.type) == (502, "server_error")
 
 
@@ -257,24 +257,24 @@ def test_answers_that_are_none(server: UpstreamServer, upstream: Upstream, body:
 def test_events_that_are_none(server: UpstreamServer, upstream: Upstream, event: str) -> None:
     server.streams(event)
     with pytest.raises(UpstreamFailure, match="stream"):
-        list(upstream.stream(BODY, patience()))
+        list(upstream.stream(BODY, context()))
 
 
 def test_an_answer_that_does_not_stream(server: UpstreamServer, upstream: Upstream) -> None:
     server.answers(completion())
     with pytest.raises(UpstreamFailure, match="answered with application/json"):
-        list(upstream.stream(BODY, patience()))
+        list(upstream.stream(BODY, context()))
 
 
 def test_an_answer_that_breaks_off(server: UpstreamServer, upstream: Upstream) -> None:
     server.answers(completion(), **{"Content-Length": "9999"})
     with pytest.raises(UpstreamFailure, match="broke off"):
-        upstream.ask(BODY, patience())
+        upstream.ask(BODY, context())
 
 
 def test_nobody_there() -> None:
     with pytest.raises(UpstreamFailure, match="can't be reached") as caught:
-        Upstream(f"http://127.0.0.1:{free_port()}").ask(BODY, patience())
+        Upstream(f"http://127.0.0.1:{free_port()}").ask(BODY, context())
     assert caught.value.status == 502
     assert "127.0.0.1" not in caught.value.message
 
@@ -284,7 +284,7 @@ def test_the_deadline_ends_the_wait(server: UpstreamServer, upstream: Upstream, 
     server.streams(chunk({"content": "It is"}))
     setattr(server, stage, True)
     with pytest.raises(RequestTimeout, match=r"0\.5 seconds"):
-        list(upstream.stream(BODY, Patience.of(0.5)))
+        list(upstream.stream(BODY, RequestContext.of(0.5)))
 
 
 @pytest.mark.parametrize("stage", ["hang_before_head", "hang_after_body"])
@@ -292,4 +292,4 @@ def test_a_client_that_leaves_ends_the_wait(server: UpstreamServer, upstream: Up
     server.streams(chunk({"content": "It is"}))
     setattr(server, stage, True)
     with pytest.raises(ClientGone):
-        list(upstream.stream(BODY, Patience.of(60, server.asked.is_set)))
+        list(upstream.stream(BODY, RequestContext.of(60, server.asked.is_set)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.engines.interface import Window, WindowOptions
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcribe import transcribe
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
@@ -21,7 +21,7 @@ def conversation(*names: str) -> object:
     engine = ScriptedEngine(answer)
     request = TranscriptionRequest(by_channel=True, speaker_names=names)
     samples = np.zeros((2, 160_000), np.float32)
-    return transcribe(engine, samples, request, Policy(), Patience.of(60))
+    return transcribe(engine, samples, request, Policy(), RequestContext.of(60))
 
 
 def test_channels_are_merged_by_time_and_speakers_named_as_they_appear() -> None:
@@ -53,7 +53,7 @@ def speakers_of(channels: int, *names: str) -> list[str | None]:
     engine = ScriptedEngine(answer)
     request = TranscriptionRequest(by_channel=True, speaker_names=names)
     samples = np.zeros((channels, 160_000), np.float32)
-    heard = transcribe(engine, samples, request, Policy(), Patience.of(60))
+    heard = transcribe(engine, samples, request, Policy(), RequestContext.of(60))
     return [segment.speaker for segment in heard.segments]
 
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app import request_context
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.errors import ClientGone
+from app.request_context import RequestContext
 from app.transcript import Transcript
-from app.transcription import patience
-from app.transcription.patience import Patience
 from app.transcription.request import Chunking, Policy, TranscriptionRequest
+from app.transcription.resume_store import ResumeStore
 from app.transcription.transcribe import transcribe
-from app.transcription.uploads import Uploads
 from tests.scripted_engine import ScriptedEngine, result, silence, spell, ts
 
 SECONDS = 150.0
@@ -79,7 +79,7 @@ def busy_engine() -> Iterator[BusyEngine]:
 
 
 def ask(
-    uploads: Uploads,
+    uploads: ResumeStore,
     engine: ScriptedEngine,
     request: TranscriptionRequest,
     gone: Callable[[], bool],
@@ -87,9 +87,10 @@ def ask(
 ) -> Transcript:
     audio = silence(SECONDS)
     samples = silence(2 * SECONDS).reshape(2, -1) if request.by_channel else audio
-    with uploads.resuming(engine, io.BytesIO(b"audio"), request, "", gone) as seen:
+    context = RequestContext.of(60, gone)
+    with uploads.resuming(engine, io.BytesIO(b"audio"), request, context) as seen:
         arrived()
-        return transcribe(seen, samples, request, POLICY, Patience.of(60, gone))
+        return transcribe(seen, samples, request, POLICY, context)
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +99,14 @@ def undisturbed() -> dict[str, tuple[Transcript, int]]:
     answers = {}
     for name, request in REQUESTS.items():
         engine = ScriptedEngine(answer)
-        answers[name] = (ask(Uploads(0), engine, request, lambda: False), len(engine.decoded))
+        answers[name] = (ask(ResumeStore(0), engine, request, lambda: False), len(engine.decoded))
     return answers
 
 
 @pytest.fixture
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request sees within a window that its client has gone."""
-    monkeypatch.setattr(patience, "_POLL_SECONDS", WINDOW_SECONDS / 4)
+    monkeypatch.setattr(request_context, "_POLL_SECONDS", WINDOW_SECONDS / 4)
 
 
 MOMENTS = st.floats(0, 12)
@@ -116,7 +117,7 @@ class Queue:
     """Clients that come and go, and in which order they came."""
 
     def __init__(self, engine: BusyEngine, request: TranscriptionRequest) -> None:
-        self.uploads = Uploads(3_600)
+        self.uploads = ResumeStore(3_600)
         self.engine = engine
         self.request = request
         self.arrived: list[float] = []

@@ -1,8 +1,8 @@
 import pytest
 
 from app.engines.interface import Window, WindowOptions
+from app.request_context import RequestContext
 from app.transcription.fallback import at_temperature, decode_with_fallback, is_silence, needs_fallback
-from app.transcription.patience import Patience
 from app.transcription.request import TranscriptionRequest
 from tests.scripted_engine import ScriptedEngine, ScriptedRecording, result
 
@@ -57,10 +57,10 @@ def test_temperatures_rise_until_a_result_is_sound() -> None:
 
     engine = ScriptedEngine(answer)
     window = Window(ScriptedRecording(300), 0, 300)
-    patience = Patience.of(60)
-    found = decode_with_fallback(engine, window, WindowOptions(), TranscriptionRequest(), patience)
+    context = RequestContext.of(60)
+    found = decode_with_fallback(engine, window, WindowOptions(), TranscriptionRequest(), context)
     assert found.temperature == 0.4
-    assert patience.effort.fallbacks == 2
+    assert context.cost.fallbacks == 2
     assert [options.temperature for _, _, options in engine.decoded] == [0.0, 0.2, 0.4]
 
 
@@ -70,5 +70,5 @@ def test_the_last_temperature_stands_when_none_is_sound() -> None:
     )
     window = Window(ScriptedRecording(300), 0, 300)
     request = TranscriptionRequest(temperatures=(0.0, 0.5))
-    found = decode_with_fallback(engine, window, WindowOptions(), request, Patience.of(60))
+    found = decode_with_fallback(engine, window, WindowOptions(), request, RequestContext.of(60))
     assert found.temperature == 0.5

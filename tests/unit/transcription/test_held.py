@@ -11,10 +11,10 @@ import pytest
 
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.errors import ClientGone, EngineFailure
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 from app.transcription.request import Chunking, Policy, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
-from app.transcription.transcribe import stream
+from app.transcription.transcribe import stream_samples
 from app.waveform import Samples
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
 
@@ -48,10 +48,10 @@ def test_no_samples_are_held(policy: Policy, way: str, ending: str) -> None:
 
     def request() -> weakref.ref[Samples]:
         engine, samples, left = ScriptedEngine(answer), sound(way), list[bool]()
-        patience = Patience.of(PATIENCE_SECONDS, lambda: bool(left))
+        context = RequestContext.of(PATIENCE_SECONDS, lambda: bool(left))
         with (
             suppress(EngineFailure, ClientGone),
-            closing(stream(engine, samples, WAYS[way], policy, patience)) as deltas,
+            closing(stream_samples(engine, samples, WAYS[way], policy, context)) as deltas,
         ):
             next(deltas)
             if ending == "left":

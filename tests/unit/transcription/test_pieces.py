@@ -3,7 +3,7 @@
 import pytest
 
 from app.engines.interface import Window, WindowOptions
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
 from app.transcription.pieces import join_spans
 from app.transcription.request import Chunking, Policy, Spans, TranscriptionRequest
 from app.transcription.transcribe import transcribe
@@ -31,7 +31,7 @@ def answer(window: Window, options: WindowOptions) -> object:
 def run(engine: ScriptedEngine, spans: Spans, **request: object) -> object:
     policy = Policy(find_speech=lambda samples, chunking: spans)
     wanted = TranscriptionRequest(chunking=Chunking(), **request)
-    return transcribe(engine, silence(100), wanted, policy, Patience.of(60))
+    return transcribe(engine, silence(100), wanted, policy, RequestContext.of(60))
 
 
 def test_pieces_are_decoded_apart_and_come_out_in_order() -> None:

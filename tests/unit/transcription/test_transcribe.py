@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from app.errors import ClientGone, EngineFailure, InvalidLanguage, RequestTimeout
+from app.request_context import RequestContext
 from app.transcript import TokenUsage, Transcript
-from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import stream, transcribe
+from app.transcription.transcribe import stream_samples, transcribe
 from tests.scripted_engine import ScriptedEngine, result, silence, spell, ts
 
 HELLO = result(ts(0), *spell(" Hello."), ts(2))
@@ -30,7 +30,7 @@ def run(
         silence(seconds),
         TranscriptionRequest(**request),
         replace(policy or Policy(), has_speech=spoken),
-        Patience.of(60),
+        RequestContext.of(60),
     )
 
 
@@ -72,10 +72,10 @@ def test_nobody_waits_for_the_rest_of_a_long_silence() -> None:
         heard.append(len(heard))
         return False
 
-    patience = Patience.of(60, lambda: len(heard) == 2)
+    context = RequestContext.of(60, lambda: len(heard) == 2)
     policy = Policy(has_speech=has_speech)
     with pytest.raises(ClientGone):
-        list(stream(by_seek({}), silence(300), TranscriptionRequest(language="en"), policy, patience))
+        list(stream_samples(by_seek({}), silence(300), TranscriptionRequest(language="en"), policy, context))
     assert len(heard) == 2
 
 
@@ -180,13 +180,13 @@ def test_a_segment_without_text_or_duration_is_emptied() -> None:
 
 def test_deltas_joined_are_the_text() -> None:
     engine = by_seek({0: HELLO, 3000: result(ts(0), *spell(" End. "), ts(1))})
-    pieces = stream(engine, silence(40), TranscriptionRequest(), Policy(), Patience.of(60))
+    pieces = stream_samples(engine, silence(40), TranscriptionRequest(), Policy(), RequestContext.of(60))
     assert [delta.text for delta in pieces] == ["Hello.", " End.", ""]
 
 
 def test_closing_the_stream_closes_the_recording() -> None:
     engine = ScriptedEngine(lambda window, options: HELLO)
-    pieces = stream(engine, silence(90), TranscriptionRequest(), Policy(), Patience.of(60))
+    pieces = stream_samples(engine, silence(90), TranscriptionRequest(), Policy(), RequestContext.of(60))
     next(pieces)
     pieces.close()
     assert engine.recordings[0].closed
@@ -204,13 +204,15 @@ def test_an_engine_failure_reaches_the_caller_and_closes_the_recording() -> None
 
 
 @pytest.mark.parametrize(
-    ("patience", "error"),
-    [(Patience.of(-1), RequestTimeout), (Patience.of(60, lambda: True), ClientGone)],
+    ("context", "error"),
+    [(RequestContext.of(-1), RequestTimeout), (RequestContext.of(60, lambda: True), ClientGone)],
 )
-def test_a_request_nobody_waits_for_submits_no_window(patience: Patience, error: type[Exception]) -> None:
+def test_a_request_nobody_waits_for_submits_no_window(
+    context: RequestContext, error: type[Exception]
+) -> None:
     engine = by_seek({0: HELLO})
     with pytest.raises(error):
-        transcribe(engine, silence(3), TranscriptionRequest(language="en"), Policy(), patience)
+        transcribe(engine, silence(3), TranscriptionRequest(language="en"), Policy(), context)
     assert engine.decoded == []
 
 

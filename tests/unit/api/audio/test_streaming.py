@@ -103,8 +103,9 @@ def events_of(response: TestResponse) -> list[dict[str, Any]]:
     return [conforming("transcription_stream_event", event) for event in events]
 
 
-def assert_all_permits_are_back(runtime: Runtime) -> None:
+def assert_nothing_is_held(runtime: Runtime) -> None:
     assert runtime.admission.working.taken == 0
+    assert runtime.transcriber.reader.held_audio.samples == 0
 
 
 @pytest.mark.parametrize("form", ["json", "text", ""])
@@ -152,13 +153,14 @@ def test_what_is_no_audio_has_a_status_of_its_own(client: FlaskClient, runtime: 
     response = client.post(URL, data=data)
     assert response.status_code == 400
     assert error_of(response)["param"] == "file"
-    assert_all_permits_are_back(runtime)
+    assert_nothing_is_held(runtime)
+    assert len(runtime.transcriber.resume_store) == 0
 
 
 def test_a_full_server_has_a_status_of_its_own(client: FlaskClient, runtime: Runtime) -> None:
     with ExitStack() as held:
         for _ in range(ADMITTED):
-            held.enter_context(runtime.admit())
+            held.enter_context(runtime.admission.admit("127.0.0.1"))
         response = post(client)
     assert response.status_code == 503
     assert error_of(response)["type"] == "server_error"
@@ -176,7 +178,7 @@ def test_a_window_that_fails_late_is_an_event(
     *_, late = post(client).text.strip().split("\n\n")
     assert json.loads(late.removeprefix("data: "))["error"]["type"] == "server_error"
     assert "secret" not in late
-    assert_all_permits_are_back(runtime)
+    assert_nothing_is_held(runtime)
 
 
 def test_a_permit_is_held_while_the_stream_lasts(
@@ -187,10 +189,10 @@ def test_a_permit_is_held_while_the_stream_lasts(
     assert next(iter(response.response)).startswith(b"data: ")
     with ExitStack() as held:
         for number in range(ADMITTED - 1):
-            held.enter_context(runtime.admit(str(number)))
+            held.enter_context(runtime.admission.admit(str(number)))
         assert post(client).status_code == 503
     response.close()
-    assert_all_permits_are_back(runtime)
+    assert_nothing_is_held(runtime)
 
 
 def test_no_window_is_submitted_after_the_client_left(
@@ -210,7 +212,7 @@ def test_no_window_is_submitted_after_the_client_left(
     assert [seek for seek, *_ in engine.decoded] == [0, 3000]
     assert all(opened.closed for opened in engine.recordings)
     response.close()
-    assert_all_permits_are_back(runtime)
+    assert_nothing_is_held(runtime)
 
 
 def test_a_client_that_leaves_before_the_first_event(
@@ -228,7 +230,7 @@ def test_a_client_that_leaves_before_the_first_event(
     assert response.status_code == 499
     assert len(engine.decoded) == 1
     assert all(opened.closed for opened in engine.recordings)
-    assert_all_permits_are_back(runtime)
+    assert_nothing_is_held(runtime)
 
 
 def test_an_answer_nobody_reads_stops_its_work(
@@ -241,4 +243,4 @@ def test_an_answer_nobody_reads_stops_its_work(
     response.close()
     assert len(engine.decoded) == 2
     assert all(opened.closed for opened in engine.recordings)
-    assert_all_permits_are_back(runtime)
+    assert_nothing_is_held(runtime)

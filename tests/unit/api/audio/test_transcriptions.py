@@ -221,7 +221,7 @@ def test_what_fails_below_gives_the_permit_back(client, runtime, error, status):
 
 
 def test_a_full_server_refuses(client, runtime):
-    runtime.full = ServerBusy("full", retry_after_seconds=9)
+    runtime.admission.full = ServerBusy("full", retry_after_seconds=9)
     response = _post(client)
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "9"

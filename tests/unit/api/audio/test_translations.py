@@ -46,7 +46,7 @@ def test_the_demo_model_says_what_it_is(client, runtime):
 def test_whispers_options_and_the_spoken_language(client, runtime):
     _post(client, language="German", beam_size="2", prompt="A proverb.", temperature="0.4")
     [request] = runtime.requests
-    assert (request.language, request.beam_size, request.prompt) == ("de", 2, "A proverb.")
+    assert (request.language, request.decoding.beam_size, request.prompt) == ("de", 2, "A proverb.")
     assert request.temperatures == (0.4,)
 
 

@@ -437,7 +437,7 @@ def test_one_caller_leaves_half_to_the_others(client: FlaskClient, runtime: Runt
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_full_server_refuses(client: FlaskClient, runtime: Runtime, stream: bool) -> None:
-    permits = [runtime.admit() for _ in range(ADMITTED)]
+    permits = [runtime.admission.admit() for _ in range(ADMITTED)]
     for permit in permits:
         permit.__enter__()
     response = post(client, stream=stream)

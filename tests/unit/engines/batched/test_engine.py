@@ -20,8 +20,8 @@ from app.engines.batched.engine import BatchedEngine
 from app.engines.features import LogMel
 from app.engines.interface import EngineOptions, Window, WindowOptions
 from app.errors import CheckpointError, EngineFailure, ServerBusy
+from app.request_context import RequestContext
 from app.settings import Settings
-from app.transcription.patience import Patience
 
 EN = WindowOptions(language="en")
 LONG = replace(EN, temperature=1.0, suppress_tokens=(50257,))
@@ -331,11 +331,11 @@ def test_closing_tells_everybody_who_waits() -> None:
     waiting.start()
     for future in [*running, *queued]:
         with pytest.raises(ServerBusy):
-            Patience.of(60).wait(future)
+            RequestContext.of(60).wait(future)
     waiting.join(60)
     assert not engine.alive
     with pytest.raises(ServerBusy):
-        Patience.of(60).wait(engine.submit(held[0], EN))
+        RequestContext.of(60).wait(engine.submit(held[0], EN))
     engine.close()  # twice does no harm
 
 

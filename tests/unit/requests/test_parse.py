@@ -1,16 +1,17 @@
 import pytest
 
-from app.api.audio.options import rendering, transcription_request
 from app.api.schemas import TRANSCRIPTION
+from app.engines.interface import DecodingOptions
 from app.errors import InvalidLanguage, InvalidParameter
 from app.formats import FORMATS, Wishes
+from app.requests.parse import AudioRequest, parse
 from app.transcription.request import LADDER, Chunking, TranscriptionRequest
 
 
 def test_no_fields_are_openai_whispers_defaults():
-    assert transcription_request({}, "transcribe") == TranscriptionRequest()
-    assert transcription_request({}, "translate") == TranscriptionRequest(task="translate")
-    assert rendering({}, "transcribe") == (FORMATS["json"], Wishes())
+    assert parse({}, "transcribe").transcription == TranscriptionRequest()
+    assert parse({}, "translate").transcription == TranscriptionRequest(task="translate")
+    assert parse({}, "transcribe") == AudioRequest(TranscriptionRequest(), FORMATS["json"], Wishes(), False)
 
 
 def test_the_schemas_formats_are_those_there_are():
@@ -22,13 +23,13 @@ def test_the_schemas_formats_are_those_there_are():
     [("de", "de"), ("DE", "de"), ("German", "de"), ("auto", None), ("AUTO", None), (" yue ", "yue")],
 )
 def test_languages(sent, code):
-    assert transcription_request({"language": sent}, "transcribe").language == code
+    assert parse({"language": sent}, "transcribe").transcription.language == code
 
 
 @pytest.mark.parametrize("sent", ["xx", "en-US", "deu", "auto detect", "-"])
 def test_wrong_languages(sent):
     with pytest.raises(InvalidLanguage, match="ISO-639-1") as caught:
-        transcription_request({"language": sent}, "transcribe")
+        parse({"language": sent}, "transcribe")
     assert caught.value.param == "language"
 
 
@@ -45,7 +46,7 @@ def test_wrong_languages(sent):
     ],
 )
 def test_temperatures(fields, ladder):
-    assert transcription_request(fields, "transcribe").temperatures == ladder
+    assert parse(fields, "transcribe").transcription.temperatures == ladder
 
 
 @pytest.mark.parametrize(
@@ -57,24 +58,29 @@ def test_temperatures(fields, ladder):
         ("compression_ratio_threshold", None),
         ("logprob_threshold", -0.5),
         ("no_speech_threshold", None),
-        ("beam_size", 5),
-        ("best_of", 3),
-        ("length_penalty", 0.5),
-        ("suppress_blank", False),
-        ("seed", 7),
     ],
 )
 def test_options_are_handed_on_as_sent(name, value):
-    assert transcription_request({name: value}, "transcribe") == TranscriptionRequest(**{name: value})
+    assert parse({name: value}, "transcribe").transcription == TranscriptionRequest(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("beam_size", 5), ("best_of", 3), ("length_penalty", 0.5), ("suppress_blank", False), ("seed", 7)],
+)
+def test_decoding_options_are_handed_on_as_sent(name, value):
+    assert parse({name: value}, "transcribe").transcription == TranscriptionRequest(
+        decoding=DecodingOptions(**{name: value})
+    )
 
 
 @pytest.mark.parametrize(("sent", "tokens"), [([-1, 5], (-1, 5)), (None, ())])
 def test_suppressed_tokens(sent, tokens):
-    assert transcription_request({"suppress_tokens": sent}, "transcribe").suppress_tokens == tokens
+    assert parse({"suppress_tokens": sent}, "transcribe").transcription.decoding.suppress_tokens == tokens
 
 
 def test_clips_in_order():
-    assert transcription_request({"clip_timestamps": [0, 5.5, 5.5, 10]}, "transcribe").clip_seconds == (
+    assert parse({"clip_timestamps": [0, 5.5, 5.5, 10]}, "transcribe").transcription.clip_seconds == (
         0,
         5.5,
         5.5,
@@ -97,7 +103,7 @@ def test_clips_in_order():
     ],
 )
 def test_word_times_are_computed_where_something_needs_them(fields, words):
-    assert transcription_request(fields, "transcribe").word_timestamps is words
+    assert parse(fields, "transcribe").transcription.word_timestamps is words
 
 
 @pytest.mark.parametrize(
@@ -110,20 +116,20 @@ def test_word_times_are_computed_where_something_needs_them(fields, words):
     ],
 )
 def test_languages_to_choose_from(fields, language, languages):
-    request = transcription_request(fields, "transcribe")
+    request = parse(fields, "transcribe").transcription
     assert (request.language, request.languages) == (language, languages)
 
 
 @pytest.mark.parametrize("sent", [["xx"], ["de", "auto"], ["de", ""]])
 def test_wrong_languages_to_choose_from(sent):
     with pytest.raises(InvalidLanguage) as caught:
-        transcription_request({"languages": sent}, "transcribe")
+        parse({"languages": sent}, "transcribe")
     assert caught.value.param == "languages"
 
 
 def test_a_language_that_is_not_among_them():
     with pytest.raises(InvalidParameter, match="contradict") as caught:
-        transcription_request({"languages": ["de"], "language": "en"}, "transcribe")
+        parse({"languages": ["de"], "language": "en"}, "transcribe")
     assert caught.value.param == "languages"
 
 
@@ -139,7 +145,7 @@ def test_a_language_that_is_not_among_them():
     ],
 )
 def test_keywords_are_added_to_the_prompt(fields, prompt):
-    assert transcription_request(fields, "transcribe").prompt == prompt
+    assert parse(fields, "transcribe").transcription.prompt == prompt
 
 
 @pytest.mark.parametrize(
@@ -155,7 +161,7 @@ def test_keywords_are_added_to_the_prompt(fields, prompt):
     ],
 )
 def test_chunking(sent, chunking):
-    assert transcription_request({"chunking_strategy": sent}, "transcribe").chunking == chunking
+    assert parse({"chunking_strategy": sent}, "transcribe").transcription.chunking == chunking
 
 
 @pytest.mark.parametrize(
@@ -168,7 +174,7 @@ def test_chunking(sent, chunking):
     ],
 )
 def test_who_tells_speakers_apart(fields, by_channel):
-    request = transcription_request({**fields, "known_speaker_names": ["Ann"]}, "transcribe")
+    request = parse({**fields, "known_speaker_names": ["Ann"]}, "transcribe").transcription
     assert (request.by_channel, request.speaker_names) == (by_channel, ("Ann",))
     assert request.word_timestamps is by_channel
 
@@ -185,21 +191,28 @@ def test_who_tells_speakers_apart(fields, by_channel):
     ],
 )
 def test_what_a_model_name_adds_to_the_answer(model, task, tokens, languages):
-    wishes = rendering({"model": model}, task)[1]
+    wishes = parse({"model": model}, task).wishes
     assert (wishes.token_usage, wishes.languages) == (tokens, languages)
 
 
 def test_logprobs_are_asked_for_and_shown():
     fields = {"include": ["logprobs"]}
-    assert transcription_request(fields, "transcribe").logprobs is True
-    assert rendering(fields, "transcribe")[1].logprobs is True
+    assert parse(fields, "transcribe").transcription.logprobs is True
+    assert parse(fields, "transcribe").wishes.logprobs is True
 
 
 def test_fields_that_contradict_each_other_are_refused():
     with pytest.raises(InvalidParameter):
-        transcription_request({"timestamp_granularities": ["word"]}, "transcribe")
+        parse({"timestamp_granularities": ["word"]}, "transcribe")
 
 
 def test_patience_goes_with_a_beam():
-    request = transcription_request({"beam_size": 5, "patience": 0.2}, "transcribe")
-    assert (request.beam_size, request.patience) == (5, 0.2)
+    request = parse({"beam_size": 5, "patience": 0.2}, "transcribe").transcription
+    assert (request.decoding.beam_size, request.decoding.patience) == (5, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("sent", "streamed"), [({}, False), ({"stream": False}, False), ({"stream": True}, True)]
+)
+def test_streams(sent, streamed):
+    assert parse(sent, "transcribe").streamed is streamed

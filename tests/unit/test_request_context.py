@@ -8,25 +8,27 @@ from contextlib import suppress
 import pytest
 
 from app.errors import ClientGone, EngineFailure, RequestTimeout, ServerBusy, SpeechError
-from app.transcription.patience import Patience
+from app.request_context import RequestContext
+
+PATIENCE_SECONDS = 60
 
 
 def test_waits_for_the_result() -> None:
     future: Future[int] = Future()
     threading.Timer(0.4, future.set_result, [7]).start()
-    assert Patience.of(60).wait(future) == 7
+    assert RequestContext.of(60).wait(future) == 7
 
 
 def test_the_deadline_names_the_limit() -> None:
     with pytest.raises(RequestTimeout, match=r"longer than the 0\.1 seconds"):
-        Patience.of(0.1).wait(Future())
+        RequestContext.of(0.1).wait(Future())
 
 
 def test_a_client_that_leaves_while_waiting_ends_the_wait() -> None:
     since = time.monotonic()
-    patience = Patience.of(60, lambda: time.monotonic() > since + 0.2)
+    context = RequestContext.of(60, lambda: time.monotonic() > since + 0.2)
     with pytest.raises(ClientGone):
-        patience.wait(Future())
+        context.wait(Future())
 
 
 def test_a_cancelled_window_means_the_server_is_stopping() -> None:
@@ -34,7 +36,39 @@ def test_a_cancelled_window_means_the_server_is_stopping() -> None:
     future.cancel()
     future.set_running_or_notify_cancel()
     with pytest.raises(ServerBusy):
-        Patience.of(60).wait(future)
+        RequestContext.of(60).wait(future)
+
+
+@pytest.mark.parametrize("waiting", [False, True], ids=["before", "while waiting"])
+def test_cancelling_ends_waits(waiting: bool) -> None:
+    context = RequestContext.of(PATIENCE_SECONDS)
+    assert not context.abandoned
+    if waiting:
+        threading.Timer(0.4, context.cancel).start()
+    else:
+        context.cancel()
+    with pytest.raises(ClientGone):
+        context.wait(Future())
+    assert context.abandoned
+    with pytest.raises(ClientGone):
+        context.check()
+
+
+def test_a_cancelled_request_takes_no_result() -> None:
+    future: Future[int] = Future()
+    future.set_result(7)
+    context = RequestContext.of(PATIENCE_SECONDS)
+    context.cancel()
+    with pytest.raises(ClientGone):
+        context.wait(future)
+
+
+def test_each_request_has_its_own_cost_and_is_cancelled_alone() -> None:
+    first, second = RequestContext.of(PATIENCE_SECONDS), RequestContext.of(PATIENCE_SECONDS)
+    first.cancel()
+    first.cost.fall_back()
+    assert (first.cost.fallbacks, second.cost.fallbacks) == (1, 0)
+    assert not second.abandoned
 
 
 class Sound:
@@ -56,7 +90,7 @@ def test_who_waited_in_vain_is_not_held(how: str) -> None:
     """A failed future has an error whose traceback has the frames that waited, and theirs is the sound."""
 
     def wait(sound: Sound) -> None:
-        Patience.of(60, lambda: how == "left").wait(ended(how))
+        RequestContext.of(60, lambda: how == "left").wait(ended(how))
 
     def request() -> weakref.ref[Sound]:
         sound = Sound()
@@ -75,4 +109,4 @@ def test_a_time_out_inside_the_work_is_the_works_own() -> None:
     future: Future[int] = Future()
     future.set_exception(TimeoutError("inner"))
     with pytest.raises(TimeoutError, match="inner"):
-        Patience.of(60).wait(future)
+        RequestContext.of(60).wait(future)

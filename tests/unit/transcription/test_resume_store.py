@@ -10,10 +10,11 @@ from tempfile import SpooledTemporaryFile
 
 import pytest
 
-from app.engines.interface import Window, WindowOptions, WindowResult
+from app.engines.interface import DecodingOptions, Window, WindowOptions, WindowResult
 from app.errors import ClientGone
+from app.request_context import RequestContext
 from app.transcription.request import TranscriptionRequest
-from app.transcription.uploads import MOST_LEFT, Uploads, upload_identity
+from app.transcription.resume_store import MOST_LEFT, ResumeStore, upload_identity
 from tests.scripted_engine import ScriptedEngine, result, silence
 from tests.unit.transcription.late_engine import LateEngine
 
@@ -31,10 +32,17 @@ def engine() -> ScriptedEngine:
 class Visit:
     """One request for an upload, from its arrival until it leaves."""
 
-    def __init__(self, uploads: Uploads, engine: ScriptedEngine, content: bytes = b"audio") -> None:
+    def __init__(
+        self,
+        uploads: ResumeStore,
+        engine: ScriptedEngine,
+        content: bytes = b"audio",
+        context: RequestContext | None = None,
+    ) -> None:
         self._gone = False
-        self._context = uploads.resuming(engine, io.BytesIO(content), REQUEST, "", lambda: self._gone)
-        self.engine = self._context.__enter__()
+        context = context or RequestContext.of(PATIENCE_SECONDS, lambda: self._gone)
+        self._resuming = uploads.resuming(engine, io.BytesIO(content), REQUEST, context)
+        self.engine = self._resuming.__enter__()
 
     def decode(self) -> "Visit":
         self.submit().result(0)
@@ -45,11 +53,11 @@ class Visit:
         return self.engine.submit(Window(recording, 0, 100), WindowOptions())
 
     def is_answered(self) -> None:
-        self._context.__exit__(None, None, None)
+        self._resuming.__exit__(None, None, None)
 
     def fails(self) -> None:
         with suppress(ClientGone):
-            self._context.__exit__(ClientGone, ClientGone("gone"), None)
+            self._resuming.__exit__(ClientGone, ClientGone("gone"), None)
 
     def goes_before_the_answer_does(self) -> None:
         self._gone = True
@@ -58,12 +66,12 @@ class Visit:
 
 @pytest.fixture
 def uploads():
-    known = Uploads(LONG_SECONDS)
+    known = ResumeStore(LONG_SECONDS)
     yield known
     known.close()
 
 
-def test_an_unanswered_upload_goes_on_where_it_was(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_an_unanswered_upload_goes_on_where_it_was(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     Visit(uploads, engine).decode().fails()
     Visit(uploads, engine).decode()
     assert len(engine.decoded) == 1
@@ -71,25 +79,25 @@ def test_an_unanswered_upload_goes_on_where_it_was(uploads: Uploads, engine: Scr
 
 @pytest.mark.parametrize("leave", [Visit.fails, Visit.goes_before_the_answer_does])
 def test_who_left_without_an_answer_is_expected_back(
-    uploads: Uploads, engine: ScriptedEngine, leave: Callable[[Visit], None]
+    uploads: ResumeStore, engine: ScriptedEngine, leave: Callable[[Visit], None]
 ) -> None:
     leave(Visit(uploads, engine).decode())
     assert len(uploads) == 1
 
 
-def test_an_answered_upload_is_forgotten(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_an_answered_upload_is_forgotten(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     Visit(uploads, engine).decode().is_answered()
     assert len(uploads) == 0
     Visit(uploads, engine).decode()
     assert len(engine.decoded) == 2
 
 
-def test_nothing_decoded_is_nothing_to_keep(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_nothing_decoded_is_nothing_to_keep(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     Visit(uploads, engine).fails()
     assert len(uploads) == 0
 
 
-def test_what_an_engine_can_not_stop_is_waited_for(uploads: Uploads) -> None:
+def test_what_an_engine_can_not_stop_is_waited_for(uploads: ResumeStore) -> None:
     engine = LateEngine(lambda window, options: result(1))
     first = Visit(uploads, engine)
     first.submit()
@@ -101,7 +109,7 @@ def test_what_an_engine_can_not_stop_is_waited_for(uploads: Uploads) -> None:
 
 
 def test_an_upload_is_forgotten_with_the_answer_to_its_last_client(
-    uploads: Uploads, engine: ScriptedEngine
+    uploads: ResumeStore, engine: ScriptedEngine
 ) -> None:
     first, second = Visit(uploads, engine).decode(), Visit(uploads, engine)
     first.is_answered()
@@ -111,11 +119,34 @@ def test_an_upload_is_forgotten_with_the_answer_to_its_last_client(
     assert len(engine.decoded) == 1
 
 
-def test_one_answer_is_none_for_who_leaves_later(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_one_answer_is_none_for_who_leaves_later(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     first, second = Visit(uploads, engine).decode(), Visit(uploads, engine)
     first.is_answered()
     second.fails()
     assert len(uploads) == 1
+
+
+@pytest.mark.parametrize("last", [Visit.is_answered, Visit.fails])
+def test_a_request_keeps_all_its_uploads_until_it_leaves_the_last(
+    uploads: ResumeStore, engine: ScriptedEngine, last: Callable[[Visit], None]
+) -> None:
+    context = RequestContext.of(PATIENCE_SECONDS)
+    first, second = (Visit(uploads, engine, content, context).decode() for content in (b"one", b"two"))
+    first.is_answered()
+    assert len(uploads) == 2
+    last(second)
+    assert len(uploads) == (0 if last is Visit.is_answered else 2)
+    Visit(uploads, engine, b"one").decode()
+    assert len(engine.decoded) == (3 if last is Visit.is_answered else 2)
+
+
+def test_a_request_may_have_the_same_upload_twice(uploads: ResumeStore, engine: ScriptedEngine) -> None:
+    context = RequestContext.of(PATIENCE_SECONDS)
+    first, second = (Visit(uploads, engine, b"one", context).decode() for _ in range(2))
+    assert len(engine.decoded) == 1
+    first.is_answered()
+    second.is_answered()
+    assert len(uploads) == 0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -126,7 +157,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_nobody_is_expected_for_ever(engine: ScriptedEngine) -> None:
-    uploads = Uploads(SHORT_SECONDS)
+    uploads = ResumeStore(SHORT_SECONDS)
     for number in range(3):
         Visit(uploads, engine, b"%d" % number).decode().fails()
         time.sleep(SHORT_SECONDS / 2)
@@ -135,7 +166,7 @@ def test_nobody_is_expected_for_ever(engine: ScriptedEngine) -> None:
 
 
 def test_who_is_back_keeps_what_there_was(engine: ScriptedEngine) -> None:
-    uploads = Uploads(SHORT_SECONDS)
+    uploads = ResumeStore(SHORT_SECONDS)
     Visit(uploads, engine).decode().fails()
     back = Visit(uploads, engine)
     wait_until(lambda: uploads._sweeper is None)
@@ -143,7 +174,7 @@ def test_who_is_back_keeps_what_there_was(engine: ScriptedEngine) -> None:
     back.is_answered()
 
 
-def test_who_left_first_makes_room(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_who_left_first_makes_room(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     stays = Visit(uploads, engine, b"stays").decode()
     for number in range(MOST_LEFT + 2):
         Visit(uploads, engine, b"%d" % number).decode().fails()
@@ -157,7 +188,7 @@ def test_who_left_first_makes_room(uploads: Uploads, engine: ScriptedEngine) -> 
     stays.is_answered()
 
 
-def test_closing_forgets_all_and_stops_the_clock(uploads: Uploads, engine: ScriptedEngine) -> None:
+def test_closing_forgets_all_and_stops_the_clock(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     leaves_later = Visit(uploads, engine, b"later").decode()
     Visit(uploads, engine).decode().fails()
     sweeper = uploads._sweeper
@@ -170,9 +201,9 @@ def test_closing_forgets_all_and_stops_the_clock(uploads: Uploads, engine: Scrip
 
 
 def test_without_grace_nothing_is_read_and_nothing_known(engine: ScriptedEngine) -> None:
-    uploads, file = Uploads(0), io.BytesIO(b"audio")
+    uploads, file = ResumeStore(0), io.BytesIO(b"audio")
     file.read(2)
-    with uploads.resuming(engine, file, REQUEST, "", lambda: False) as seen:
+    with uploads.resuming(engine, file, REQUEST, RequestContext.of(PATIENCE_SECONDS)) as seen:
         assert seen is engine
         assert file.tell() == 2
         assert len(uploads) == 0
@@ -195,8 +226,8 @@ OTHERS = [
     (b"audio", replace(REQUEST, task="translate"), ""),
     (b"audio", replace(REQUEST, word_timestamps=True), ""),
     (b"audio", replace(REQUEST, prompt="\ud800"), ""),
-    (b"audio", replace(REQUEST, seed=0), ""),
-    (b"audio", replace(REQUEST, seed=1), ""),
+    (b"audio", replace(REQUEST, decoding=DecodingOptions(seed=0)), ""),
+    (b"audio", replace(REQUEST, decoding=DecodingOptions(seed=1)), ""),
     (b"audio", replace(REQUEST, temperatures=(1,)), ""),
     (b"audio", replace(REQUEST, temperatures=(1.0,)), ""),  # draws other tokens than 1
 ]

@@ -1,13 +1,14 @@
-"""How long a request waits for its windows, and for whom."""
+"""What travels with a request: for how long and for whom it works, and what that costs."""
 
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TypeVar
 
 from app.errors import ClientGone, RequestTimeout, ServerBusy
-from app.transcript import Effort
+from app.transcript import RequestCost
 
 T = TypeVar("T")
 
@@ -19,23 +20,41 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """Waits for futures until a deadline (on time.monotonic's clock), or until the client has gone.
+class RequestContext:
+    """A request's deadline (on time.monotonic's clock), its client, its caller and its cost.
 
-    `effort` is where the request's work is counted.
+    `caller` is a digest of the API key, or empty. All work for the request ends when the deadline has
+    passed, when `client_gone()` is true, or when it is cancelled.
     """
 
     limit_seconds: float
     deadline: float
     client_gone: Callable[[], bool] = _never
-    effort: Effort = field(default_factory=Effort, compare=False)
+    caller: str = ""
+    cost: RequestCost = field(default_factory=RequestCost, compare=False)
+    _cancelled: Event = field(default_factory=Event, init=False, repr=False, compare=False)
 
     @classmethod
     def of(
-        cls, limit_seconds: float, client_gone: Callable[[], bool] = _never, effort: Effort | None = None
-    ) -> "Patience":
-        """Patience that starts now."""
-        return cls(limit_seconds, time.monotonic() + limit_seconds, client_gone, effort or Effort())
+        cls,
+        limit_seconds: float,
+        client_gone: Callable[[], bool] = _never,
+        caller: str = "",
+        cost: RequestCost | None = None,
+    ) -> "RequestContext":
+        """The context of a request that starts now."""
+        return cls(
+            limit_seconds, time.monotonic() + limit_seconds, client_gone, caller, cost or RequestCost()
+        )
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more. Any thread may say so."""
+        self._cancelled.set()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self._cancelled.is_set() or self.client_gone()
 
     def wait(self, future: Future[T]) -> T:
         """The future's result. Raises RequestTimeout, ClientGone, ServerBusy (stopping) or its own error."""
@@ -54,7 +73,7 @@ class Patience:
 
     def check(self) -> None:
         """Raise RequestTimeout or ClientGone if there is nothing left to wait for."""
-        if self.client_gone():
+        if self.abandoned:
             raise ClientGone("The client closed the connection.")
         if time.monotonic() > self.deadline:
             raise RequestTimeout(

@@ -1,7 +1,7 @@
 import pytest
 
-from app.api.audio.combinations import DIARIZE, check_combinations
 from app.errors import InvalidParameter, UnsupportedValue
+from app.requests.combinations import DIARIZE, check_combinations
 
 
 @pytest.mark.parametrize(

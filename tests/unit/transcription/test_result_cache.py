@@ -11,7 +11,7 @@ import pytest
 
 from app.engines.interface import Window, WindowOptions, WordTiming
 from app.errors import EngineFailure
-from app.transcription.remembering import Memory, RememberingEngine
+from app.transcription.result_cache import CachingEngine, ResultCache
 from tests.scripted_engine import result, silence, spell
 from tests.unit.transcription.late_engine import LateEngine
 
@@ -28,8 +28,8 @@ def engine() -> LateEngine:
 class Client:
     """One request: the engine as it sees it, and a window of its own recording."""
 
-    def __init__(self, engine: LateEngine, memory: Memory) -> None:
-        self.engine = RememberingEngine(engine, memory)
+    def __init__(self, engine: LateEngine, cache: ResultCache) -> None:
+        self.engine = CachingEngine(engine, cache)
         self.recording = self.engine.open(silence(60))
         self.window = Window(self.recording, 0, 3000)
 
@@ -39,8 +39,8 @@ class Client:
 
 @pytest.fixture
 def arrive(engine: LateEngine) -> Callable[[], Client]:
-    memory = Memory()
-    return lambda: Client(engine, memory)
+    cache = ResultCache()
+    return lambda: Client(engine, cache)
 
 
 QUESTIONS: dict[str, tuple[Callable[[Client], Future[Any]], object]] = {
@@ -171,8 +171,8 @@ def test_what_follows_a_remembered_window_is_asked_with_the_own_one(engine: Late
 
 
 def test_no_recording_is_kept(engine: LateEngine) -> None:
-    memory = Memory()
-    client, other = Client(engine, memory), Client(engine, memory)
+    cache = ResultCache()
+    client, other = Client(engine, cache), Client(engine, cache)
     for each in (client, other):
         each.engine.submit(each.window, OPTIONS)
     engine.go_on()
@@ -181,7 +181,7 @@ def test_no_recording_is_kept(engine: LateEngine) -> None:
     del client, other, each
     gc.collect()
     assert [recording() for recording in kept] == [None, None]
-    assert len(memory) == 1
+    assert len(cache) == 1
 
 
 def test_the_rest_is_the_engines(engine: LateEngine, arrive) -> None:

@@ -1,7 +1,8 @@
 """One pass over a recording, window by window: openai-whisper's loop, over any engine."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 
 from app.engines.interface import (
     FRAMES_PER_SECOND,
@@ -12,14 +13,14 @@ from app.engines.interface import (
     WindowOptions,
     WindowResult,
 )
+from app.request_context import RequestContext
 from app.transcript import Segment, TokenLogprob
 from app.transcription import hallucination
 from app.transcription.fallback import at_temperature, decode_with_fallback, is_silence
-from app.transcription.hallucination import Surroundings
+from app.transcription.hallucination import WindowContext
 from app.transcription.language import LanguageDetector
-from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.segments import Cut, Draft, cut, last_word_end
+from app.transcription.segments import Draft, WindowSegments, cut, last_word_end
 from app.transcription.windows import PreviousText, clip_frames
 from app.transcription.words import place_words
 from app.waveform import SAMPLE_RATE, Samples
@@ -28,7 +29,26 @@ _HOP = SAMPLE_RATE // FRAMES_PER_SECOND
 _TOO_HOT_TO_CONDITION = 0.5
 
 
-class Listening:
+@dataclass(frozen=True)
+class OpenAudio:
+    """16 kHz mono samples `[n]`, and the recording that the engine has made of them."""
+
+    samples: Samples
+    recording: Recording
+
+    def window_samples(self, window: Window) -> Samples:
+        """The samples of one window, a view."""
+        return self.samples[window.seek * _HOP : (window.seek + window.frames) * _HOP]
+
+
+@contextmanager
+def open_audio(engine: Engine, samples: Samples) -> Iterator[OpenAudio]:
+    """Hand samples to the engine. On leaving it drops whatever it still has of them."""
+    with closing(engine.open(samples)) as recording:
+        yield OpenAudio(samples, recording)
+
+
+class WindowLoop:
     """Reads a recording's clips from start to end. `seek` is the next window's first frame.
 
     `language` is known once the first segment is out, or the last window is read.
@@ -37,20 +57,21 @@ class Listening:
     def __init__(
         self,
         engine: Engine,
-        recording: Recording,
+        audio: OpenAudio,
         request: TranscriptionRequest,
         policy: Policy,
-        patience: Patience,
+        context: RequestContext,
     ) -> None:
         self.engine = engine
-        self.recording = recording
+        self.audio = audio
+        self.recording = audio.recording
         self.request = request
         self.policy = policy
-        self.patience = patience
+        self.context = context
         self.tokenizer = engine.tokenizer(request.language, request.task)
         self.previous = self._previous_text()
         self.language = request.language if engine.card.multilingual else "en"
-        self.detector = LanguageDetector(engine, request, policy, patience)
+        self.detector = LanguageDetector(engine, request, policy, context)
         self.seek = 0
         self.last_speech_seconds = 0.0
         self.read = 0
@@ -60,26 +81,26 @@ class Listening:
         """How many tokens the caller's prompt has."""
         return len(self.previous.initial)
 
-    def segments(self, samples: Samples) -> Iterator[Segment]:
-        """Every segment of the recording's `samples` `[n]` as soon as its window is decoded."""
+    def segments(self) -> Iterator[Segment]:
+        """Every segment of the recording as soon as its window is decoded."""
         for start, end in clip_frames(self.request.clip_seconds, self.recording.frames):
             self.seek = start
             while self.seek < end:
-                self.patience.check()  # silence passes without a wait
-                yield from self._window(samples, end)
+                self.context.check()  # silence passes without a wait
+                yield from self._window(end)
         self.language = self.language or self.detector.of_padded_audio(self.recording)
 
-    def _window(self, samples: Samples, end: int) -> Iterator[Segment]:
+    def _window(self, end: int) -> Iterator[Segment]:
         """Decode the window at `seek`, move on, and give out its segments."""
         window = Window(self.recording, self.seek, min(WINDOW_FRAMES, end - self.seek))
-        heard = samples[window.seek * _HOP : (window.seek + window.frames) * _HOP]
-        result = self._decode(window) if self.policy.worth_decoding(heard) else None
+        speech = self.policy.worth_decoding(self.audio.window_samples(window))
+        result = self._decode(window) if speech else None
         if result is None or is_silence(result, self.request):
             self.seek += window.frames
             return
         made = cut(result.tokens, self.tokenizer.timestamp_begin, window.seek, window.frames)
         self.seek += made.advance
-        if self.request.word_timestamps and not self._place_words(window, made):
+        if self.request.word_timestamps and not self._time_words(window, made):
             return
         if self.seek <= window.seek:  # openai-whisper would read this window for ever
             self.seek = window.seek + window.frames
@@ -93,21 +114,12 @@ class Listening:
     def _decode(self, window: Window) -> WindowResult:
         self.language = self.language or self.detector.of(window)
         options = self._options(self.language)
-        return decode_with_fallback(self.engine, window, options, self.request, self.patience)
+        return decode_with_fallback(self.engine, window, options, self.request, self.context)
 
     def _options(self, language: str) -> WindowOptions:
         request = self.request
         return WindowOptions(
-            task=request.task,
-            language=language,
-            beam_size=request.beam_size,
-            best_of=request.best_of,
-            patience=request.patience,
-            length_penalty=request.length_penalty,
-            prompt=self.previous.prompt(),
-            suppress_tokens=request.suppress_tokens,
-            suppress_blank=request.suppress_blank,
-            seed=request.seed,
+            **vars(request.decoding), task=request.task, language=language, prompt=self.previous.prompt()
         )
 
     def _previous_text(self) -> PreviousText:
@@ -116,43 +128,40 @@ class Listening:
         room = self.engine.card.text_context // 2 - 1
         return PreviousText(tuple(initial), room, self.request.carry_initial_prompt)
 
-    def _place_words(self, window: Window, made: Cut) -> bool:
+    def _time_words(self, window: Window, made: WindowSegments) -> bool:
         """Time the words and move `seek` to what they say; False if the window is to be read anew."""
         drafts, eot = made.drafts, self.tokenizer.eot
         tokens = [token for draft in drafts for token in draft.tokens if token < eot]
-        timings = self.patience.wait(self.engine.align(window, tokens, self.language, self.request.task))
+        timings = self.context.wait(self.engine.align(window, tokens, self.language, self.request.task))
         place_words(drafts, timings, eot, window.seek, self.last_speech_seconds)
         last = last_word_end(drafts)
         if not made.ends_in_silence and last is not None and last > window.seek / FRAMES_PER_SECOND:
             self.seek = round(last * FRAMES_PER_SECOND)
-        if self.request.hallucination_silence_threshold is not None:
-            around = self._surroundings(window, self.request.hallucination_silence_threshold)
-            if not self._sift(made, around, last):
+        if (threshold := self.request.hallucination_silence_threshold) is not None:
+            context = WindowContext(window.seek, window.frames, self.recording.frames, threshold)
+            if not self._sift(made, context, last):
                 return False
         last = last_word_end(drafts)
         self.last_speech_seconds = self.last_speech_seconds if last is None else last
         return True
 
-    def _sift(self, made: Cut, around: Surroundings, last_word: float | None) -> bool:
+    def _sift(self, made: WindowSegments, context: WindowContext, last_word: float | None) -> bool:
         """Drop what was made up in silence; False if the window is to be read anew after a silence."""
-        if not made.ends_in_silence and last_word is not None and last_word > around.start_seconds:
-            self.seek = hallucination.seek_after_last_word(last_word, around)
-        again = hallucination.leading_silence(made.drafts, around)
+        if not made.ends_in_silence and last_word is not None and last_word > context.start_seconds:
+            self.seek = hallucination.seek_after_last_word(last_word, context)
+        again = hallucination.leading_silence(made.drafts, context)
         if again is not None:
             self.seek = again
             return False
-        resumed = hallucination.drop_hallucinations(made.drafts, around, self.last_speech_seconds)
+        resumed = hallucination.drop_hallucinations(made.drafts, context, self.last_speech_seconds)
         self.seek = self.seek if resumed is None else resumed
         return True
-
-    def _surroundings(self, window: Window, threshold: float) -> Surroundings:
-        return Surroundings(window.seek, window.frames, self.recording.frames, threshold)
 
     def _score(self, window: Window, drafts: list[Draft], result: WindowResult) -> None:
         """Tell each draft the log-probabilities of its tokens, which are the window's first ones."""
         assert self.language is not None
         options = at_temperature(self._options(self.language), result.temperature)
-        scores = self.patience.wait(self.engine.score(window, options, result.tokens))
+        scores = self.context.wait(self.engine.score(window, options, result.tokens))
         rest = iter(scores)
         for draft in drafts:
             draft.scores = [next(rest) for _ in draft.tokens]

@@ -1,32 +1,29 @@
-"""Checked fields -> what the transcription is told, and what the format is told.
+"""Checked fields -> one request: what to transcribe, and how the answer is to look.
 
 The schema has checked each field alone, `combinations` checks what they are to each other.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-from app.api.audio.combinations import DIARIZE, Fields, check_combinations
+from app.engines.interface import DecodingOptions
 from app.errors import InvalidLanguage, InvalidParameter
 from app.formats import FORMATS, Format, Wishes
 from app.languages import language_code
+from app.requests.combinations import DIARIZE, Fields, check_combinations
 from app.transcript import Task
 from app.transcription.request import Chunking, TranscriptionRequest, temperature_ladder
 
 _NOT_SENT = object()
-_AS_SENT = (
+_SAME_NAMES = (
     "condition_on_previous_text",
     "carry_initial_prompt",
     "compression_ratio_threshold",
     "logprob_threshold",
     "no_speech_threshold",
     "hallucination_silence_threshold",
-    "beam_size",
-    "best_of",
-    "patience",
-    "length_penalty",
-    "suppress_blank",
-    "seed",
 )
+_SAME_DECODING_NAMES = ("beam_size", "best_of", "patience", "length_penalty", "suppress_blank", "seed")
 _TELLS_LANGUAGES = "gpt-transcribe"
 _CHUNKING = {
     "threshold": ("threshold", 1.0),
@@ -36,16 +33,35 @@ _CHUNKING = {
 """OpenAI's key -> our name, and its unit in ours."""
 
 
-def transcription_request(fields: Fields, task: Task) -> TranscriptionRequest:
-    """What to find out about the recording. Raises InvalidLanguage, InvalidParameter, UnsupportedValue.
+@dataclass(frozen=True)
+class AudioRequest:
+    """A request about one recording: what to find out, in which format, and what that shall show."""
+
+    transcription: TranscriptionRequest
+    format: Format
+    wishes: Wishes
+    streamed: bool = False
+
+
+def parse(fields: Fields, task: Task) -> AudioRequest:
+    """The request behind a body's fields. Raises InvalidLanguage, InvalidParameter, UnsupportedValue.
 
     As in openai-whisper, `beam_size` and `patience` count at temperature 0 only, `best_of` above it only.
     """
     check_combinations(fields)
-    options = {name: fields[name] for name in _AS_SENT if name in fields}
-    if "suppress_tokens" in fields:
-        options["suppress_tokens"] = tuple(fields["suppress_tokens"] or ())
-    form, wishes = rendering(fields, task)
+    answer_format = FORMATS[fields.get("response_format", "json")]
+    wishes = _wishes(fields, task)
+    needs_words = answer_format.needs_words(wishes)
+    return AudioRequest(
+        _transcription(fields, task, needs_words=needs_words, logprobs=wishes.logprobs),
+        answer_format,
+        wishes,
+        bool(fields.get("stream")),
+    )
+
+
+def _transcription(fields: Fields, task: Task, *, needs_words: bool, logprobs: bool) -> TranscriptionRequest:
+    options = _subset(fields, _SAME_NAMES)
     by_channel = _tells_speakers_apart(fields)
     skips_silence = options.get("hallucination_silence_threshold") is not None
     language, languages = _spoken(fields)
@@ -57,19 +73,31 @@ def transcription_request(fields: Fields, task: Task) -> TranscriptionRequest:
         temperatures=_temperatures(fields),
         clip_seconds=tuple(fields.get("clip_timestamps", [])),
         # A segment's own start may be that of the silence before it, and speakers are merged by time.
-        word_timestamps=form.needs_words(wishes) or skips_silence or by_channel,
-        logprobs=wishes.logprobs,
+        word_timestamps=needs_words or skips_silence or by_channel,
+        logprobs=logprobs,
         chunking=_chunking(fields.get("chunking_strategy")),
         by_channel=by_channel,
         speaker_names=tuple(fields.get("known_speaker_names", [])),
+        decoding=_decoding(fields),
         **options,
     )
 
 
-def rendering(fields: Fields, task: Task) -> tuple[Format, Wishes]:
-    """The format asked for, and what it shall show. Translations are always billed by duration."""
+def _decoding(fields: Fields) -> DecodingOptions:
+    options = _subset(fields, _SAME_DECODING_NAMES)
+    if "suppress_tokens" in fields:
+        options["suppress_tokens"] = tuple(fields["suppress_tokens"] or ())
+    return DecodingOptions(**options)
+
+
+def _subset(fields: Fields, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: fields[name] for name in names if name in fields}
+
+
+def _wishes(fields: Fields, task: Task) -> Wishes:
+    """What the format shall show. Translations are always billed by duration."""
     model = fields.get("model", "")
-    wishes = Wishes(
+    return Wishes(
         granularities=frozenset(fields.get("timestamp_granularities") or ["segment"]),
         max_line_width=fields.get("max_line_width"),
         max_line_count=fields.get("max_line_count"),
@@ -78,7 +106,6 @@ def rendering(fields: Fields, task: Task) -> tuple[Format, Wishes]:
         languages=model == _TELLS_LANGUAGES,
         token_usage=model.startswith("gpt-") and task == "transcribe",
     )
-    return FORMATS[fields.get("response_format", "json")], wishes
 
 
 def _tells_speakers_apart(fields: Fields) -> bool:
@@ -87,23 +114,23 @@ def _tells_speakers_apart(fields: Fields) -> bool:
 
 def _spoken(fields: Fields) -> tuple[str | None, tuple[str, ...]]:
     """The language, if it was told, and those among which it is detected otherwise."""
-    sent = fields.get("language", "auto")
-    language = None if sent.strip().lower() == "auto" else known_language(sent, "language")
+    name = fields.get("language", "auto")
+    language = None if name.strip().lower() == "auto" else known_language(name, "language")
     languages = tuple(known_language(each, "languages") for each in fields.get("languages", []))
     if language and languages and language not in languages:
         raise InvalidParameter(
-            f"The parameters 'language' and 'languages' contradict each other: '{sent}' is not listed.",
+            f"The parameters 'language' and 'languages' contradict each other: '{name}' is not listed.",
             param="languages",
         )
     return language, languages
 
 
-def known_language(sent: str, param: str) -> str:
-    """The code of a language that Whisper knows. Raises InvalidLanguage."""
-    code = language_code(sent)
+def known_language(name: str, param: str) -> str:
+    """The code of a language that Whisper knows, by code or English name. Raises InvalidLanguage."""
+    code = language_code(name)
     if code is None:
         raise InvalidLanguage(
-            f"Invalid language '{sent}'. Language parameter must be specified in ISO-639-1 format.",
+            f"Invalid language '{name}'. Language parameter must be specified in ISO-639-1 format.",
             param=param,
         )
     return code
@@ -115,12 +142,12 @@ def _prompt(prompt: str | None, keywords: list[str]) -> str | None:
     return f"{prompt or ''} {words}".strip() if words else prompt
 
 
-def _chunking(sent: str | dict[str, Any] | None) -> Chunking | None:
+def _chunking(strategy: str | dict[str, Any] | None) -> Chunking | None:
     """Where the recording may be cut; `auto` leaves all of it to the defaults."""
-    if sent is None or isinstance(sent, str):
-        return Chunking() if sent else None
-    given = {name: sent[key] * scale for key, (name, scale) in _CHUNKING.items() if key in sent}
-    return Chunking(**given)
+    if strategy is None or isinstance(strategy, str):
+        return Chunking() if strategy else None
+    values = {name: strategy[key] * scale for key, (name, scale) in _CHUNKING.items() if key in strategy}
+    return Chunking(**values)
 
 
 def _temperatures(fields: Fields) -> tuple[float, ...]:

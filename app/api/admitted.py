@@ -1,0 +1,25 @@
+"""What a request that is worked on holds until its answer was sent: a permit, and its context."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from app.api import current_runtime
+from app.api.access import caller, requester
+from app.api.application import incoming
+from app.request_context import RequestContext
+
+
+def admitted() -> AbstractContextManager[None]:
+    """Hold a permit to work. Raises ServerBusy at once where there is none."""
+    return current_runtime().admission.admit(requester())
+
+
+@contextmanager
+def request_context() -> Iterator[RequestContext]:
+    """The context of the request being answered. All work for it is cancelled on leaving."""
+    request = incoming()
+    context = current_runtime().request_context(request.client_gone, caller(), request.cost)
+    try:
+        yield context
+    finally:
+        context.cancel()

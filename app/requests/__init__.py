@@ -1,0 +1,1 @@
+"""Checked fields -> what is to be transcribed, and how the answer is to look."""

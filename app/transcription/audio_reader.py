@@ -1,0 +1,75 @@
+"""Audio files -> samples, within a worker's limits."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import BinaryIO
+
+from app.errors import InvalidParameter
+from app.held_audio import HeldAudio
+from app.request_context import RequestContext
+from app.waveform import SAMPLE_RATE, Samples
+from app.waveform.decode import decode, decode_channels
+from app.waveform.decoders import Decoders
+from app.waveform.limits import DecodeLimits
+
+
+@dataclass(frozen=True)
+class AudioReader:
+    """Reads the files of a worker's requests, in `decoders` or, without any, in this process.
+
+    `longest_seconds(limit)` is the longest recording that can be transcribed within so many seconds at
+    the present speed. What requests hold at a time is bounded by `held_audio`.
+    """
+
+    limits: DecodeLimits
+    longest_seconds: Callable[[float], float]
+    decoders: Decoders | None = None
+    held_audio: HeldAudio = field(default_factory=HeldAudio)
+
+    @contextmanager
+    def read(self, file: BinaryIO, context: RequestContext, *, by_channel: bool = False) -> Iterator[Samples]:
+        """An audio file as 16 kHz samples: mono `[n]`, or `[channels, n]` with one speaker on each.
+
+        Raises InvalidRequest (what is no audio, over this server's limits, or by channel without
+        channels), RequestTimeout, ClientGone, ServerBusy.
+        """
+        context.check()
+        began = perf_counter()
+        try:
+            samples = self._read(file, context, by_channel=by_channel)
+        finally:
+            context.cost.decode_seconds += perf_counter() - began
+        with self.held_audio.share() as share:
+            share.take(samples.size)
+            context.cost.audio_seconds += samples.shape[-1] / SAMPLE_RATE
+            yield _speakers(samples) if by_channel else samples
+
+    def _read(self, file: BinaryIO, context: RequestContext, *, by_channel: bool) -> Samples:
+        limits = self._limits_at_this_speed(context.limit_seconds)
+        if self.decoders:
+            return self.decoders.decode(file, limits, by_channel=by_channel, check=context.check)
+        return (decode_channels if by_channel else decode)(file, limits)
+
+    def _limits_at_this_speed(self, request_seconds: float) -> DecodeLimits:
+        """What takes longer than the deadline even if the engine has nothing else to do need not be read."""
+        longest = self.longest_seconds(request_seconds)
+        if longest >= self.limits.max_seconds:
+            return self.limits
+        why = (
+            f"which is all that this server can transcribe at its present speed within the "
+            f"{request_seconds:g} seconds that it allows a request (WHISPER_REQUEST_SECONDS)."
+        )
+        return replace(self.limits, max_seconds=longest, why=why)
+
+
+def _speakers(channels: Samples) -> Samples:
+    """The same `[channels, n]`. Raises InvalidParameter for mono, also where it fills several channels."""
+    if (channels[1:] == channels[0]).all():
+        raise InvalidParameter(
+            "Speakers are told apart by channel, so the recording must have a channel for each speaker. "
+            "This one is mono, or the same on all of its channels.",
+            param="file",
+        )
+    return channels

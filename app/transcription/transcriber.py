@@ -1,0 +1,76 @@
+"""Audio file -> segments: the one pipeline of transcriptions, translations and chats, streamed or not."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from app.engines.interface import Engine
+from app.request_context import RequestContext
+from app.transcript import Transcript, TranscriptDelta
+from app.transcription.audio_reader import AudioReader
+from app.transcription.request import Policy, TranscriptionRequest
+from app.transcription.resume_store import ResumeStore
+from app.transcription.transcribe import collected, stream_samples
+from app.transcription.windows import check_time_for_clips
+from app.waveform import Samples
+
+Deltas = Generator[TranscriptDelta, None, None]
+
+
+@dataclass(frozen=True)
+class Transcriber:
+    """Transcribes the files of a worker's requests. `engine_for(context)` is the engine for one request.
+
+    A client that loses its connection and sends the same upload again goes on after the windows that
+    are decoded, whether it wants its answer whole or as a stream.
+    """
+
+    engine_for: Callable[[RequestContext], Engine]
+    policy: Policy
+    reader: AudioReader
+    resume_store: ResumeStore
+
+    def transcribe(
+        self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext
+    ) -> Transcript:
+        """All of `stream`, collected."""
+        return collected(self.stream(file, request, context), request.task)
+
+    def stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
+        """Read the file now; its segments come as soon as they are known. To be closed.
+
+        Raises InvalidRequest, RequestTimeout, ClientGone, ServerBusy; reading the segments raises what
+        `stream_samples` raises.
+        """
+        self._check_time(request, context)
+        deltas = self._stream(file, request, context)
+        next(deltas)  # what is wrong with the file is raised here, and not with its first segment
+        return deltas
+
+    def stream_samples(
+        self,
+        samples: Samples,
+        request: TranscriptionRequest,
+        context: RequestContext,
+        engine: Engine | None = None,
+    ) -> Deltas:
+        """The segments of 16 kHz samples: mono `[n]`, or `[channels, n]` for a request by channel.
+
+        `engine` is what the request uses instead of its own. Raises RequestTimeout, ClientGone,
+        EngineFailure, InvalidLanguage.
+        """
+        engine = engine or self.engine_for(context)
+        yield from stream_samples(engine, samples, request, self.policy, context)
+
+    def _stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
+        with (
+            self.resume_store.resuming(self.engine_for(context), file, request, context) as engine,
+            self.reader.read(file, context, by_channel=request.by_channel) as samples,
+        ):
+            yield TranscriptDelta("")  # the file is read: `stream` returns
+            yield from self.stream_samples(samples, request, context, engine)
+
+    def _check_time(self, request: TranscriptionRequest, context: RequestContext) -> None:
+        """Raise InvalidParameter if a request's clips alone take longer than its deadline."""
+        limit = context.limit_seconds
+        check_time_for_clips(request.clip_seconds, self.reader.longest_seconds(limit), limit)

@@ -1,0 +1,40 @@
+"""What is known of a loaded checkpoint, and whose work is counted where."""
+
+from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, Checkpoint
+from app.engines.interface import Window, WindowOptions
+from app.engines.metered import Meter
+from app.loaded_model import LoadedModel
+from app.request_context import RequestContext
+from tests.scripted_engine import ScriptedEngine, result, silence, spell
+
+
+class WarmScriptedEngine(ScriptedEngine):
+    warm_up_seconds = 2.5
+
+
+def engine() -> WarmScriptedEngine:
+    return WarmScriptedEngine(lambda window, options: result(*spell(" Hello.")))
+
+
+def test_what_a_checkpoint_tells() -> None:
+    model = LoadedModel.of(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), engine())
+    assert model.names == Checkpoint("demo", DEMO_PATH, DEMO_SHA256).names
+    assert model.owner == "tiny-openai-whisper-api"
+    assert model.created == int(DEMO_PATH.stat().st_mtime)
+    assert model.notice == DEMO_NOTICE
+    assert model.meter.seconds_per_window == 2.5
+    assert model.card.name == "scripted"
+
+
+def test_work_is_counted_for_the_request_and_for_all() -> None:
+    model = LoadedModel(engine(), Meter(), ("scripted",))
+    contexts = [RequestContext.of(60) for _ in range(2)]
+    for context in contexts:
+        counted = model.engine_for(context)
+        counted.submit(Window(counted.open(silence(1)), 0, 100), WindowOptions()).result(0)
+    assert [context.cost.windows for context in contexts] == [1, 1]
+    assert model.meter.windows_finished == 2
+
+
+def test_tokens_are_whispers() -> None:
+    assert LoadedModel(engine(), Meter(), ()).count_tokens("four") == 4

@@ -1,0 +1,92 @@
+"""Which names requests may use for which model."""
+
+import pytest
+
+from app.errors import ModelNotFound
+from app.model_catalogue import CHAT_MODELS, SPEECH_MODELS, TRANSCRIPTION_MODELS, ModelCatalogue
+
+
+def catalogue_of(
+    *aliases: str, own: tuple[str, ...] = ("scripted",), synthesizer: str = ""
+) -> ModelCatalogue:
+    return ModelCatalogue(aliases, lambda: own, lambda: synthesizer)
+
+
+@pytest.fixture
+def catalogue() -> ModelCatalogue:
+    return catalogue_of()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *TRANSCRIPTION_MODELS,
+        "gpt-4o-mini-transcribe-2030-01-01",
+        "gpt-4o-audio-preview",
+        "gpt-4o-audio-preview-2025-06-03",
+        "gpt-4o-mini-audio-preview-2024-12-17",
+        "gpt-audio",
+        "gpt-audio-mini",
+        "scripted",
+    ],
+)
+def test_accepted_models(catalogue: ModelCatalogue, name: str) -> None:
+    assert catalogue.accepts(name)
+    catalogue.require(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "gpt-4o", "whisper-2", "Whisper-1", "turbo", "demo", "*", "gpt-4o-transcribe-x"]
+)
+def test_other_models_are_not_found(catalogue: ModelCatalogue, name: str) -> None:
+    assert not catalogue.accepts(name)
+    with pytest.raises(ModelNotFound) as caught:
+        catalogue.require(name)
+    assert caught.value.message == f"The model `{name}` does not exist or you do not have access to it."
+    assert caught.value.param == "model"
+
+
+def test_aliases() -> None:
+    catalogue = catalogue_of("our-whisper", "dept-*")
+    assert catalogue.accepts("our-whisper")
+    assert catalogue.accepts("dept-7")
+    assert not catalogue.accepts("your-whisper")
+    assert "our-whisper" in catalogue.names()
+    assert "dept-*" not in catalogue.names()
+
+
+def test_a_star_accepts_any_name() -> None:
+    assert catalogue_of("*").accepts("anything/at:all")
+
+
+def test_listed_models_are_accepted_and_start_with_the_own(catalogue: ModelCatalogue) -> None:
+    names = catalogue.names()
+    assert names[0] == "scripted"
+    assert len(set(names)) == len(names)
+    assert all(catalogue.accepts(name) for name in names)
+
+
+def test_before_a_checkpoint_is_loaded_there_are_names_already() -> None:
+    catalogue = catalogue_of(own=())
+    assert catalogue.accepts("whisper-1")
+    assert not catalogue.accepts("scripted")
+    assert {*TRANSCRIPTION_MODELS, *CHAT_MODELS} == set(catalogue.names())
+
+
+def test_speech_has_names_of_its_own_where_something_speaks() -> None:
+    silent, speaking = catalogue_of(), catalogue_of(synthesizer="espeak-ng")
+    assert silent.speech_names() == ()
+    assert speaking.speech_names() == (*SPEECH_MODELS, "espeak-ng")
+    assert {*speaking.names()} - {*silent.names()} == {*speaking.speech_names()}
+    assert not any(speaking.accepts(name) for name in speaking.speech_names())
+
+
+@pytest.mark.parametrize("name", [*SPEECH_MODELS, "gpt-4o-mini-tts-2030-01-01", "espeak-ng"])
+def test_models_that_speak(name: str) -> None:
+    catalogue_of(synthesizer="espeak-ng").require_speech(name)
+
+
+@pytest.mark.parametrize("name", ["whisper-1", "scripted", "piper", "tts-2"])
+def test_others_do_not(name: str) -> None:
+    with pytest.raises(ModelNotFound):
+        catalogue_of(synthesizer="espeak-ng").require_speech(name)

@@ -1,0 +1,74 @@
+"""There is one way from a request to its transcript: each step of it is called in one place of app/."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+APP = Path(__file__).resolve().parents[2] / "app"
+SOURCES = {str(path.relative_to(APP)): path.read_text() for path in sorted(APP.rglob("*.py"))}
+
+STEPS = {
+    "admission.admit": "api/admitted.py",
+    "resume_store.resuming": "transcription/transcriber.py",
+    "reader.read": "transcription/transcriber.py",
+    "decoders.decode": "transcription/audio_reader.py",
+    "self.stream_samples": "transcription/transcriber.py",
+    "open_audio": "transcription/transcribe.py",
+}
+"""What is called -> the file with the only call."""
+
+
+def calls(source: str) -> Iterator[str]:
+    """What each call of a source text calls, as it is written there."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def call_sites(step: str) -> list[str]:
+    """The file of each call; what is called `a.b` may also be written `x.a.b`."""
+    return [
+        name
+        for name, source in SOURCES.items()
+        for call in calls(source)
+        if call == step or call.endswith(f".{step}")
+    ]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_has_one_call_site(step: str) -> None:
+    assert call_sites(step) == [STEPS[step]]
+
+
+def test_samples_are_streamed_by_the_transcriber_alone() -> None:
+    """But for `transcribe`, which stands beside `stream_samples` and collects it."""
+    importers = [name for name, source in SOURCES.items() if imports(source, "stream_samples")]
+    assert importers == ["transcription/transcriber.py"]
+    assert [name for name, source in SOURCES.items() if imports(source, "transcribe")] == []
+
+
+def test_files_are_streamed_for_audio_requests_and_for_conversations() -> None:
+    assert call_sites("transcriber.stream") == [
+        "api/audio/answers.py",
+        "dialogue/audio_parts.py",  # ConversationTranscriber
+        "dialogue/audio_parts.py",  # each part, by that
+    ]
+
+
+def imports(source: str, function: str) -> bool:
+    """Whether a function of app.transcription.transcribe is imported."""
+    return any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "app.transcription.transcribe"
+        and function in [alias.name for alias in node.names]
+        for node in ast.walk(ast.parse(source))
+    )
+
+
+def test_the_test_sees_calls() -> None:
+    source = "with runtime().admission.admit(who):\n    self.reader.read(file)\nadmission.admit\n"
+    assert list(calls(source)) == ["runtime().admission.admit", "self.reader.read", "runtime"]
+    assert imports("def f():\n    from app.transcription.transcribe import transcribe", "transcribe")
+    assert not imports("from app.transcription.transcribe import collected", "transcribe")
