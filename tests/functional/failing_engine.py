@@ -20,7 +20,7 @@ FATAL_SEED = 13
 def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> BatchedEngine:
     """The engine, with the fault in it."""
     engine = batched.start(checkpoint, device, options)
-    make, doomed = engine._decoding, set[Window]()
+    make, doomed = engine._runner._new_decoding, set[Window]()
 
     def failing(window: Window, options: WindowOptions) -> Decoding:
         made = make(window, options)
@@ -28,7 +28,7 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> Batche
             made.search = Fatal(made.search, engine, window, doomed)
         return made
 
-    engine._decoding = failing
+    engine._runner._new_decoding = failing
     return engine
 
 
@@ -49,7 +49,7 @@ class Fatal:
 
     def advance(self, found: Sequence[Candidates]) -> list[Move]:
         """Go on, or fail."""
-        if self.begun and len(self.engine._batch.running) > 1:
+        if self.begun and len(self.engine._runner.batch.running) > 1:
             self.doomed.add(self.window)
         self.begun = True  # a window's first tokens are chosen when it joins, before any step
         if self.window in self.doomed:

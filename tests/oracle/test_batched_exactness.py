@@ -223,8 +223,8 @@ def test_logits(pairs: dict[str, Pair], size: str, name: str) -> None:
     tokens = [*prompt, *pair.expected(name).tokens]
 
     def read() -> torch.Tensor:
-        decoder = pair.batched._decoder
-        return decoder.logits(decoder.read(tokens, pair.batched._windows.cross(window)))
+        decoder = pair.batched._runner.decoder
+        return decoder.logits(decoder.read(tokens, pair.batched._runner.windows.cross(window)))
 
     found = pair.batched._submit(window.recording, read).result()
     with torch.no_grad():

@@ -26,6 +26,7 @@ class Decoding:
     draws: Tensor
     candidates: int
     rows: list[int] = field(default_factory=list)
+    no_speech_prob: float = 0.0
 
 
 class Batch:

@@ -15,6 +15,7 @@ from app.engines.batched.cross_attention import CrossKV, FloatCrossKV, Int8Cross
 from app.engines.batched.packed_linear import Pack
 from app.engines.batched.token_rules import Vocabulary
 from app.engines.batched.weights import DecoderWeights, EncoderWeights, decoder_weights, encoder_weights
+from app.engines.interface import ModelCard
 from app.engines.tokens import TokenizerTable
 from app.engines.whisper_checkpoint import load_whisper
 
@@ -39,6 +40,13 @@ class Model:
     alignment_heads: list[tuple[int, int]]
     device: torch.device
     int8: bool
+
+    @property
+    def card(self) -> ModelCard:
+        """What the checkpoint is and can do."""
+        return ModelCard(
+            self.name, self.tokenizers.languages, self.dims.n_vocab >= 51865, self.dims.n_text_ctx
+        )
 
     @property
     def vocabulary(self) -> Vocabulary:
