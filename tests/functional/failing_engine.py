@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app.checkpoints import Checkpoint
 from app.engines import batched
 from app.engines.batched.batch import Decoding
-from app.engines.batched.beam import Candidates, Hypothesis, Move, Search
+from app.engines.batched.beam import Candidates, Continuation, Hypothesis, Search
 from app.engines.batched.engine import BatchedEngine
 from app.engines.interface import EngineOptions, Window, WindowOptions
 
@@ -47,7 +47,7 @@ class Fatal:
         """As many as the sound one's."""
         return self.sound.rows
 
-    def advance(self, found: Sequence[Candidates]) -> list[Move]:
+    def advance(self, found: Sequence[Candidates]) -> list[Continuation]:
         """Go on, or fail."""
         if self.begun and len(self.engine._runner.batch.running) > 1:
             self.doomed.add(self.window)

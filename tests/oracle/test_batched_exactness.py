@@ -16,8 +16,8 @@ from whisper.decoding import DecodingTask
 
 from app import engines
 from app.checkpoints import Checkpoint, resolve
-from app.engines.batched.draws import uniform
 from app.engines.batched.engine import BatchedEngine
+from app.engines.batched.uniform_noise import uniform_noise
 from app.engines.interface import WINDOW_FRAMES, EngineOptions, Window, WindowOptions, WindowResult
 from app.engines.reference import ReferenceEngine
 from app.settings import Settings
@@ -290,10 +290,10 @@ def undecided_draw(pair: Pair, name: str, options: WindowOptions, texts: list[tu
     for rule in task.logit_filters:
         rule.apply(logits, tokens)
     cumulated = (logits[0].double() / options.temperature).softmax(-1).cumsum(-1)
-    draw = uniform(pair.window(name), options, 1, 224)[0, parted]
+    number = uniform_noise(pair.window(name), options, 1, 224)[0, parted]
     lower, upper = sorted((first[parted], second[parted]))
     borders = cumulated[[lower, upper - 1]]  # where the one ends and the other begins
-    return bool((borders - draw).abs().max() < 1e-5)
+    return bool((borders - number).abs().max() < 1e-5)
 
 
 @pytest.mark.parametrize(("size", "best_of"), [("demo", None), ("demo", 5), ("tiny", None)])

@@ -11,12 +11,12 @@ from whisper.utils import compression_ratio
 
 from app.engines.batched.alignment import Aligner
 from app.engines.batched.batch import Batch, Decoding
-from app.engines.batched.beam import best, search_for
+from app.engines.batched.beam import best_hypothesis, new_search
 from app.engines.batched.decoder import Decoder
-from app.engines.batched.draws import uniform
 from app.engines.batched.graphs import GraphedDecoder
 from app.engines.batched.model import Model
 from app.engines.batched.token_rules import RowStates
+from app.engines.batched.uniform_noise import uniform_noise
 from app.engines.batched.window_store import WindowStore
 from app.engines.features import LogMel
 from app.engines.interface import Window, WindowOptions, WindowResult, WordTiming
@@ -24,7 +24,7 @@ from app.transcript import Task
 
 
 class ModelRunner:
-    """One model, a running `batch` of at most `max_rows` rows, and the latest `max_cached_windows` windows."""
+    """A model, its running `batch` of at most `max_rows` rows, and the latest windows' keys and values."""
 
     def __init__(self, model: Model, max_rows: int, max_cached_windows: int) -> None:
         self._model = model
@@ -53,7 +53,7 @@ class ModelRunner:
 
     def result(self, decoding: Decoding, options: WindowOptions) -> WindowResult:
         """The best text of a window that has left the batch."""
-        hypothesis = best(decoding.search.hypotheses(), options.length_penalty)
+        hypothesis = best_hypothesis(decoding.search.hypotheses(), options.length_penalty)
         tokenizer = self._model.tokenizers.get(options.language, options.task)
         return WindowResult(
             tokens=hypothesis.tokens,
@@ -94,15 +94,15 @@ class ModelRunner:
     def _new_decoding(self, window: Window, options: WindowOptions) -> Decoding:
         prompt = self._prompt(options)
         max_tokens = min(self._max_tokens, self._model.dims.n_text_ctx + 1 - len(prompt))
-        search = search_for(options, self._model.vocabulary.eot, max_tokens)
+        search = new_search(options, self._model.vocabulary.eot, max_tokens)
         return Decoding(
             cross=self.windows.cross(window),
             prompt=prompt,
             search=search,
-            suppressed=self._model.suppressed(options.suppress_tokens),
+            suppression_mask=self._model.suppression_mask(options.suppress_tokens),
             temperature=options.temperature,
-            draws=uniform(window, options, search.rows, self._max_tokens),
-            candidates=options.beam_size + 1 if options.beam_size else 0,
+            uniform_noise=uniform_noise(window, options, search.rows, self._max_tokens),
+            candidate_count=options.beam_size + 1 if options.beam_size else 0,
         )
 
     def _prompt(self, options: WindowOptions) -> list[int]:

@@ -20,10 +20,10 @@ from app.engines.batched.decoder import Run
 from app.engines.batched.kv_cache import KVCache
 from app.engines.batched.token_rules import RowStates, Vocabulary
 
-VOCABULARY = Vocabulary(eot=12, timestamp_begin=18, no_timestamps=17, size=40, last_first_timestamp=5)
+VOCABULARY = Vocabulary(eot=12, timestamp_begin=18, no_timestamps=17, size=40, max_initial_timestamp=5)
 ROWS = 12
 CONTEXT = 64
-DRAWS = 30
+MAX_TOKENS = 30
 BROKEN = 7
 """A window that makes the model compute NaN."""
 
@@ -82,17 +82,17 @@ class Wish:
 
     def decoding(self) -> Decoding:
         beams = self.kind == "beams"
-        suppressed = torch.zeros(VOCABULARY.size)
-        suppressed[self.window % 12] = float("-inf")
+        suppression_mask = torch.zeros(VOCABULARY.size)
+        suppression_mask[self.window % 12] = float("-inf")
         generator = torch.Generator().manual_seed(self.window)
         return Decoding(
             cross=self.window,
             prompt=[(self.window + place) % 18 for place in range(self.prompt)],
             search=self._search(),
-            suppressed=suppressed,
+            suppression_mask=suppression_mask,
             temperature=0.8 if self.kind == "samples" else 0.0,
-            draws=torch.rand(self.rows, DRAWS, generator=generator, dtype=torch.float64),
-            candidates=self.rows + 1 if beams else 0,
+            uniform_noise=torch.rand(self.rows, MAX_TOKENS, generator=generator, dtype=torch.float64),
+            candidate_count=self.rows + 1 if beams else 0,
         )
 
     def _search(self) -> Search:
@@ -102,7 +102,7 @@ class Wish:
 
 
 def new_batch() -> Batch:
-    return Batch(TellingDecoder(), RowStates(ROWS, VOCABULARY, DRAWS, torch.device("cpu")))
+    return Batch(TellingDecoder(), RowStates(ROWS, VOCABULARY, MAX_TOKENS, torch.device("cpu")))
 
 
 def alone(wish: Wish) -> list[Hypothesis]:
@@ -194,7 +194,7 @@ def test_a_window_that_cant_join_leaves_the_others_alone() -> None:
     batch = new_batch()
     sound, broken = (Wish(window, 3, "greedy", 2, 20, comes=0, leaves=None) for window in (1, 2))
     decoding, failing = sound.decoding(), broken.decoding()
-    failing.suppressed = torch.zeros(3)  # does not fit
+    failing.suppression_mask = torch.zeros(3)  # does not fit
     batch.join(decoding)
     with pytest.raises(RuntimeError):
         batch.join(failing)
