@@ -162,4 +162,4 @@ def assert_empty(engine: BatchedEngine) -> None:
     assert engine._running == {}
     assert engine._scheduler.waiting == 0
     gc.collect()
-    assert len(engine._runner.windows._features) == len(engine._runner.windows._cross) == 0
+    assert len(engine._runner.windows._features) == len(engine._runner.windows._cross_kv) == 0

@@ -224,7 +224,7 @@ def test_logits(pairs: dict[str, Pair], size: str, name: str) -> None:
 
     def read() -> torch.Tensor:
         decoder = pair.batched._runner.decoder
-        return decoder.logits(decoder.read(tokens, pair.batched._runner.windows.cross(window)))
+        return decoder.logits(decoder.prefill(tokens, pair.batched._runner.windows.cross_kv(window)))
 
     found = pair.batched._submit(window.recording, read).result()
     with torch.no_grad():

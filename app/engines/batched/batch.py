@@ -11,7 +11,7 @@ from torch import Tensor
 
 from app.engines.batched.beam import Candidates, Continuation, Search
 from app.engines.batched.cross_attention import CrossKV
-from app.engines.batched.decoder import Decoder, Run
+from app.engines.batched.decoder import Decoder, RowRange
 from app.engines.batched.token_rules import RowStates, SelectedTokens
 
 CopyStates = Callable[[Tensor, Tensor], None]
@@ -46,7 +46,7 @@ class Batch:
         self._tokens: list[int] = []
         self._lengths: list[int] = []
         self._generated_tokens: list[list[int]] = []
-        self._runs: list[Run] = []
+        self._row_ranges: list[RowRange] = []
 
     @property
     def size(self) -> int:
@@ -63,7 +63,7 @@ class Batch:
         first, rows = self.size, decoding.search.rows
         decoding.rows = list(range(first, first + rows))
         self._decoder.cache.clear(slice(first, first + rows))
-        states = self._decoder.read(decoding.prompt, decoding.cross, row=first)
+        states = self._decoder.prefill(decoding.prompt, decoding.cross, row=first)
         for row, noise in zip(decoding.rows, decoding.uniform_noise, strict=True):
             self._states.start(row, decoding.suppression_mask, decoding.temperature, noise)
         self._owners += [decoding] * rows
@@ -79,7 +79,7 @@ class Batch:
         """One more token for every row. Returns the windows that are finished; their rows have left."""
         running = self.running
         tokens, lengths = self._upload(self._tokens), self._upload(self._lengths)
-        logits = self._decoder.step(tokens, lengths, max(self._lengths), self._runs)
+        logits = self._decoder.step(tokens, lengths, max(self._lengths), self._row_ranges)
         self._lengths = [length + 1 for length in self._lengths]
         for generated, token in zip(self._generated_tokens, self._tokens, strict=True):
             generated.append(token)
@@ -143,7 +143,7 @@ class Batch:
             self._generated_tokens[target] = self._generated_tokens[source]
         self._owners = [owners[row] for row in range(size)]
         del self._tokens[size:], self._lengths[size:], self._generated_tokens[size:]
-        self._runs = _runs(self._owners)
+        self._row_ranges = _group_rows(self._owners)
 
     def _copy(self, sources: list[int], targets: list[int], copy_states: CopyStates, shared: int = 0) -> None:
         """Give rows `targets` what `sources` have; the first `shared` positions are equal already."""
@@ -154,8 +154,9 @@ class Batch:
             self._upload([source for source, _ in pairs]),
             self._upload([target for _, target in pairs]),
         )
-        longest = max(self._lengths[row] for pair in pairs for row in pair)  # overwrites all of the targets'
-        self._decoder.cache.copy(*uploaded, slice(shared, longest))
+        # the targets' length too: nothing of theirs may stay
+        max_length = max(self._lengths[row] for pair in pairs for row in pair)
+        self._decoder.cache.copy(*uploaded, slice(shared, max_length))
         copy_states(*uploaded)
 
     def _append_tokens(self, rows: list[int]) -> None:
@@ -181,15 +182,15 @@ def _to_host(selected: SelectedTokens) -> list[Candidates]:
     ]
 
 
-def _runs(owners: Sequence[Decoding]) -> list[Run]:
+def _group_rows(owners: Sequence[Decoding]) -> list[RowRange]:
     """Group neighbouring rows of the same window."""
-    runs: list[Run] = []
+    ranges: list[RowRange] = []
     for row, owner in enumerate(owners):
-        if runs and runs[-1].cross is owner.cross:
-            runs[-1] = runs[-1]._replace(end=row + 1)
+        if ranges and ranges[-1].cross is owner.cross:
+            ranges[-1] = ranges[-1]._replace(end=row + 1)
         else:
-            runs.append(Run(owner.cross, row, row + 1))
-    return runs
+            ranges.append(RowRange(owner.cross, row, row + 1))
+    return ranges
 
 
 def common_prefix_length(tokens: list[int], others: list[int]) -> int:

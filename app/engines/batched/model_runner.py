@@ -68,7 +68,7 @@ class ModelRunner:
         if not self._model.card.multilingual:
             return {"en": 1.0}
         tokenizer = self._model.tokenizers.whisper(None, "transcribe")
-        states = self.decoder.read([tokenizer.sot], self.windows.cross(window))
+        states = self.decoder.prefill([tokenizer.sot], self.windows.cross_kv(window))
         probabilities = self.decoder.logits(states)[0, list(tokenizer.all_language_tokens)].softmax(-1)
         return dict(zip(tokenizer.all_language_codes, probabilities.tolist(), strict=True))
 
@@ -76,7 +76,7 @@ class ModelRunner:
         """The log-probability of each of a window's tokens."""
         prompt = self._prompt(options)
         sequence = (prompt + tokens)[:-1]  # the last token may be one more than the context holds
-        states = self.decoder.read(sequence, self.windows.cross(window))
+        states = self.decoder.prefill(sequence, self.windows.cross_kv(window))
         logprobs = self.decoder.logits(states[len(prompt) - 1 :]).log_softmax(-1)
         indices = torch.tensor(tokens, device=logprobs.device)[:, None]
         return cast(list[float], logprobs.gather(-1, indices)[:, 0].tolist())
@@ -84,7 +84,7 @@ class ModelRunner:
     def align(self, window: Window, tokens: list[int], language: str | None, task: Task) -> list[WordTiming]:
         """Place text tokens in time."""
         tokenizer = self._model.tokenizers.whisper(language, task)
-        return self._aligner.words(self.windows.cross(window), tokenizer, tokens, window.frames)
+        return self._aligner.words(self.windows.cross_kv(window), tokenizer, tokens, window.frames)
 
     def free_memory(self) -> None:
         """Forget all windows, and give the device's cached memory back."""
@@ -96,7 +96,7 @@ class ModelRunner:
         max_tokens = min(self._max_tokens, self._model.dims.n_text_ctx + 1 - len(prompt))
         search = new_search(options, self._model.vocabulary.eot, max_tokens)
         return Decoding(
-            cross=self.windows.cross(window),
+            cross=self.windows.cross_kv(window),
             prompt=prompt,
             search=search,
             suppression_mask=self._model.suppression_mask(options.suppress_tokens),

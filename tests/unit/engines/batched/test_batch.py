@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.engines.batched.batch import Batch, Decoding
 from app.engines.batched.beam import BeamSearch, Hypothesis, Sampling, Search
-from app.engines.batched.decoder import Run
+from app.engines.batched.decoder import RowRange
 from app.engines.batched.kv_cache import KVCache
 from app.engines.batched.token_rules import RowStates, Vocabulary
 
@@ -36,26 +36,26 @@ class TellingDecoder:
         self.cache.keys.fill_(torch.nan)
         self.steps = 0
 
-    def read(self, tokens: list[int], cross: int, row: int) -> Tensor:
+    def prefill(self, tokens: list[int], cross: int, row: int) -> Tensor:
         told = torch.tensor(tokens, dtype=torch.float32).view(1, -1, 1)
         told = told * torch.nan if cross == BROKEN else told
-        self.cache.put_prompt(0, row, told, -told)
+        self.cache.write_prompt(0, row, told, -told)
         return torch.stack([logits(cross, tokens[: place + 1]) for place in range(len(tokens))])
 
     def logits(self, states: Tensor) -> Tensor:
         return states.clone()
 
-    def step(self, tokens: Tensor, lengths: Tensor, longest: int, runs: list[Run]) -> Tensor:
+    def step(self, tokens: Tensor, lengths: Tensor, max_length: int, row_ranges: list[RowRange]) -> Tensor:
         self.steps += 1
         rows = len(tokens)
         told = tokens.float().view(rows, 1, 1)
-        crosses = [run.cross for run in runs for _ in range(run.first, run.end)]
+        crosses = [each.cross for each in row_ranges for _ in range(each.first, each.end)]
         told[torch.tensor(crosses) == BROKEN] = torch.nan
-        self.cache.put_step(0, lengths, told, -told)
-        keys, values = self.cache.seen(0, rows, longest + 1)
+        self.cache.write_step(0, lengths, told, -told)
+        keys, values = self.cache.read(0, rows, max_length + 1)
         sound = [row for row, cross in enumerate(crosses) if cross != BROKEN]
         assert torch.equal(keys[sound], -values[sound])  # places that a row doesn't use yet are no NaN either
-        assert [run.first for run in runs] == [0, *(run.end for run in runs[:-1])]
+        assert [each.first for each in row_ranges] == [0, *(each.end for each in row_ranges[:-1])]
         read = keys.nan_to_num()
         seen = [read[row, 0, : length + 1, 0].long().tolist() for row, length in enumerate(lengths.tolist())]
         return torch.stack([logits(cross, row) for cross, row in zip(crosses, seen, strict=True)])
@@ -183,11 +183,11 @@ def test_a_window_of_one_token_is_done_when_it_joins() -> None:
 
 
 @pytest.mark.parametrize("kind", ["beams", "samples"])
-def test_the_rows_of_a_window_listen_to_it_together(kind: str) -> None:
+def test_the_rows_of_a_window_attend_to_it_together(kind: str) -> None:
     batch = new_batch()
     for window in (1, 2):
         batch.join(Wish(window, 4, kind, 4, 20, comes=0, leaves=None).decoding())
-    assert [(run.cross, run.first, run.end) for run in batch._runs] == [(1, 0, 4), (2, 4, 8)]
+    assert [(rows.cross, rows.first, rows.end) for rows in batch._row_ranges] == [(1, 0, 4), (2, 4, 8)]
 
 
 def test_a_window_that_cant_join_leaves_the_others_alone() -> None:
@@ -220,12 +220,12 @@ def test_only_what_beams_do_not_share_is_copied(monkeypatch: pytest.MonkeyPatch)
     starts = []
     copy = KVCache.copy
 
-    def watched(cache: KVCache, sources: Tensor, targets: Tensor, places: slice) -> None:
-        differ = (cache.keys[:, sources] != cache.keys[:, targets])[..., : places.stop, :]
-        assert not differ[..., : places.start, :].any()
-        assert differ[..., places.start, :].any()
-        starts.append(places.start)
-        copy(cache, sources, targets, places)
+    def watched(cache: KVCache, sources: Tensor, targets: Tensor, positions: slice) -> None:
+        differ = (cache.keys[:, sources] != cache.keys[:, targets])[..., : positions.stop, :]
+        assert not differ[..., : positions.start, :].any()
+        assert differ[..., positions.start, :].any()
+        starts.append(positions.start)
+        copy(cache, sources, targets, positions)
 
     batch = new_batch()
     batch.join(Wish(3, 5, "beams", 2, 25, comes=0, leaves=None).decoding())

@@ -106,7 +106,7 @@ def test_features_go_with_their_window(engine: BatchedEngine, encodes: list[Wind
     encodes.clear()
     wait_until(lambda: is_empty(engine))
     gc.collect()
-    assert len(engine._runner.windows._features) == len(engine._runner.windows._cross) == 0
+    assert len(engine._runner.windows._features) == len(engine._runner.windows._cross_kv) == 0
 
 
 def test_the_thread_count_is_what_was_asked_for(engine: BatchedEngine) -> None:
