@@ -12,7 +12,7 @@ from app import engines, synthesis
 from app.admission import Admission
 from app.checkpoints import Checkpoint, resolve
 from app.confinement import hide_memory
-from app.engines.interface import Engine, EngineOptions, ModelCard
+from app.engines.interface import Engine, EngineOptions, LiveEngine, ModelCard
 from app.engines.metered import Meter, MeteredEngine
 from app.errors import InvalidParameter, ModelNotFound, ServerBusy
 from app.held_audio import AudioShare, HeldAudio
@@ -80,7 +80,7 @@ class Runtime:
     """
 
     def __init__(
-        self, settings: Settings, engine: Engine | None = None, synthesizer: Synthesizer | None = None
+        self, settings: Settings, engine: LiveEngine | None = None, synthesizer: Synthesizer | None = None
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from app.engines.interface import (
     Engine,
-    EngineInFront,
+    EngineProxy,
     Recording,
     Window,
     WindowOptions,
@@ -86,7 +86,7 @@ class Memory:
             question.answer.set_exception(error)
 
 
-class RememberingEngine(EngineInFront):
+class RememberingEngine(EngineProxy):
     """An Engine for one request, which asks the real one only what nobody has asked about its upload.
 
     Recordings are told apart by the order in which they are opened.
