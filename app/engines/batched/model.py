@@ -81,7 +81,7 @@ class Model:
 
     def _suppressed_tokens(self, tokens: Sequence[int]) -> list[int]:
         tokenizer = self.tokenizers.whisper(None, "transcribe")
-        chosen = [token for token in tokens if 0 <= token < self.dims.n_vocab]
+        token_ids = [token for token in tokens if 0 <= token < self.dims.n_vocab]
         named = (
             tokenizer.transcribe,
             tokenizer.translate,
@@ -90,7 +90,7 @@ class Model:
             tokenizer.sot_lm,
         )
         not_speech = tokenizer.non_speech_tokens if -1 in tokens else ()
-        return [*chosen, *named, tokenizer.no_speech, *not_speech]
+        return [*token_ids, *named, tokenizer.no_speech, *not_speech]
 
 
 def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
