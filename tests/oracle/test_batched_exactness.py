@@ -219,14 +219,14 @@ def test_logits(pairs: dict[str, Pair], size: str, name: str) -> None:
     """Teacher-forced, at every place of prompt and text."""
     pair, case = pairs[size], CASES[name]
     window = pair.window(name)
-    prompt = pair.batched._prompt(case.options)
+    prompt = pair.batched._runner._prompt(case.options)
     tokens = [*prompt, *pair.expected(name).tokens]
 
-    def read() -> torch.Tensor:
+    def prefill() -> torch.Tensor:
         decoder = pair.batched._runner.decoder
         return decoder.logits(decoder.prefill(tokens, pair.batched._runner.windows.cross_kv(window)))
 
-    found = pair.batched._submit(window.recording, read).result()
+    found = pair.batched._submit(window.recording, prefill).result()
     with torch.no_grad():
         features = pair.reference._encode(pair.theirs[name].window)[None]
         expected = pair.model.logits(torch.tensor([tokens]), features)[0]
