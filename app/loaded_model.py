@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.checkpoints import Checkpoint
-from app.engines.interface import Engine, ModelCard, WarmEngine
+from app.engines.interface import Engine, LiveEngine, ModelCard
 from app.engines.metered import Meter, MeteredEngine
 from app.request_context import RequestContext
 
@@ -16,7 +16,7 @@ class LoadedModel:
     last written, in Unix seconds; `notice` what every answer must carry as `x-model-notice`.
     """
 
-    engine: Engine
+    engine: LiveEngine
     meter: Meter
     names: tuple[str, ...]
     owner: str = ""
@@ -24,7 +24,7 @@ class LoadedModel:
     notice: str | None = None
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, engine: WarmEngine) -> "LoadedModel":
+    def of(cls, checkpoint: Checkpoint, engine: LiveEngine) -> "LoadedModel":
         """An engine that was started with a checkpoint."""
         return cls(
             engine,

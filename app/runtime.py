@@ -8,7 +8,7 @@ from app import engines, synthesis
 from app.admission import Admission
 from app.checkpoints import Checkpoint, resolve
 from app.confinement import hide_memory
-from app.engines.interface import Engine, EngineOptions
+from app.engines.interface import Engine, EngineOptions, LiveEngine
 from app.engines.metered import Meter
 from app.errors import ServerBusy
 from app.loaded_model import LoadedModel
@@ -46,7 +46,7 @@ class Runtime:
     """
 
     def __init__(
-        self, settings: Settings, engine: Engine | None = None, synthesizer: Synthesizer | None = None
+        self, settings: Settings, engine: LiveEngine | None = None, synthesizer: Synthesizer | None = None
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()

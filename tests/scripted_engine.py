@@ -65,6 +65,7 @@ class ScriptedEngine:
     detected: list[tuple[int, int]] = field(default_factory=list)
     recordings: list[ScriptedRecording] = field(default_factory=list)
     alive: bool = True
+    warm_up_seconds: float = 0.0
 
     @property
     def card(self) -> ModelCard:

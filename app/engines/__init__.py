@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from app.checkpoints import Checkpoint
-from app.engines.interface import EngineOptions, WarmEngine
+from app.engines.interface import EngineOptions, LiveEngine
 from app.errors import StartError
 
 ENGINES = {
@@ -13,12 +13,12 @@ ENGINES = {
 """Name -> the module whose `start(checkpoint, device, options)` loads and warms up an engine."""
 
 
-def start(name: str, checkpoint: Checkpoint, device: str, options: EngineOptions) -> WarmEngine:
+def start(name: str, checkpoint: Checkpoint, device: str, options: EngineOptions) -> LiveEngine:
     """Load an engine's model on a torch device and warm it up.
 
     Raises StartError for an unknown name, CheckpointError for weights that can't be loaded.
     """
     if name not in ENGINES:
         raise StartError(f"WHISPER_ENGINE is '{name}'; it must be one of {', '.join(sorted(ENGINES))}.")
-    engine: WarmEngine = import_module(ENGINES[name]).start(checkpoint, device, options)
+    engine: LiveEngine = import_module(ENGINES[name]).start(checkpoint, device, options)
     return engine

@@ -3,20 +3,20 @@
 from app.errors import StartError, listed
 
 
-def choose(wanted: str) -> tuple[str, ...]:
+def choose(setting: str) -> tuple[str, ...]:
     """The devices that WHISPER_DEVICES means, one for each worker; torch is imported only if needed.
 
     Raises StartError for a device that this machine doesn't have.
     """
-    if wanted == "auto":
+    if setting == "auto":
         return _cuda_devices() or ("cpu",)
-    devices = tuple(name.strip() for name in wanted.split(",") if name.strip())
+    devices = tuple(name.strip() for name in setting.split(",") if name.strip())
     unknown = set(devices) - {"cpu"}
     if unknown:
         unknown -= set(_cuda_devices())
     if unknown or not devices:
         raise StartError(
-            f"WHISPER_DEVICES is {wanted!r}; it must be 'auto' or a comma-separated list of "
+            f"WHISPER_DEVICES is {setting!r}; it must be 'auto' or a comma-separated list of "
             f"this machine's devices: {listed(('cpu', *_cuda_devices()))}."
         )
     return devices

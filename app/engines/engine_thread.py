@@ -19,87 +19,87 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 2.0
-"""After so long without a job the memory that jobs have given back goes to the system."""
+"""After so long without work, memory that was freed is returned to the system."""
 
 
-class _Job(NamedTuple):
+class _QueuedCall(NamedTuple):
     future: Future[Any]
-    work: Callable[[], Any]
-    unwanted: Callable[[], bool]
+    run: Callable[[], Any]
+    is_abandoned: Callable[[], bool]
 
 
-def _wanted() -> bool:
+def _never_abandoned() -> bool:
     return False
 
 
 class EngineThread:
-    """Runs jobs one after the other, in the order they came.
+    """Runs calls one after the other, in the order in which they were submitted.
 
-    torch starts a team of OpenMP threads for every thread that runs it, and teams don't survive a
-    fork: so everything that touches the model goes through here, and this is made after the fork.
+    Everything that touches the model runs here. It must be made after the fork: torch starts a team of OpenMP
+    threads for every thread that runs it, and teams don't survive a fork.
     """
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_QueuedCall | None] = queue.SimpleQueue()
         self._closing = False
-        self._gate = threading.Lock()  # no job gets into the queue behind the closing None
+        self._gate = threading.Lock()  # nothing is queued behind the None that ends the thread
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
     @property
     def alive(self) -> bool:
-        """True while jobs are taken."""
+        """True while calls are taken."""
         return self._thread.is_alive() and not self._closing
 
-    def submit(self, work: Callable[[], T], unwanted: Callable[[], bool] = _wanted) -> Future[T]:
-        """Queue a job. It is cancelled if `unwanted()` once its turn comes, or if this is closed."""
-        job = _Job(TimedFuture(), work, unwanted)
+    def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = _never_abandoned) -> Future[T]:
+        """Queue a call. It is cancelled if `is_abandoned()` when it is due, or if the thread is closed."""
+        call = _QueuedCall(TimedFuture(), run, is_abandoned)
         with self._gate:
             if not self._closing:
-                self._jobs.put(job)
-                return job.future
-        _cancel(job)
-        return job.future
+                self._queue.put(call)
+                return call.future
+        _cancel(call)
+        return call.future
 
     def close(self) -> None:
-        """End after the job that runs now; queued ones are cancelled."""
+        """End after the call that runs now; queued ones are cancelled."""
         with self._gate:
             self._closing = True
-            self._jobs.put(None)
+            self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (job := self._next()) is not None:
-            if self._closing or job.unwanted():
-                _cancel(job)
-            elif job.future.set_running_or_notify_cancel():
-                _settle(job)
+        while (call := self._next()) is not None:
+            if self._closing or call.is_abandoned():
+                _cancel(call)
+            elif call.future.set_running_or_notify_cancel():
+                _complete(call)
 
-    def _next(self) -> _Job | None:
+    def _next(self) -> _QueuedCall | None:
         try:
-            return self._jobs.get(timeout=IDLE_SECONDS)
+            return self._queue.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             memory.give_back()
-        return self._jobs.get()
+        return self._queue.get()
 
 
-def _cancel(job: _Job) -> None:
-    job.future.cancel()
-    job.future.set_running_or_notify_cancel()  # wakes who waits for it
+def _cancel(call: _QueuedCall) -> None:
+    call.future.cancel()
+    call.future.set_running_or_notify_cancel()  # wakes who waits for it
 
 
-def _settle(job: _Job) -> None:
+def _complete(call: _QueuedCall) -> None:
     try:
-        job.future.set_result(job.work())
+        call.future.set_result(call.run())
     except (SpeechError, StartError) as error:
-        job.future.set_exception(error)
+        call.future.set_exception(error)
     except Exception as error:
         _log.exception("the engine failed")
         failure = EngineFailure("The model failed on this request.")
         failure.__cause__ = error
-        job.future.set_exception(failure)
+        call.future.set_exception(failure)
 
 
 def use_threads(count: int) -> None:
-    """Let torch use so many threads for the work of the calling thread; 0: one per core."""
+    """Set torch's number of threads for the calling thread; 0: one per core."""
     torch.set_num_threads(count or os.cpu_count() or 1)

@@ -15,7 +15,7 @@ from app.engines.interface import WINDOW_FRAMES
 from app.waveform import Samples, step_of
 
 _EDGE_FRAMES = 2
-"""Frames past the audio's end that still see some of it."""
+"""Frames past the audio's end whose STFT window reaches into it."""
 
 
 class LogMel:
@@ -26,31 +26,31 @@ class LogMel:
 
     def __init__(self, samples: Samples, n_mels: int, device: torch.device) -> None:
         self.frames = len(samples) // HOP_LENGTH
-        kept = max(self.frames + _EDGE_FRAMES, WINDOW_FRAMES)
+        total_frames = max(self.frames + _EDGE_FRAMES, WINDOW_FRAMES)
         self._samples: Tensor | None = torch.from_numpy(samples)
         self._step = float(step_of(samples))
-        self._mel = torch.empty(n_mels, kept, device=device)
+        self._mel = torch.empty(n_mels, total_frames, device=device)
         self._closed = False
 
     @property
     def closed(self) -> bool:
-        """True once nobody waits for the features any more."""
+        """True once its windows are no longer needed."""
         return self._closed
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Cancel what is queued or runs for it."""
         self._closed = True
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """First and end frame of each block of at most 30 s."""
-        kept = self._mel.shape[1]
-        for first in range(0, kept, WINDOW_FRAMES):
-            yield first, min(first + WINDOW_FRAMES, kept)
+        total_frames = self._mel.shape[1]
+        for first in range(0, total_frames, WINDOW_FRAMES):
+            yield first, min(first + WINDOW_FRAMES, total_frames)
 
     def compute(self, first: int, end: int) -> None:
         """Fill in the log-mel of one block, not clipped yet."""
         device = self._mel.device
-        audio = self._stretch(first, end).to(device, torch.float32) * self._step
+        audio = self._samples_of(first, end).to(device, torch.float32) * self._step
         stft = torch.stft(
             audio,
             N_FFT,
@@ -73,8 +73,8 @@ class LogMel:
         mel = self._mel[:, seek : seek + frames]
         return F.pad(mel, (0, WINDOW_FRAMES - mel.shape[1]))
 
-    def _stretch(self, first: int, end: int) -> Tensor:
-        """The samples that frames `first` to `end` see: half a window more on both sides."""
+    def _samples_of(self, first: int, end: int) -> Tensor:
+        """The samples of frames `first` to `end`: half an STFT window more on both sides."""
         assert self._samples is not None
         half = N_FFT // 2
         start, stop = first * HOP_LENGTH - half, (end - 1) * HOP_LENGTH + half

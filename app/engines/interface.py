@@ -44,7 +44,7 @@ class Tokenizer(Protocol):
 
 
 class Recording(Protocol):
-    """The log-mel features of one request's audio. Close it to drop whatever still runs for it."""
+    """The log-mel features of one request's audio. Closing it cancels whatever is queued or runs for it."""
 
     @property
     def frames(self) -> int:
@@ -52,10 +52,10 @@ class Recording(Protocol):
 
     @property
     def closed(self) -> bool:
-        """True once nobody waits for its windows any more."""
+        """True once its windows are no longer needed."""
 
     def close(self) -> None:
-        """Drop its windows at the end of the current decode step (reference engine: window)."""
+        """Cancel its windows at the end of the current decoding step (reference engine: window)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class WindowOptions(DecodingOptions):
 
 @dataclass(frozen=True)
 class WindowResult:
-    """What the model heard in a window: text tokens and timestamps, without prompt and end token."""
+    """A decoded window: text tokens and timestamps, without prompt and end token."""
 
     tokens: tuple[int, ...]
     avg_logprob: float
@@ -107,7 +107,7 @@ class WindowResult:
 
 @dataclass(frozen=True)
 class WordTiming:
-    """A word (or a piece of punctuation) and its place, in seconds from the window's start."""
+    """A word (or a piece of punctuation) and its times, in seconds from the window's start."""
 
     text: str
     tokens: tuple[int, ...]
@@ -117,14 +117,14 @@ class WordTiming:
 
 
 OnStep = Callable[[int, int], None]
-"""Told the running rows, and how many there is room for, before each decoding step."""
+"""Called before each decoding step with the running rows and the capacity."""
 
 
-def _tell_nobody(rows: int, capacity: int) -> None:
+def _ignore_step(rows: int, capacity: int) -> None:
     pass
 
 
-_ROWS = {"cpu": 8, "cuda": 64}
+_DEFAULT_ROWS = {"cpu": 8, "cuda": 64}
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,11 @@ class EngineOptions:
     threads: int = 0
     batch: int = 0
     precision: str = "exact"
-    on_step: OnStep = _tell_nobody
+    on_step: OnStep = _ignore_step
 
     def rows(self, device: str) -> int:
         """How many windows are decoded together on a torch device."""
-        return self.batch or _ROWS[device.partition(":")[0]]
+        return self.batch or _DEFAULT_ROWS[device.partition(":")[0]]
 
 
 @dataclass(frozen=True)
@@ -158,15 +158,11 @@ class ModelCard:
 
 
 class Engine(Protocol):
-    """One model on one device."""
+    """What decodes windows, with one model on one device. It is started and stopped as a LiveEngine."""
 
     @property
     def card(self) -> ModelCard:
         """The loaded checkpoint."""
-
-    @property
-    def alive(self) -> bool:
-        """True while the engine thread takes work."""
 
     def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
         """The tokenizer of a language (code) and task."""
@@ -191,19 +187,26 @@ class Engine(Protocol):
     ) -> Future[list[WordTiming]]:
         """Place text tokens in time by cross-attention; words in order, [] where there are none."""
 
+
+class LiveEngine(Engine, Protocol):
+    """An Engine with its thread: what a start returns. Only who started it closes it."""
+
+    warm_up_seconds: float
+    """How long a window of silence took at the start."""
+
+    @property
+    def alive(self) -> bool:
+        """True while the engine thread takes work."""
+
     def close(self) -> None:
         """Stop the thread; what is queued is cancelled."""
 
 
-class WarmEngine(Engine, Protocol):
-    """An engine that has decoded a window before it was handed out."""
+class EngineProxy:
+    """The base of an Engine for one request: passes on to another engine all that is not about windows.
 
-    warm_up_seconds: float
-    """How long a window of silence took then."""
-
-
-class EngineInFront:
-    """What an engine that stands before another leaves to that one: all that is not about windows."""
+    It has no `close`: the engine behind it serves other requests too.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -213,11 +216,6 @@ class EngineInFront:
         """The loaded checkpoint."""
         return self._engine.card
 
-    @property
-    def alive(self) -> bool:
-        """True while the engine thread takes work."""
-        return self._engine.alive
-
     def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
         """The tokenizer of a language (code) and task."""
         return self._engine.tokenizer(language, task)
@@ -225,7 +223,3 @@ class EngineInFront:
     def open(self, samples: Samples) -> Recording:
         """Compute the features of 16 kHz mono samples `[n]`."""
         return self._engine.open(samples)
-
-    def close(self) -> None:
-        """Stop the engine, for everybody."""
-        self._engine.close()

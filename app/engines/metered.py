@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from app.engines.interface import (
     Engine,
-    EngineInFront,
+    EngineProxy,
     Window,
     WindowOptions,
     WindowResult,
@@ -94,8 +94,8 @@ class Meter:
         cost.model_seconds += work.model_seconds
 
 
-class MeteredEngine(EngineInFront):
-    """An Engine that does its work with another, for one request, and counts it; `open` is not counted."""
+class MeteredEngine(EngineProxy):
+    """An Engine for one request, whose work is done by another engine and counted; `open` is not counted."""
 
     def __init__(self, engine: Engine, meter: Meter, cost: RequestCost) -> None:
         super().__init__(engine)

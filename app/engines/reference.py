@@ -1,4 +1,4 @@
-"""openai-whisper as it is: one window at a time. The oracle that other engines are held to."""
+"""openai-whisper as it is: one window at a time. Other engines are tested against it."""
 
 import warnings
 import zlib
@@ -15,7 +15,7 @@ from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.timing import find_alignment
 
 from app.checkpoints import Checkpoint
-from app.engines.engine_thread import EngineThread, use_threads
+from app.engines.engine_thread import EngineThread
 from app.engines.features import LogMel
 from app.engines.interface import (
     EngineOptions,
@@ -26,39 +26,27 @@ from app.engines.interface import (
     WindowResult,
     WordTiming,
 )
+from app.engines.startup import start_engine
 from app.engines.tokens import TokenizerTable
-from app.engines.warm_up import warm_up
 from app.engines.whisper_checkpoint import load_whisper
-from app.errors import CheckpointError
 from app.transcript import Task
 from app.waveform import Samples
 
 
 def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> "ReferenceEngine":
-    """Load a checkpoint on a device and decode a second of silence, so that the first request is not slow.
+    """Load a checkpoint on a torch device and warm up.
 
     Raises CheckpointError where the file is no Whisper checkpoint.
     """
-    thread = EngineThread()
-    try:
-        model = thread.submit(partial(_load, checkpoint, device, options.threads)).result()
-    except CheckpointError:
-        thread.close()
-        raise
-    engine = ReferenceEngine(model, checkpoint.name, thread)
-    engine.warm_up_seconds = warm_up(engine)
-    # once more: numba's OpenMP threads, started by the first alignment, set the count to the cores
-    thread.submit(partial(use_threads, options.threads)).result()
-    return engine
 
+    def build(model: Any, thread: EngineThread) -> "ReferenceEngine":
+        return ReferenceEngine(model, checkpoint.name, thread)
 
-def _load(checkpoint: Checkpoint, device: str, threads: int) -> Any:
-    use_threads(threads)
-    return load_whisper(checkpoint, device)
+    return start_engine(partial(load_whisper, checkpoint, device), build, options.threads)
 
 
 class ReferenceEngine:
-    """An Engine over `whisper.model.Whisper`. All work on `model` happens in `thread`."""
+    """A LiveEngine over `whisper.model.Whisper`. All work on `model` happens in `thread`."""
 
     def __init__(self, model: Any, name: str, thread: EngineThread) -> None:
         self._model = model
@@ -87,16 +75,16 @@ class ReferenceEngine:
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once."""
-        return self._thread.submit(partial(self._decode, window, options), partial(_left, window))
+        return self._thread.submit(partial(self._decode, window, options), partial(_is_abandoned, window))
 
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         """The probability of every language code."""
-        return self._thread.submit(partial(self._detect, window), partial(_left, window))
+        return self._thread.submit(partial(self._detect, window), partial(_is_abandoned, window))
 
     def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Future[list[float]]:
         """The log-probability of each of a window's tokens."""
         return self._thread.submit(
-            partial(self._score, window, options, list(tokens)), partial(_left, window)
+            partial(self._score, window, options, list(tokens)), partial(_is_abandoned, window)
         )
 
     def align(
@@ -104,10 +92,10 @@ class ReferenceEngine:
     ) -> Future[list[WordTiming]]:
         """Place text tokens in time."""
         work = partial(self._align, window, list(tokens), language, task)
-        return self._thread.submit(work, partial(_left, window))
+        return self._thread.submit(work, partial(_is_abandoned, window))
 
     def close(self) -> None:
-        """Stop the thread."""
+        """Stop the thread after the call that runs; what is queued is cancelled."""
         self._thread.close()
 
     def _decode(self, window: Window, options: WindowOptions) -> WindowResult:
@@ -161,12 +149,12 @@ class ReferenceEngine:
         with warnings.catch_warnings():
             # openai-whisper asks numba to run its DTW in parallel, which it can't
             warnings.simplefilter("ignore", NumbaPerformanceWarning)
-            found = find_alignment(self._model, tokenizer, tokens, self._mel(window), window.frames)
+            words = find_alignment(self._model, tokenizer, tokens, self._mel(window), window.frames)
         return [
             WordTiming(
                 word.word, tuple(word.tokens), float(word.start), float(word.end), float(word.probability)
             )
-            for word in found
+            for word in words
         ]
 
     def _encode(self, window: Window) -> Tensor:
@@ -188,7 +176,7 @@ class ReferenceEngine:
         return bool(self._model.device.type != "cpu")
 
 
-def _left(window: Window) -> bool:
+def _is_abandoned(window: Window) -> bool:
     return window.recording.closed
 
 

@@ -12,33 +12,33 @@ class TimedFuture(Future[T]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._asked = monotonic()
-        self._began: float | None = None
-        self._ended: float | None = None
+        self._submitted_at = monotonic()
+        self._started_at: float | None = None
+        self._ended_at: float | None = None
 
     @property
     def queue_seconds(self) -> float:
-        """From the asking to the beginning, or until now while it waits."""
-        return (self._began or self._ended or monotonic()) - self._asked
+        """From the submission to the start, or until now while it waits."""
+        return (self._started_at or self._ended_at or monotonic()) - self._submitted_at
 
     @property
     def model_seconds(self) -> float:
-        """From the beginning to the end, or until now while it runs; 0.0 for what never began."""
-        return (self._ended or monotonic()) - self._began if self._began else 0.0
+        """From the start to the end, or until now while it runs; 0.0 if it never started."""
+        return (self._ended_at or monotonic()) - self._started_at if self._started_at else 0.0
 
     def set_running_or_notify_cancel(self) -> bool:
-        """As the base class does; the engine calls it when the work begins."""
-        begins = super().set_running_or_notify_cancel()
-        if begins:
-            self._began = monotonic()
-        return begins
+        """As the base class does; the engine calls it when the work starts."""
+        starts = super().set_running_or_notify_cancel()
+        if starts:
+            self._started_at = monotonic()
+        return starts
 
     def set_result(self, result: T) -> None:
         """As the base class does."""
-        self._ended = monotonic()
+        self._ended_at = monotonic()
         super().set_result(result)
 
     def set_exception(self, exception: BaseException | None) -> None:
         """As the base class does."""
-        self._ended = monotonic()
+        self._ended_at = monotonic()
         super().set_exception(exception)

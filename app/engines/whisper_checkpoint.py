@@ -35,10 +35,10 @@ def dimensions(path: Path) -> dict[str, int]:
     Raises CheckpointError where the file is no Whisper checkpoint.
     """
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=_can_be_mapped(path))
-        if not held["model_state_dict"]:
+        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=_can_be_mapped(path))
+        if not contents["model_state_dict"]:
             raise ValueError("it has no weights")
-        return asdict(ModelDimensions(**held["dims"]))
+        return asdict(ModelDimensions(**contents["dims"]))
     except Exception as error:
         # torch's own advice is to load the file with weights_only=False: the worst one for a foreign file.
         reason = str(error).partition("\n")[0].partition(". ")[0]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from app.engines.interface import (
     Engine,
-    EngineInFront,
+    EngineProxy,
     Recording,
     Window,
     WindowOptions,
@@ -88,7 +88,7 @@ class ResultCache:
             call.result.set_exception(error)
 
 
-class CachingEngine(EngineInFront):
+class CachingEngine(EngineProxy):
     """An Engine for one request, which calls the real one only where the cache has no result.
 
     Recordings are identified by the order in which they are opened.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app.checkpoints import Checkpoint
 from app.engines import batched
 from app.engines.batched.batch import Decoding
-from app.engines.batched.beam import Candidates, Hypothesis, Move, Search
+from app.engines.batched.beam import Candidates, Continuation, Hypothesis, Search
 from app.engines.batched.engine import BatchedEngine
 from app.engines.interface import EngineOptions, Window, WindowOptions
 
@@ -20,7 +20,7 @@ FATAL_SEED = 13
 def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> BatchedEngine:
     """The engine, with the fault in it."""
     engine = batched.start(checkpoint, device, options)
-    make, doomed = engine._decoding, set[Window]()
+    make, doomed = engine._runner._new_decoding, set[Window]()
 
     def failing(window: Window, options: WindowOptions) -> Decoding:
         made = make(window, options)
@@ -28,7 +28,7 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> Batche
             made.search = Fatal(made.search, engine, window, doomed)
         return made
 
-    engine._decoding = failing  # type: ignore[method-assign]
+    engine._runner._new_decoding = failing  # type: ignore[method-assign]
     return engine
 
 
@@ -45,9 +45,9 @@ class Fatal:
     def __post_init__(self) -> None:
         self.rows = self.sound.rows
 
-    def advance(self, found: Sequence[Candidates]) -> list[Move]:
+    def advance(self, found: Sequence[Candidates]) -> list[Continuation]:
         """Go on, or fail."""
-        if self.begun and len(self.engine._batch.running) > 1:
+        if self.begun and len(self.engine._runner.batch.running) > 1:
             self.doomed.add(self.window)
         self.begun = True  # a window's first tokens are chosen when it joins, before any step
         if self.window in self.doomed:

@@ -155,11 +155,11 @@ def check(one: Running, future: Future[WindowResult], expected: WindowResult) ->
 def assert_empty(engine: BatchedEngine) -> None:
     """Nothing runs, waits or is kept for anybody."""
     deadline = time.monotonic() + 60
-    while engine._pumping:
+    while engine._scheduled:
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    assert engine._batch.size == 0
+    assert engine._runner.batch.size == 0
     assert engine._running == {}
     assert engine._scheduler.waiting == 0
     gc.collect()
-    assert len(engine._windows._features) == len(engine._windows._cross) == 0
+    assert len(engine._runner.windows._features) == len(engine._runner.windows._cross_kv) == 0

@@ -16,8 +16,8 @@ from whisper.decoding import DecodingTask
 
 from app import engines
 from app.checkpoints import Checkpoint, resolve
-from app.engines.batched.draws import uniform
 from app.engines.batched.engine import BatchedEngine
+from app.engines.batched.uniform_noise import uniform_noise
 from app.engines.interface import WINDOW_FRAMES, EngineOptions, Window, WindowOptions, WindowResult
 from app.engines.reference import ReferenceEngine
 from app.settings import Settings
@@ -228,14 +228,14 @@ def test_logits(pairs: dict[str, Pair], size: str, name: str) -> None:
     """Teacher-forced, at every place of prompt and text."""
     pair, case = pairs[size], CASES[name]
     window = pair.window(name)
-    prompt = pair.batched._prompt(case.options)
+    prompt = pair.batched._runner._prompt(case.options)
     tokens = [*prompt, *pair.expected(name).tokens]
 
-    def read() -> torch.Tensor:
-        decoder = pair.batched._decoder
-        return decoder.logits(decoder.read(tokens, pair.batched._windows.cross(window)))
+    def prefill() -> torch.Tensor:
+        decoder = pair.batched._runner.decoder
+        return decoder.logits(decoder.prefill(tokens, pair.batched._runner.windows.cross_kv(window)))
 
-    found = pair.batched._submit(window.recording, read).result()
+    found = pair.batched._submit(window.recording, prefill).result()
     with torch.no_grad():
         features = pair.reference._encode(pair.theirs[name].window)[None]
         expected = pair.model.logits(torch.tensor([tokens]), features)[0]
@@ -299,10 +299,10 @@ def undecided_draw(pair: Pair, name: str, options: WindowOptions, texts: list[tu
     for rule in task.logit_filters:
         rule.apply(logits, tokens)
     cumulated = (logits[0].double() / options.temperature).softmax(-1).cumsum(-1)
-    draw = uniform(pair.window(name), options, 1, 224)[0, parted]
+    number = uniform_noise(pair.window(name), options, 1, 224)[0, parted]
     lower, upper = sorted((first[parted], second[parted]))
     borders = cumulated[[lower, upper - 1]]  # where the one ends and the other begins
-    return bool((borders - draw).abs().max() < 1e-5)
+    return bool((borders - number).abs().max() < 1e-5)
 
 
 @pytest.mark.parametrize(("size", "best_of"), [("demo", None), ("demo", 5), ("tiny", None)])

@@ -7,31 +7,19 @@ import torch
 from app.checkpoints import Checkpoint
 from app.engines.batched.engine import BatchedEngine
 from app.engines.batched.model import Model, load
-from app.engines.engine_thread import EngineThread, use_threads
+from app.engines.engine_thread import EngineThread
 from app.engines.interface import EngineOptions
-from app.engines.warm_up import warm_up
-from app.errors import CheckpointError
+from app.engines.startup import start_engine
 
 
 def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> BatchedEngine:
-    """Load a checkpoint on a device and decode a second of silence, so that the first request is not slow.
+    """Load a checkpoint on a torch device and warm up.
 
     Raises CheckpointError where the file is no Whisper checkpoint.
     """
-    thread = EngineThread()
-    where = torch.device(device)
-    try:
-        model = thread.submit(partial(_load, checkpoint, where, options)).result()
-    except CheckpointError:
-        thread.close()
-        raise
-    engine = BatchedEngine(model, thread, options.rows(device), options.on_step)
-    engine.warm_up_seconds = warm_up(engine)
-    # once more: numba's OpenMP threads, started by the first alignment, set the count to the cores
-    thread.submit(partial(use_threads, options.threads)).result()
-    return engine
 
+    def build(model: Model, thread: EngineThread) -> BatchedEngine:
+        return BatchedEngine(model, thread, options.rows(device), options.on_step)
 
-def _load(checkpoint: Checkpoint, device: torch.device, options: EngineOptions) -> Model:
-    use_threads(options.threads)
-    return load(checkpoint, device, options.precision)
+    load_model = partial(load, checkpoint, torch.device(device), options.precision)
+    return start_engine(load_model, build, options.threads)

@@ -18,35 +18,35 @@ from app.engines.batched.cross_attention import CrossKV
 from app.engines.batched.decoder import Decoder
 from app.engines.interface import FRAMES_PER_TOKEN, WordTiming
 
-_HALF = 3
-"""How far the running median looks to each side."""
+_MEDIAN_REACH = 3
+"""The running median is over so many numbers on each side, and the one between."""
 
-_AT_ONCE = 32
+_LOGITS_CHUNK = 32
 """Tokens whose logits are computed together."""
 
 
-class AttentionWatch:
-    """Collects what the alignment heads look at while the decoder reads: `[heads, length, frames]`."""
+class AlignmentScores:
+    """Collects the alignment heads' cross-attention scores during a prefill: `[heads, length, frames]`."""
 
-    def __init__(self, heads: Sequence[tuple[int, int]], cross: CrossKV, steps: int) -> None:
+    def __init__(self, heads: Sequence[tuple[int, int]], cross: CrossKV, frames: int) -> None:
         self._heads = heads
         self._cross = cross
-        self._steps = steps
-        self._seen: dict[tuple[int, int], Tensor] = {}
+        self._frames = frames
+        self._scores: dict[tuple[int, int], Tensor] = {}
 
     def __call__(self, layer: int, q: Tensor) -> None:
-        """Note a layer's queries `[heads, length, head]`."""
-        for head in (head for at, head in self._heads if at == layer):
-            self._seen[layer, head] = self._cross.scores(layer, head, q[head], self._steps).float()
+        """Take a layer's queries `[heads, length, head]`."""
+        for head in (head for head_layer, head in self._heads if head_layer == layer):
+            self._scores[layer, head] = self._cross.scores(layer, head, q[head], self._frames).float()
 
     @property
-    def weights(self) -> Tensor:
-        """In the order of the heads."""
-        return torch.stack([self._seen[place] for place in self._heads])
+    def scores(self) -> Tensor:
+        """Before softmax, in the order of the heads."""
+        return torch.stack([self._scores[head] for head in self._heads])
 
 
 class Aligner:
-    """Aligns over the attention of a checkpoint's `heads`, (layer, head) each."""
+    """Aligns by the cross-attention of a checkpoint's alignment `heads`, (layer, head) each."""
 
     def __init__(self, decoder: Decoder, heads: Sequence[tuple[int, int]]) -> None:
         self._decoder = decoder
@@ -56,43 +56,45 @@ class Aligner:
         """The words of text `tokens` in a window of `frames` log-mel frames. `tokenizer` is whisper's."""
         if not tokens:
             return []
-        before = len(tokenizer.sot_sequence)
-        watch = AttentionWatch(self._heads, cross, frames // FRAMES_PER_TOKEN)
+        prompt_length = len(tokenizer.sot_sequence)
+        scores = AlignmentScores(self._heads, cross, frames // FRAMES_PER_TOKEN)
         sequence = [*tokenizer.sot_sequence, tokenizer.no_timestamps, *tokens, tokenizer.eot]
-        states = self._decoder.read(sequence, cross, watch=watch)
-        probabilities = self._probabilities(states[before:-2], tokens, tokenizer.eot)
-        matrix = _matrix(watch.weights)[before:-1]
-        text_places, time_places = dtw_cpu(-matrix.double().numpy())
-        jumps = np.pad(np.diff(text_places), (1, 0), constant_values=1).astype(bool)
-        return _words(tokenizer, tokens, time_places[jumps] / TOKENS_PER_SECOND, probabilities)
+        states = self._decoder.prefill(sequence, cross, on_queries=scores)
+        probabilities = self._probabilities(states[prompt_length:-2], tokens, tokenizer.eot)
+        matrix = _alignment_matrix(scores.scores)[prompt_length:-1]
+        text_indices, time_indices = dtw_cpu(-matrix.double().numpy())
+        jumps = np.pad(np.diff(text_indices), (1, 0), constant_values=1).astype(bool)
+        return _words(tokenizer, tokens, time_indices[jumps] / TOKENS_PER_SECOND, probabilities)
 
     def _probabilities(self, states: Tensor, tokens: list[int], eot: int) -> list[float]:
-        """How likely each text token is after those before it, among text tokens.
+        """The probability of each text token among text tokens, given those before it.
 
-        A few at a time: the logits of a whole window are 20 MB.
+        In chunks: the logits of a whole window are 20 MB.
         """
-        chosen = torch.tensor(tokens, device=states.device)[:, None]
-        found: list[float] = []
-        for i in range(0, len(tokens), _AT_ONCE):
-            likely = self._decoder.logits(states[i : i + _AT_ONCE])[:, :eot].softmax(-1)
-            found += likely.gather(-1, chosen[i : i + _AT_ONCE])[:, 0].tolist()
-        return found
+        indices = torch.tensor(tokens, device=states.device)[:, None]
+        probabilities: list[float] = []
+        for i in range(0, len(tokens), _LOGITS_CHUNK):
+            chunk = self._decoder.logits(states[i : i + _LOGITS_CHUNK])[:, :eot].softmax(-1)
+            probabilities += chunk.gather(-1, indices[i : i + _LOGITS_CHUNK])[:, 0].tolist()
+        return probabilities
 
 
-def _matrix(weights: Tensor) -> Tensor:
-    """Attention scores `[heads, length, steps]` to one `[length, steps]`, normalized and smoothed."""
-    weights = weights.softmax(-1)
-    apart = weights - weights.mean(-2, keepdim=True)
-    normalized = apart / apart.square().mean(-2, keepdim=True).sqrt()
+def _alignment_matrix(scores: Tensor) -> Tensor:
+    """Attention scores `[heads, length, frames]` to one `[length, frames]`, normalized and smoothed."""
+    weights = scores.softmax(-1)
+    centred = weights - weights.mean(-2, keepdim=True)
+    normalized = centred / centred.square().mean(-2, keepdim=True).sqrt()
     return running_median(normalized.cpu()).mean(0)
 
 
 def running_median(x: Tensor) -> Tensor:
-    """Of seven numbers along the last dimension, mirrored at its ends; `x` where it is too short. On a CPU.
+    """The median of every seven neighbours along the last dimension, which is mirrored at its ends.
+
+    On the CPU only. Where the dimension is too short for that, the result is `x`.
 
     As in openai-whisper NaN counts as greater than any number.
     """
-    if x.shape[-1] <= _HALF:
+    if x.shape[-1] <= _MEDIAN_REACH:
         return x
     medians = torch.empty_like(x, memory_format=torch.contiguous_format)
     steps = x.shape[-1]
@@ -106,13 +108,13 @@ def _running_median(x: NDArray[np.float32], medians: NDArray[np.float32]) -> Non
     neighbours at once. Source: the network of N. Devillard, "Fast median search", 1998.
     """
     rows, steps = x.shape
-    line = np.empty(steps + 2 * _HALF, np.float32)
+    line = np.empty(steps + 2 * _MEDIAN_REACH, np.float32)
     for row in range(rows):
         for i in range(steps):
-            line[i + _HALF] = np.inf if np.isnan(x[row, i]) else x[row, i]
-        for i in range(_HALF):
-            line[i] = line[2 * _HALF - i]
-            line[steps + _HALF + i] = line[steps + _HALF - 2 - i]
+            line[i + _MEDIAN_REACH] = np.inf if np.isnan(x[row, i]) else x[row, i]
+        for i in range(_MEDIAN_REACH):
+            line[i] = line[2 * _MEDIAN_REACH - i]
+            line[steps + _MEDIAN_REACH + i] = line[steps + _MEDIAN_REACH - 2 - i]
         for i in range(steps):
             a, b, c, d = line[i], line[i + 1], line[i + 2], line[i + 3]
             e, f, g = line[i + 4], line[i + 5], line[i + 6]

@@ -1,4 +1,7 @@
-"""The rows that are being decoded. Rows join after any step; a row that is done is replaced by the last."""
+"""The rows that are being decoded. Rows join and leave between steps: continuous batching.
+
+Running rows are always rows 0 to `size` of every tensor: the last rows move to where others have left.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,30 +9,35 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from app.engines.batched.beam import Candidates, Move, Search
+from app.engines.batched.beam import Candidates, Continuation, Search
 from app.engines.batched.cross_attention import CrossKV
-from app.engines.batched.decoder import Decoder, Run
-from app.engines.batched.token_rules import Chosen, RowStates
+from app.engines.batched.decoder import Decoder, RowRange
+from app.engines.batched.token_rules import RowStates, SelectedTokens
 
 CopyStates = Callable[[Tensor, Tensor], None]
 
 
 @dataclass(eq=False)
 class Decoding:
-    """One window's way through the batch. `rows` are the batch's rows that work for it now."""
+    """A window that is being decoded. `rows`: its rows in the batch now, one for each beam or sample.
+
+    suppression_mask: `[vocabulary]`, 0 or -inf; uniform_noise: `[rows at the start, max_tokens]`;
+    candidate_count: how many candidates its beam search needs of each row, 0 without beam search.
+    """
 
     cross: CrossKV
     prompt: list[int]
     search: Search
-    suppressed: Tensor
+    suppression_mask: Tensor
     temperature: float
-    draws: Tensor
-    candidates: int
+    uniform_noise: Tensor
+    candidate_count: int
     rows: list[int] = field(default_factory=list)
+    no_speech_prob: float = 0.0
 
 
 class Batch:
-    """Rows 0 to `size`, their caches and states. Knows no policy: what joins was let in elsewhere."""
+    """The running rows, their tokens, caches and states. What may join is decided elsewhere."""
 
     def __init__(self, decoder: Decoder, states: RowStates) -> None:
         self._decoder = decoder
@@ -37,8 +45,8 @@ class Batch:
         self._owners: list[Decoding] = []
         self._tokens: list[int] = []
         self._lengths: list[int] = []
-        self._said: list[list[int]] = []
-        self._runs: list[Run] = []
+        self._generated_tokens: list[list[int]] = []
+        self._row_ranges: list[RowRange] = []
 
     @property
     def size(self) -> int:
@@ -47,122 +55,125 @@ class Batch:
 
     @property
     def running(self) -> list[Decoding]:
-        """What runs, in the order of its first rows."""
+        """The running windows, in the order of their first rows."""
         return list(dict.fromkeys(self._owners))
 
     def join(self, decoding: Decoding) -> Tensor:
-        """Read a window's prompt and choose its first tokens; the prompt's states `[length, state]`."""
+        """Prefill a window's prompt and select its first tokens. Returns the states `[length, state]`."""
         first, rows = self.size, decoding.search.rows
         decoding.rows = list(range(first, first + rows))
         self._decoder.cache.clear(slice(first, first + rows))
-        states = self._decoder.read(decoding.prompt, decoding.cross, row=first)
-        for place, row in enumerate(decoding.rows):
-            self._states.start(row, decoding.suppressed, decoding.temperature, decoding.draws[place])
+        states = self._decoder.prefill(decoding.prompt, decoding.cross, row=first)
+        for row, noise in zip(decoding.rows, decoding.uniform_noise, strict=True):
+            self._states.start(row, decoding.suppression_mask, decoding.temperature, noise)
         self._owners += [decoding] * rows
         self._lengths += [len(decoding.prompt)] * rows
         self._tokens += [0] * rows
-        self._said += [[] for _ in range(rows)]
-        self._spread(first, decoding.rows)
+        self._generated_tokens += [[] for _ in range(rows)]
+        self._copy_prompt(decoding.rows)
         logits = self._decoder.logits(states[-1:]).repeat(rows, 1)
         self._advance(logits, slice(first, first + rows))
         return states
 
     def step(self) -> list[Decoding]:
-        """One more token for every row; what is done now and has left."""
-        before = self.running
+        """One more token for every row. Returns the windows that are finished; their rows have left."""
+        running = self.running
         tokens, lengths = self._upload(self._tokens), self._upload(self._lengths)
-        logits = self._decoder.step(tokens, lengths, max(self._lengths), self._runs)
+        logits = self._decoder.step(tokens, lengths, max(self._lengths), self._row_ranges)
         self._lengths = [length + 1 for length in self._lengths]
-        for said, token in zip(self._said, self._tokens, strict=True):
-            said.append(token)
+        for generated, token in zip(self._generated_tokens, self._tokens, strict=True):
+            generated.append(token)
         self._advance(logits, slice(0, self.size))
-        return [decoding for decoding in before if not decoding.rows]
+        return [decoding for decoding in running if not decoding.rows]
 
     def remove(self, decodings: Sequence[Decoding]) -> None:
-        """Take out what nobody waits for any more."""
+        """Take windows out of the batch, finished or not."""
         for decoding in decodings:
             decoding.rows = []
         self._close_gaps()
 
-    def _spread(self, first: int, rows: list[int]) -> None:
-        """All rows of a window have read the same prompt."""
-        if len(rows) > 1:
-            sources = self._upload([first] * (len(rows) - 1))
-            self._decoder.cache.copy(sources, self._upload(rows[1:]), slice(0, self._lengths[first]))
+    def _copy_prompt(self, rows: list[int]) -> None:
+        """Copy the prompt's keys and values from a window's first row to its other rows."""
+        first, *others = rows
+        if others:
+            sources = self._upload([first] * len(others))
+            self._decoder.cache.copy(sources, self._upload(others), slice(0, self._lengths[first]))
 
     def _advance(self, logits: Tensor, rows: slice) -> None:
-        """Choose tokens, ask each window's search what goes on, and close the gaps."""
+        """Select tokens, let each window's search decide which rows go on, and close the gaps."""
         decodings = list(dict.fromkeys(self._owners[rows]))
         sample = any(decoding.temperature > 0 for decoding in decodings)
-        widest = max(decoding.candidates for decoding in decodings)
-        self._states.forbid(logits, rows)
-        found = _fetch(self._states.choose(logits, rows, sample, widest))
+        candidate_count = max(decoding.candidate_count for decoding in decodings)
+        self._states.apply_logit_filters(logits, rows)
+        candidates = _to_host(self._states.select_tokens(logits, rows, sample, candidate_count))
         for decoding in decodings:
-            moves = decoding.search.advance([found[row - rows.start] for row in decoding.rows])
-            self._go_on(decoding, moves)
+            continuations = decoding.search.advance([candidates[row - rows.start] for row in decoding.rows])
+            self._continue_rows(decoding, continuations)
         self._close_gaps()
-        self._note_tokens([row for decoding in decodings for row in decoding.rows])
+        self._append_tokens([row for decoding in decodings for row in decoding.rows])
 
-    def _go_on(self, decoding: Decoding, moves: Sequence[Move]) -> None:
-        """Keep the rows that go on; beams may continue from each other's."""
-        sources = [decoding.rows[move.source] for move in moves]
-        targets = sources if len(set(sources)) == len(sources) else decoding.rows[: len(moves)]
+    def _continue_rows(self, decoding: Decoding, continuations: Sequence[Continuation]) -> None:
+        """Keep the rows that go on. A beam may continue from another beam's row, which is copied then."""
+        sources = [decoding.rows[continuation.source] for continuation in continuations]
+        targets = sources if len(set(sources)) == len(sources) else decoding.rows[: len(continuations)]
         if targets != sources:
-            said = [self._said[row] for row in sources]
-            alike = min(map(_alike, said, (self._said[row] for row in targets)))
-            self._copy(sources, targets, self._states.copy_history, len(decoding.prompt) + alike)
-            for row, tokens in zip(targets, said, strict=True):
-                self._said[row] = tokens.copy()
-        for row, move in zip(targets, moves, strict=True):
-            self._tokens[row] = move.token
+            generated = [self._generated_tokens[row] for row in sources]
+            replaced = (self._generated_tokens[row] for row in targets)
+            shared = len(decoding.prompt) + min(map(common_prefix_length, generated, replaced))
+            self._copy(sources, targets, self._states.copy_history, shared)
+            for row, tokens in zip(targets, generated, strict=True):
+                self._generated_tokens[row] = tokens.copy()
+        for row, continuation in zip(targets, continuations, strict=True):
+            self._tokens[row] = continuation.token
         decoding.rows = targets
 
     def _close_gaps(self) -> None:
-        """Move the last rows into the places of those that are done."""
-        kept = {row: decoding for decoding in self.running for row in decoding.rows}
-        size = len(kept)
-        holes = [row for row in range(size) if row not in kept]
-        last = sorted(row for row in kept if row >= size)
-        if holes:
-            self._copy(last, holes, self._states.copy)
-        for source, target in zip(last, holes, strict=True):
-            owner = kept.pop(source)
-            kept[target] = owner
+        """Move the last rows to where others have left, so that rows 0 to `size` run."""
+        owners = {row: decoding for decoding in self.running for row in decoding.rows}
+        size = len(owners)
+        gaps = [row for row in range(size) if row not in owners]
+        last = sorted(row for row in owners if row >= size)
+        if gaps:
+            self._copy(last, gaps, self._states.copy)
+        for source, target in zip(last, gaps, strict=True):
+            owner = owners.pop(source)
+            owners[target] = owner
             owner.rows[owner.rows.index(source)] = target
             self._tokens[target], self._lengths[target] = self._tokens[source], self._lengths[source]
-            self._said[target] = self._said[source]
-        self._owners = [kept[row] for row in range(size)]
-        del self._tokens[size:], self._lengths[size:], self._said[size:]
-        self._runs = _runs(self._owners)
+            self._generated_tokens[target] = self._generated_tokens[source]
+        self._owners = [owners[row] for row in range(size)]
+        del self._tokens[size:], self._lengths[size:], self._generated_tokens[size:]
+        self._row_ranges = _group_rows(self._owners)
 
-    def _copy(self, sources: list[int], targets: list[int], states: CopyStates, alike: int = 0) -> None:
-        """Rows `targets` continue from `sources`, whose first `alike` places are theirs already."""
-        moves = [
+    def _copy(self, sources: list[int], targets: list[int], copy_states: CopyStates, shared: int = 0) -> None:
+        """Give rows `targets` what `sources` have; the first `shared` positions are equal already."""
+        pairs = [
             (source, target) for source, target in zip(sources, targets, strict=True) if source != target
         ]
         uploaded = (
-            self._upload([source for source, _ in moves]),
-            self._upload([target for _, target in moves]),
+            self._upload([source for source, _ in pairs]),
+            self._upload([target for _, target in pairs]),
         )
-        longest = max(self._lengths[row] for move in moves for row in move)  # nothing stays of the targets'
-        self._decoder.cache.copy(*uploaded, slice(alike, longest))
-        states(*uploaded)
+        # the targets' length too: nothing of theirs may stay
+        max_length = max(self._lengths[row] for pair in pairs for row in pair)
+        self._decoder.cache.copy(*uploaded, slice(shared, max_length))
+        copy_states(*uploaded)
 
-    def _note_tokens(self, rows: list[int]) -> None:
+    def _append_tokens(self, rows: list[int]) -> None:
         if rows:
-            self._states.add(self._upload(rows), self._upload([self._tokens[row] for row in rows]))
+            self._states.append(self._upload(rows), self._upload([self._tokens[row] for row in rows]))
 
     def _upload(self, numbers: list[int]) -> Tensor:
-        device = self._states.sampled.device
+        device = self._states.token_count.device
         pinned = torch.tensor(numbers, pin_memory=device.type == "cuda")
         return pinned.to(device, non_blocking=True)
 
 
-def _fetch(chosen: Chosen) -> list[Candidates]:
-    """A step's outcome on the host, in one transfer: token ids are exact in float64."""
-    parts = [chosen.tokens[:, None].double(), chosen.logprobs[:, None].double()]
-    if chosen.candidates is not None and chosen.candidate_logprobs is not None:
-        parts += [chosen.candidates.double(), chosen.candidate_logprobs.double()]
+def _to_host(selected: SelectedTokens) -> list[Candidates]:
+    """A step's outcome in one transfer from the device: token ids are exact in float64."""
+    parts = [selected.tokens[:, None].double(), selected.logprobs[:, None].double()]
+    if selected.candidates is not None and selected.candidate_logprobs is not None:
+        parts += [selected.candidates.double(), selected.candidate_logprobs.double()]
     rows = torch.cat(parts, dim=1).tolist()
     width = (len(rows[0]) - 2) // 2
     return [
@@ -171,18 +182,18 @@ def _fetch(chosen: Chosen) -> list[Candidates]:
     ]
 
 
-def _runs(owners: Sequence[Decoding]) -> list[Run]:
-    """Neighbouring rows of the same window together."""
-    runs: list[Run] = []
+def _group_rows(owners: Sequence[Decoding]) -> list[RowRange]:
+    """Group neighbouring rows of the same window."""
+    ranges: list[RowRange] = []
     for row, owner in enumerate(owners):
-        if runs and runs[-1].cross is owner.cross:
-            runs[-1] = runs[-1]._replace(end=row + 1)
+        if ranges and ranges[-1].cross is owner.cross:
+            ranges[-1] = ranges[-1]._replace(end=row + 1)
         else:
-            runs.append(Run(owner.cross, row, row + 1))
-    return runs
+            ranges.append(RowRange(owner.cross, row, row + 1))
+    return ranges
 
 
-def _alike(said: list[int], other: list[int]) -> int:
-    """How many tokens two rows of a window have in common before they part."""
-    pairs = zip(said, other, strict=True)
-    return next((place for place, (one, another) in enumerate(pairs) if one != another), len(said))
+def common_prefix_length(tokens: list[int], others: list[int]) -> int:
+    """How many tokens two lists of the same length have in common before they differ."""
+    pairs = zip(tokens, others, strict=True)
+    return next((index for index, (token, other) in enumerate(pairs) if token != other), len(tokens))

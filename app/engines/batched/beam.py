@@ -1,4 +1,4 @@
-"""How a window's rows become one text: host-side searches over the tokens that each step brings.
+"""Greedy decoding, best-of sampling and beam search: what is done on the host with each step's tokens.
 
 Source: openai-whisper's GreedyDecoder, BeamSearchDecoder and MaximumLikelihoodRanker.
 """
@@ -13,7 +13,7 @@ from app.engines.interface import WindowOptions
 
 
 class Candidates(NamedTuple):
-    """What a step brings for one row: its own choice, and for beams the best of all tokens."""
+    """One row's outcome of a step: the selected token; for beam search also the likeliest, best first."""
 
     token: int
     logprob: float
@@ -21,8 +21,8 @@ class Candidates(NamedTuple):
     logprobs: Sequence[float]
 
 
-class Move(NamedTuple):
-    """A row goes on: from which row of its window (by number), and with which token."""
+class Continuation(NamedTuple):
+    """A row that goes on: the index of the window's row that it continues, and its next token."""
 
     source: int
     token: int
@@ -30,7 +30,7 @@ class Move(NamedTuple):
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A finished text's tokens, without the end token, and their summed log-probability."""
+    """A text's tokens, without the end token, and their summed log-probability."""
 
     tokens: tuple[int, ...]
     sum_logprob: float
@@ -41,37 +41,37 @@ class Search(Protocol):
 
     rows: int
 
-    def advance(self, candidates: Sequence[Candidates]) -> list[Move]:
-        """Take a step's outcome for the running rows; the rows that go on, none if the search is over."""
+    def advance(self, candidates: Sequence[Candidates]) -> list[Continuation]:
+        """Take a step's outcome for each running row. Returns the rows that go on: none ends the search."""
 
     def hypotheses(self) -> list[Hypothesis]:
-        """What was found, finished or not."""
+        """The texts, finished or not."""
 
 
 class Sampling:
-    """Independent rows that each take their own choice: greedy decoding, or best of several samples."""
+    """Independent rows that take their selected tokens: greedy decoding, or best of several samples."""
 
-    def __init__(self, rows: int, eot: int, longest: int) -> None:
+    def __init__(self, rows: int, eot: int, max_tokens: int) -> None:
         self.rows = rows
         self._eot = eot
-        self._longest = longest
+        self._max_tokens = max_tokens
         self._running = list(range(rows))
         self._tokens: list[list[int]] = [[] for _ in range(rows)]
         self._sums = [np.float32(0)] * rows
 
-    def advance(self, candidates: Sequence[Candidates]) -> list[Move]:
-        """A row ends with the end token, or when it is as long as it may get."""
-        moves, still = [], []
-        for place, (row, found) in enumerate(zip(self._running, candidates, strict=True)):
-            self._sums[row] += np.float32(found.logprob)
-            if found.token == self._eot:
+    def advance(self, candidates: Sequence[Candidates]) -> list[Continuation]:
+        """A row ends with the end token, or after `max_tokens`."""
+        continuations, still_running = [], []
+        for index, (row, candidate) in enumerate(zip(self._running, candidates, strict=True)):
+            self._sums[row] += np.float32(candidate.logprob)
+            if candidate.token == self._eot:
                 continue
-            self._tokens[row].append(found.token)
-            if len(self._tokens[row]) < self._longest:
-                moves.append(Move(place, found.token))
-                still.append(row)
-        self._running = still
-        return moves
+            self._tokens[row].append(candidate.token)
+            if len(self._tokens[row]) < self._max_tokens:
+                continuations.append(Continuation(index, candidate.token))
+                still_running.append(row)
+        self._running = still_running
+        return continuations
 
     def hypotheses(self) -> list[Hypothesis]:
         """One for each row."""
@@ -82,76 +82,75 @@ class Sampling:
 
 
 class BeamSearch:
-    """The `rows` best beginnings go on together, until round(rows x patience) texts are finished."""
+    """The `rows` likeliest unfinished texts go on, until round(rows x patience) texts are finished."""
 
-    def __init__(self, rows: int, eot: int, longest: int, patience: float | None) -> None:
+    def __init__(self, rows: int, eot: int, max_tokens: int, patience: float | None) -> None:
         self.rows = rows
         self._eot = eot
-        self._longest = longest
-        self._wanted = round(rows * (patience or 1.0))
+        self._max_tokens = max_tokens
+        self._max_finished = round(rows * (patience or 1.0))
         self._beams: list[tuple[int, ...]] = [()] * rows
         self._sums = [np.float32(0)] * rows
         self._finished: dict[tuple[int, ...], float] = {}
 
-    def advance(self, candidates: Sequence[Candidates]) -> list[Move]:
+    def advance(self, candidates: Sequence[Candidates]) -> list[Continuation]:
         """Keep the best continuations of all beams; those that end join the finished ones."""
-        ranked = self._ranked(candidates)
-        moves, beams, sums, ended = [], [], [], {}
-        for tokens, (score, source) in ranked:
+        continuations, beams, sums, ended = [], [], [], {}
+        for tokens, (score, source) in self._ranked(candidates):
             if tokens[-1] == self._eot:
                 ended[tokens] = float(score)
                 continue
-            moves.append(Move(source, tokens[-1]))
+            continuations.append(Continuation(source, tokens[-1]))
             beams.append(tokens)
             sums.append(score)
             if len(beams) == self.rows:
                 break
         self._beams, self._sums = beams, sums
         self._finish(ended)
-        over = len(self._finished) >= self._wanted or len(beams[0]) >= self._longest
-        return [] if over else moves
+        over = len(self._finished) >= self._max_finished or len(beams[0]) >= self._max_tokens
+        return [] if over else continuations
 
     def hypotheses(self) -> list[Hypothesis]:
         """The finished texts, filled up with the best unfinished ones."""
-        found = dict(self._finished)
+        hypotheses = dict(self._finished)
         order = np.argsort(np.array(self._sums))[::-1]
         for beam in order:
-            if len(found) >= self.rows:
+            if len(hypotheses) >= self.rows:
                 break
-            found[(*self._beams[beam], self._eot)] = float(self._sums[beam])
-        return [Hypothesis(tokens[:-1], total) for tokens, total in found.items()]
+            hypotheses[(*self._beams[beam], self._eot)] = float(self._sums[beam])
+        return [Hypothesis(tokens[:-1], total) for tokens, total in hypotheses.items()]
 
     def _ranked(
         self, candidates: Sequence[Candidates]
     ) -> list[tuple[tuple[int, ...], tuple[np.float32, int]]]:
-        """All continuations with their scores and beams, best first; the same text counts once."""
+        """Every continued text with its score and its beam's index, best first; equal texts count once."""
         continued: dict[tuple[int, ...], tuple[np.float32, int]] = {}
-        for beam, found in enumerate(candidates):
-            best = zip(found.tokens[: self.rows + 1], found.logprobs, strict=False)
-            for token, logprob in best:
+        for beam, candidate in enumerate(candidates):
+            likeliest = zip(candidate.tokens[: self.rows + 1], candidate.logprobs, strict=False)
+            for token, logprob in likeliest:
                 continued[(*self._beams[beam], token)] = (self._sums[beam] + np.float32(logprob), beam)
         return sorted(continued.items(), key=lambda entry: entry[1][0], reverse=True)
 
     def _finish(self, ended: dict[tuple[int, ...], float]) -> None:
         for tokens in sorted(ended, key=lambda tokens: ended[tokens], reverse=True):
-            if len(self._finished) >= self._wanted:
+            if len(self._finished) >= self._max_finished:
                 break
             self._finished[tokens] = ended[tokens]
 
 
-def best(hypotheses: Sequence[Hypothesis], length_penalty: float | None) -> Hypothesis:
-    """The likeliest, its log-probability divided by its length or by Google NMT's penalty."""
+def best_hypothesis(hypotheses: Sequence[Hypothesis], length_penalty: float | None) -> Hypothesis:
+    """The one with the greatest log-probability, divided by its length or by Google NMT's penalty."""
 
-    def score(found: Hypothesis) -> float:
-        length = len(found.tokens)
+    def score(hypothesis: Hypothesis) -> float:
+        length = len(hypothesis.tokens)
         penalty = length if length_penalty is None else ((5 + length) / 6) ** length_penalty
-        return found.sum_logprob / max(penalty, 1e-9)
+        return hypothesis.sum_logprob / max(penalty, 1e-9)
 
     return max(hypotheses, key=score)
 
 
-def search_for(options: WindowOptions, eot: int, longest: int) -> Search:
-    """How a window is searched: at most `longest` tokens in every hypothesis."""
+def new_search(options: WindowOptions, eot: int, max_tokens: int) -> Search:
+    """The search that the options ask for: at most `max_tokens` tokens in every hypothesis."""
     if options.beam_size:
-        return BeamSearch(options.beam_size, eot, longest, options.patience)
-    return Sampling(options.best_of or 1, eot, longest)
+        return BeamSearch(options.beam_size, eot, max_tokens, options.patience)
+    return Sampling(options.best_of or 1, eot, max_tokens)

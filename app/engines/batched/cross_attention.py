@@ -1,4 +1,4 @@
-"""What the decoder's layers attend to in one window, and how: in floats, or in int8 on a CPU."""
+"""Cross-attention to one window's keys and values: in floats, or in int8 on a CPU."""
 
 from typing import Protocol
 
@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_STEP_QUERIES = 16
-"""From so many queries on a product of floats is faster than reading int8 for each."""
+_FLOAT_QUERIES = 16
+"""From so many queries on, dequantizing once and multiplying floats is faster."""
 
 
 class CrossKV(Protocol):
@@ -18,12 +18,12 @@ class CrossKV(Protocol):
     def attend(self, layer: int, queries: Tensor) -> Tensor:
         """Attention of scaled queries `[heads, n, head]` to the window: `[heads, n, head]`."""
 
-    def scores(self, layer: int, head: int, queries: Tensor, steps: int) -> Tensor:
-        """How well queries `[n, head]` fit the first `steps` of 1500 places: `[n, steps]`, before softmax."""
+    def scores(self, layer: int, head: int, queries: Tensor, frames: int) -> Tensor:
+        """Scores of queries `[n, head]` for the first `frames` of 1500 encoder frames, before softmax."""
 
 
 class FloatCrossKV:
-    """Keys transposed, `[layers, heads, head, 1500]`, which a product with few queries reads fastest."""
+    """Keys transposed, `[layers, heads, head, 1500]`, read fastest by products with few queries."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self.keys = keys.transpose(2, 3).contiguous()
@@ -33,13 +33,13 @@ class FloatCrossKV:
         """Attention of scaled queries `[heads, n, head]`."""
         return torch.bmm(torch.bmm(queries, self.keys[layer]).softmax(-1), self.values[layer])
 
-    def scores(self, layer: int, head: int, queries: Tensor, steps: int) -> Tensor:
-        """Products of queries `[n, head]` and keys: `[n, steps]`."""
-        return queries @ self.keys[layer, head, :, :steps]
+    def scores(self, layer: int, head: int, queries: Tensor, frames: int) -> Tensor:
+        """Products of queries `[n, head]` and keys: `[n, frames]`."""
+        return queries @ self.keys[layer, head, :, :frames]
 
 
 class Int8CrossKV:
-    """Keys and values as int8 with a scale for each place and head: a quarter of the memory to read."""
+    """Keys and values as int8 with a scale for each frame and head: a quarter of the memory to read."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self._keys, self._key_scales = _quantize(keys)
@@ -47,29 +47,29 @@ class Int8CrossKV:
 
     def attend(self, layer: int, queries: Tensor) -> Tensor:
         """Attention of scaled queries `[heads, n, head]`."""
-        if queries.shape[1] >= _STEP_QUERIES:
-            keys = _floats(self._keys[layer], self._key_scales[layer])
-            values = _floats(self._values[layer], self._value_scales[layer])
+        if queries.shape[1] >= _FLOAT_QUERIES:
+            keys = _dequantize(self._keys[layer], self._key_scales[layer])
+            values = _dequantize(self._values[layer], self._value_scales[layer])
             return torch.bmm(torch.bmm(queries, keys.mT).softmax(-1), values)
-        fit = torch.empty(*queries.shape[:2], self._keys.shape[2])
-        _score(
+        scores = torch.empty(*queries.shape[:2], self._keys.shape[2])
+        _int8_scores(
             queries.contiguous().numpy(),
             self._keys[layer].numpy(),
             self._key_scales[layer].numpy(),
-            fit.numpy(),
+            scores.numpy(),
         )
-        heard = torch.zeros(queries.shape)
-        _mix(
-            fit.softmax(-1).numpy(),
+        output = torch.zeros(queries.shape)
+        _int8_weighted_sum(
+            scores.softmax(-1).numpy(),
             self._values[layer].numpy(),
             self._value_scales[layer].numpy(),
-            heard.numpy(),
+            output.numpy(),
         )
-        return heard
+        return output
 
-    def scores(self, layer: int, head: int, queries: Tensor, steps: int) -> Tensor:
-        """Products of queries `[n, head]` and keys: `[n, steps]`."""
-        keys = _floats(self._keys[layer, head, :steps], self._key_scales[layer, head, :steps])
+    def scores(self, layer: int, head: int, queries: Tensor, frames: int) -> Tensor:
+        """Products of queries `[n, head]` and keys: `[n, frames]`."""
+        keys = _dequantize(self._keys[layer, head, :frames], self._key_scales[layer, head, :frames])
         return queries @ keys.T
 
 
@@ -79,60 +79,62 @@ def _quantize(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.round(x / scales[..., None]).to(torch.int8).contiguous(), scales.contiguous()
 
 
-def _floats(x: Tensor, scales: Tensor) -> Tensor:
-    """What was quantized, nearly."""
+def _dequantize(x: Tensor, scales: Tensor) -> Tensor:
+    """The inverse of `_quantize`, but for rounding."""
     return x.float() * scales[..., None]
 
 
 @numba.njit(fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
-def _score(
+def _int8_scores(
     queries: NDArray[np.float32],
     keys: NDArray[np.int8],
     scales: NDArray[np.float32],
-    fit: NDArray[np.float32],
+    scores: NDArray[np.float32],
 ) -> None:
-    """How well queries `[heads, n, head]` fit each of 1500 places, to `fit` `[heads, n, 1500]`.
+    """Write the scores of queries `[heads, n, head]` for all 1500 frames to `scores` `[heads, n, 1500]`.
 
-    Four places are read at once for all queries: reading and widening them takes longer than multiplying.
+    Four frames at a time are converted to floats, for all queries: reading takes longer than multiplying.
     """
-    heads, places, width = keys.shape
-    wide = np.empty((4, width), np.float32)
+    heads, frame_count, width = keys.shape
+    floats = np.empty((4, width), np.float32)
     for head in range(heads):
-        for place in range(0, places, 4):
+        for frame in range(0, frame_count, 4):
             for k in range(4):
                 for i in range(width):
-                    wide[k, i] = keys[head, place + k, i]
-            for row in range(queries.shape[1]):
+                    floats[k, i] = keys[head, frame + k, i]
+            for query in range(queries.shape[1]):
                 a = b = c = d = np.float32(0)
                 for i in range(width):
-                    q = queries[head, row, i]
-                    a += q * wide[0, i]
-                    b += q * wide[1, i]
-                    c += q * wide[2, i]
-                    d += q * wide[3, i]
-                fit[head, row, place] = a * scales[head, place]
-                fit[head, row, place + 1] = b * scales[head, place + 1]
-                fit[head, row, place + 2] = c * scales[head, place + 2]
-                fit[head, row, place + 3] = d * scales[head, place + 3]
+                    q = queries[head, query, i]
+                    a += q * floats[0, i]
+                    b += q * floats[1, i]
+                    c += q * floats[2, i]
+                    d += q * floats[3, i]
+                scores[head, query, frame] = a * scales[head, frame]
+                scores[head, query, frame + 1] = b * scales[head, frame + 1]
+                scores[head, query, frame + 2] = c * scales[head, frame + 2]
+                scores[head, query, frame + 3] = d * scales[head, frame + 3]
 
 
 @numba.njit(fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
-def _mix(
+def _int8_weighted_sum(
     weights: NDArray[np.float32],
     values: NDArray[np.int8],
     scales: NDArray[np.float32],
-    heard: NDArray[np.float32],
+    output: NDArray[np.float32],
 ) -> None:
-    """Add what is heard with weights `[heads, n, 1500]` to `heard` `[heads, n, head]`."""
-    heads, places, width = values.shape
-    wide = np.empty((4, width), np.float32)
+    """Add the sum of all values, weighted by `weights` `[heads, n, 1500]`, to `output` `[heads, n, head]`."""
+    heads, frame_count, width = values.shape
+    floats = np.empty((4, width), np.float32)
     for head in range(heads):
-        for place in range(0, places, 4):
+        for frame in range(0, frame_count, 4):
             for k in range(4):
                 for i in range(width):
-                    wide[k, i] = values[head, place + k, i] * scales[head, place + k]
-            for row in range(weights.shape[1]):
-                a, b = weights[head, row, place], weights[head, row, place + 1]
-                c, d = weights[head, row, place + 2], weights[head, row, place + 3]
+                    floats[k, i] = values[head, frame + k, i] * scales[head, frame + k]
+            for query in range(weights.shape[1]):
+                a, b = weights[head, query, frame], weights[head, query, frame + 1]
+                c, d = weights[head, query, frame + 2], weights[head, query, frame + 3]
                 for i in range(width):
-                    heard[head, row, i] += a * wide[0, i] + b * wide[1, i] + c * wide[2, i] + d * wide[3, i]
+                    output[head, query, i] += (
+                        a * floats[0, i] + b * floats[1, i] + c * floats[2, i] + d * floats[3, i]
+                    )

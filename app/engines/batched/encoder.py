@@ -1,5 +1,6 @@
-"""Log-mel in, audio features and the decoder's cross-attention keys and values out. One window at a time:
-an encoder keeps a core busy with a single window, and batches of them only cost memory.
+"""The audio encoder: log-mel to features, and features to the decoder's cross-attention keys and values.
+
+One window at a time: a single one keeps a core busy, and batches only cost memory.
 """
 
 import torch.nn.functional as F

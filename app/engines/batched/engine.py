@@ -6,27 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
-from torch import Tensor
-from whisper.utils import compression_ratio
 
-from app.engines.batched.alignment import Aligner
-from app.engines.batched.batch import Batch, Decoding
-from app.engines.batched.beam import best, search_for
-from app.engines.batched.decoder import Decoder
-from app.engines.batched.draws import uniform
-from app.engines.batched.graphs import GraphedDecoder
+from app.engines.batched.batch import Decoding
 from app.engines.batched.model import Model
-from app.engines.batched.scheduler import Idle, Scheduler, Turn
-from app.engines.batched.token_rules import RowStates
-from app.engines.batched.turns import Decode, Job, cancel, fail, unwanted
-from app.engines.batched.window_store import WindowStore
+from app.engines.batched.model_runner import ModelRunner
+from app.engines.batched.scheduler import Action, QueuedTask, Scheduler
+from app.engines.batched.tasks import DecodeTask, EngineTask, cancel, fail, is_abandoned
 from app.engines.engine_thread import EngineThread
 from app.engines.features import LogMel
 from app.engines.interface import (
-    ModelCard,
     OnStep,
     Recording,
     Tokenizer,
@@ -43,41 +34,35 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_ALONE = sys.maxsize  # rows for which there is never room beside others
-_MOST_ROWS = 16
+_ROWS_TO_RUN_ALONE = sys.maxsize  # a task with more rows than the capacity runs alone
+_MAX_ROWS = 16
 """The most beams or samples that one window may ask for."""
-_PAUSE_STEPS = 4
-_SHELTER_STEPS = 32
-"""What a sentence or two take: a short note is not slowed down by another's encodes."""
-_SPARE_WINDOWS = 8
+_STEPS_BETWEEN_TASKS = 4
+_HOLDOFF_STEPS_AFTER_JOIN = 32
+"""What a sentence or two take: a short note is not slowed down by another request's encodes."""
+_SPARE_CACHED_WINDOWS = 8
 """Windows beside the running ones whose keys and values are kept, for the decode or alignment to come."""
 
 
 class BatchedEngine:
-    """An Engine. What starts with an underscore runs in its thread, except `_queue`.
+    """A LiveEngine. Methods with an underscore run in its thread, except `_submit` and `_queue`.
 
-    The thread's jobs are pumps: each takes one turn or one step, and queues the next pump behind
-    whatever has come in meanwhile.
+    While there is work, a `_schedule` call is queued in the thread: it runs one task or one decoding step,
+    and queues the next `_schedule` behind whatever was queued meanwhile.
     """
 
     def __init__(self, model: Model, thread: EngineThread, capacity: int, on_step: OnStep) -> None:
         self._model = model
         self._thread = thread
-        rows = max(capacity, _MOST_ROWS)
-        self._scheduler: Scheduler[Job | Decode] = Scheduler(capacity, rows, _PAUSE_STEPS, _SHELTER_STEPS)
-        kind = GraphedDecoder if model.device.type == "cuda" else Decoder
-        decoder = kind(model.decoder, rows, model.dims.n_text_ctx)
-        draws = model.dims.n_text_ctx // 2
-        self._batch = Batch(decoder, RowStates(rows, model.vocabulary, draws, model.device))
-        self._decoder = decoder
-        self._aligner = Aligner(decoder, model.alignment_heads)
-        self._windows = WindowStore(self._encode, model.project, capacity + _SPARE_WINDOWS)
-        self._running: dict[Decoding, Decode] = {}
-        self._pumping = False
-        self._on_step = on_step
-        self.card = ModelCard(
-            model.name, model.tokenizers.languages, model.dims.n_vocab >= 51865, model.dims.n_text_ctx
+        max_rows = max(capacity, _MAX_ROWS)
+        self._scheduler: Scheduler[EngineTask | DecodeTask] = Scheduler(
+            capacity, max_rows, _STEPS_BETWEEN_TASKS, _HOLDOFF_STEPS_AFTER_JOIN
         )
+        self._runner = ModelRunner(model, max_rows, capacity + _SPARE_CACHED_WINDOWS)
+        self._running: dict[Decoding, DecodeTask] = {}
+        self._scheduled = False
+        self._on_step = on_step
+        self.card = model.card
         self.warm_up_seconds = 0.0
 
     @property
@@ -99,202 +84,141 @@ class BatchedEngine:
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once."""
-        decode = Decode(TimedFuture(), window, options)
-        self._queue(decode)
-        return decode.future
+        decode_task = DecodeTask(TimedFuture(), window, options)
+        self._queue(decode_task)
+        return decode_task.future
 
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         """The probability of every language code."""
-        return self._submit(window.recording, partial(self._detect, window))
+        return self._submit(window.recording, partial(self._runner.detect_language, window))
 
     def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Future[list[float]]:
         """The log-probability of each of a window's tokens."""
-        return self._submit(window.recording, partial(self._score, window, options, list(tokens)))
+        return self._submit(window.recording, partial(self._runner.score, window, options, list(tokens)))
 
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
         """Place text tokens in time."""
-        work = partial(self._align, window, list(tokens), language, task)
-        return self._submit(window.recording, work)
+        run = partial(self._runner.align, window, list(tokens), language, task)
+        return self._submit(window.recording, run)
 
     def close(self) -> None:
         """Stop the thread; what is queued or runs is cancelled."""
         self._thread.close()
-        for work in [*self._scheduler.drop(lambda work: True), *self._running.values()]:
-            cancel(work)
+        for task in [*self._scheduler.drop(lambda task: True), *self._running.values()]:
+            cancel(task)
 
-    def _submit(self, recording: Recording, work: Callable[[], T]) -> Future[T]:
-        job = Job(TimedFuture(), recording, work)
-        self._queue(job)
-        return job.future
+    def _submit(self, recording: Recording, run: Callable[[], T]) -> Future[T]:
+        engine_task = EngineTask(TimedFuture(), recording, run)
+        self._queue(engine_task)
+        return engine_task.future
 
-    def _queue(self, work: Job | Decode) -> None:
-        queued = self._thread.submit(partial(self._take_in, work))
-        queued.add_done_callback(lambda taken: cancel(work) if taken.cancelled() else None)
+    def _queue(self, task: EngineTask | DecodeTask) -> None:
+        queued = self._thread.submit(partial(self._enqueue, task))
+        queued.add_done_callback(lambda queued: cancel(task) if queued.cancelled() else None)
 
-    def _take_in(self, work: Job | Decode) -> None:
-        self._scheduler.add(Turn(work, work.recording, work.rows))
-        if not self._pumping:
-            self._pump()
+    def _enqueue(self, task: EngineTask | DecodeTask) -> None:
+        self._scheduler.add(QueuedTask(task, task.recording, task.rows))
+        if not self._scheduled:
+            self._schedule()
 
-    def _pump(self) -> None:
+    def _schedule(self) -> None:
         try:
-            self._pumping = self._go_on()
-        except Exception as error:  # nobody may wait for ever
+            self._scheduled = self._run_once()
+        except Exception as error:  # or those whose windows run would wait for ever
             self._fail_running(error)
-        if self._pumping:
-            self._thread.submit(self._pump)
+        if self._scheduled:
+            self._thread.submit(self._schedule)
 
-    def _go_on(self) -> bool:
-        """Take one turn or step; False when there is nothing to do."""
-        self._drop_unwanted()
-        windows: Counter[object] = Counter(work.recording for work in self._running.values())
-        turn = self._scheduler.next(self._batch.size, windows)
-        if isinstance(turn, Turn):
-            self._begin(turn.work)
-        elif turn is Idle.STEP:
+    def _run_once(self) -> bool:
+        """Run one task or one step; False when there is nothing to do."""
+        self._drop_abandoned()
+        running_windows: Counter[object] = Counter(task.recording for task in self._running.values())
+        scheduled = self._scheduler.next(self._runner.batch.size, running_windows)
+        if isinstance(scheduled, QueuedTask):
+            self._start(scheduled.task)
+        elif scheduled is Action.STEP:
             self._step()
-        return turn is not Idle.WAIT
+        return scheduled is not Action.WAIT
 
-    def _drop_unwanted(self) -> None:
-        left = [decoding for decoding, work in self._running.items() if work.recording.closed]
-        self._batch.remove(left)
-        for work in [*map(self._running.pop, left), *self._scheduler.drop(unwanted)]:
-            cancel(work)
+    def _drop_abandoned(self) -> None:
+        abandoned = [decoding for decoding, task in self._running.items() if is_abandoned(task)]
+        self._runner.batch.remove(abandoned)
+        for task in [*map(self._running.pop, abandoned), *self._scheduler.drop(is_abandoned)]:
+            cancel(task)
 
     @torch.inference_mode()
-    def _begin(self, work: Job | Decode) -> None:
-        if not work.future.running() and not work.future.set_running_or_notify_cancel():
+    def _start(self, task: EngineTask | DecodeTask) -> None:
+        if not task.future.running() and not task.future.set_running_or_notify_cancel():
             return
         try:
-            if isinstance(work, Decode):
-                self._join(work)
+            if isinstance(task, DecodeTask):
+                self._admit(task)
             else:
-                work.future.set_result(work.work())
+                task.future.set_result(task.run())
         except torch.OutOfMemoryError as error:
-            self._make_room(work, error)
+            self._shrink(task, error)
         except Exception as error:
-            fail(work, error)
+            fail(task, error)
 
-    def _join(self, work: Decode) -> None:
-        decoding = self._decoding(work.window, work.options)
-        self._running[decoding] = work
-        try:
-            states = self._batch.join(decoding)
-            work.no_speech_prob = self._no_speech_prob(decoding.prompt, states)
-        except Exception:
-            del self._running[decoding]
-            self._batch.remove([decoding])
-            raise
+    def _admit(self, task: DecodeTask) -> None:
+        decoding = self._runner.prefill(task.window, task.options)
+        self._running[decoding] = task
         if not decoding.rows:
             self._finish(decoding)
 
     @torch.inference_mode()
     def _step(self) -> None:
-        self._on_step(self._batch.size, self._scheduler.capacity)
+        batch = self._runner.batch
+        self._on_step(batch.size, self._scheduler.capacity)
         try:
-            done = self._batch.step()
+            finished = batch.step()
         except torch.OutOfMemoryError as error:
-            self._make_room(None, error)
+            self._shrink(None, error)
         except Exception as error:
-            self._try_alone(error)
+            self._retry_alone(error)
         else:
-            for decoding in done:
+            for decoding in finished:
                 self._finish(decoding)
 
-    def _interrupt(self) -> list[Decode]:
+    def _finish(self, decoding: Decoding) -> None:
+        task = self._running.pop(decoding)
+        try:
+            task.future.set_result(self._runner.result(decoding, task.options))
+        except Exception as error:
+            fail(task, error)
+
+    def _interrupt(self) -> list[DecodeTask]:
+        """Take all windows out of the batch, unfinished."""
         running, self._running = self._running, {}
-        self._batch.remove(list(running))
+        self._runner.batch.remove(list(running))
         return list(running.values())
 
     def _fail_running(self, error: Exception) -> None:
-        for work in self._interrupt():
-            fail(work, error)
+        for task in self._interrupt():
+            fail(task, error)
 
-    def _try_alone(self, error: Exception) -> None:
-        """Nobody knows by whose fault a step failed: each of its windows begins again, by itself."""
+    def _retry_alone(self, error: Exception) -> None:
+        """A failed step doesn't tell which window made it fail: each of them is decoded again, by itself."""
         if len(self._running) == 1:
             self._fail_running(error)
             return
         _log.warning("a step of %d windows failed; each is tried alone", len(self._running), exc_info=error)
-        for again in self._interrupt():
-            self._scheduler.add(Turn(again, again.recording, _ALONE))
+        for task in self._interrupt():
+            self._scheduler.add(QueuedTask(task, task.recording, _ROWS_TO_RUN_ALONE))
 
-    def _make_room(self, work: Job | Decode | None, error: torch.OutOfMemoryError) -> None:
-        """The device is full: halve the batch and begin all its windows again; fail what runs alone."""
-        interrupted = [*([work] if work else []), *self._interrupt()]
-        self._windows.clear()
-        torch.cuda.empty_cache()
+    def _shrink(self, task: EngineTask | DecodeTask | None, error: torch.OutOfMemoryError) -> None:
+        """The device is out of memory: halve the batch and decode its windows again.
+
+        `task` is the one that was being started, if any. It fails if it is alone and the batch can't shrink.
+        """
+        interrupted = [*([task] if task else []), *self._interrupt()]
+        self._runner.free_memory()
         if len(interrupted) == 1 and self._scheduler.capacity == 1:
             fail(interrupted[0], error)
             return
         self._scheduler.shrink()
         _log.warning("the device is out of memory: %d windows at a time now", self._scheduler.capacity)
         for again in interrupted:
-            self._scheduler.add(Turn(again, again.recording, again.rows))
-
-    def _finish(self, decoding: Decoding) -> None:
-        work = self._running.pop(decoding)
-        try:
-            work.future.set_result(self._result(decoding, work))
-        except Exception as error:
-            fail(work, error)
-
-    def _result(self, decoding: Decoding, work: Decode) -> WindowResult:
-        found = best(decoding.search.hypotheses(), work.options.length_penalty)
-        text = self.tokenizer(work.options.language, work.options.task).decode(found.tokens).strip()
-        return WindowResult(
-            tokens=found.tokens,
-            avg_logprob=found.sum_logprob / (len(found.tokens) + 1),
-            no_speech_prob=work.no_speech_prob,
-            compression_ratio=compression_ratio(text),
-            temperature=work.options.temperature,
-        )
-
-    def _decoding(self, window: Window, options: WindowOptions) -> Decoding:
-        prompt = self._prompt(options)
-        longest = min(self.card.text_context // 2, self.card.text_context + 1 - len(prompt))
-        search = search_for(options, self._model.vocabulary.eot, longest)
-        return Decoding(
-            cross=self._windows.cross(window),
-            prompt=prompt,
-            search=search,
-            suppressed=self._model.suppressed(options.suppress_tokens),
-            temperature=options.temperature,
-            draws=uniform(window, options, search.rows, self.card.text_context // 2),
-            candidates=options.beam_size + 1 if options.beam_size else 0,
-        )
-
-    def _prompt(self, options: WindowOptions) -> list[int]:
-        tokenizers, context = self._model.tokenizers, self.card.text_context
-        return tokenizers.prompt(options.prompt, options.language, options.task, context)
-
-    def _no_speech_prob(self, prompt: list[int], states: Tensor) -> float:
-        tokenizer = self._model.tokenizers.whisper(None, "transcribe")
-        place = prompt.index(tokenizer.sot)
-        likely = self._decoder.logits(states[place : place + 1]).softmax(-1)
-        return float(likely[0, tokenizer.no_speech])
-
-    def _detect(self, window: Window) -> dict[str, float]:
-        if not self.card.multilingual:
-            return {"en": 1.0}
-        tokenizer = self._model.tokenizers.whisper(None, "transcribe")
-        states = self._decoder.read([tokenizer.sot], self._windows.cross(window))
-        likely = self._decoder.logits(states)[0, list(tokenizer.all_language_tokens)].softmax(-1)
-        return dict(zip(tokenizer.all_language_codes, likely.tolist(), strict=True))
-
-    def _score(self, window: Window, options: WindowOptions, tokens: list[int]) -> list[float]:
-        prompt = self._prompt(options)
-        told = (prompt + tokens)[:-1]  # the last token may be one more than the context holds
-        states = self._decoder.read(told, self._windows.cross(window))
-        likely = self._decoder.logits(states[len(prompt) - 1 :]).log_softmax(-1)
-        places = torch.tensor(tokens, device=likely.device)[:, None]
-        return cast(list[float], likely.gather(-1, places)[:, 0].tolist())
-
-    def _align(self, window: Window, tokens: list[int], language: str | None, task: Task) -> list[WordTiming]:
-        tokenizer = self._model.tokenizers.whisper(language, task)
-        return self._aligner.words(self._windows.cross(window), tokenizer, tokens, window.frames)
-
-    def _encode(self, window: Window) -> Tensor:
-        return self._model.encode(cast(LogMel, window.recording).window(window.seek, window.frames))
+            self._scheduler.add(QueuedTask(again, again.recording, again.rows))

@@ -15,15 +15,16 @@ from app.engines.batched.cross_attention import CrossKV, FloatCrossKV, Int8Cross
 from app.engines.batched.packed_linear import Pack
 from app.engines.batched.token_rules import Vocabulary
 from app.engines.batched.weights import DecoderWeights, EncoderWeights, decoder_weights, encoder_weights
+from app.engines.interface import ModelCard
 from app.engines.tokens import TokenizerTable
 from app.engines.whisper_checkpoint import load_whisper
 
 _log = logging.getLogger(__name__)
 
-_OTHER_DEVICES = {"cpu": "bfloat16", "cuda": "int8"}
-"""The precision that a kind of device doesn't have."""
+_UNAVAILABLE_PRECISION = {"cpu": "bfloat16", "cuda": "int8"}
+"""Device type -> the precision that it doesn't have."""
 
-_FIRST_START_STEPS = 50
+_MAX_INITIAL_TIMESTAMP = 50
 """openai-whisper's max_initial_timestamp: a window's first segment starts within its first second."""
 
 
@@ -41,15 +42,22 @@ class Model:
     int8: bool
 
     @property
+    def card(self) -> ModelCard:
+        """What the checkpoint is and can do."""
+        return ModelCard(
+            self.name, self.tokenizers.languages, self.dims.n_vocab >= 51865, self.dims.n_text_ctx
+        )
+
+    @property
     def vocabulary(self) -> Vocabulary:
-        """The tokens that decoding rules are about."""
+        """The token ids that the logit filters need."""
         tokenizer = self.tokenizers.whisper(None, "transcribe")
         return Vocabulary(
             tokenizer.eot,
             tokenizer.timestamp_begin,
             tokenizer.no_timestamps,
             self.dims.n_vocab,
-            _FIRST_START_STEPS,
+            _MAX_INITIAL_TIMESTAMP,
         )
 
     def encode(self, mel: Tensor) -> Tensor:
@@ -57,23 +65,23 @@ class Model:
         return encoder.encode(mel.to(self.device, self.decoder.embedding.dtype), self.encoder)
 
     def project(self, features: Tensor) -> CrossKV:
-        """Features to what the decoder attends to."""
+        """Features `[1, 1500, state]` to the keys and values of every decoder layer's cross-attention."""
         heads, layers = self.dims.n_text_head, self.dims.n_text_layer
         keys, values = encoder.cross_kv(features, self.encoder, heads, layers)
         return Int8CrossKV(keys, values) if self.int8 else FloatCrossKV(keys, values)
 
-    def suppressed(self, tokens: Sequence[int]) -> Tensor:
-        """`[vocabulary]`: -inf for what may never be said, else 0. As in openai-whisper, -1 stands for all
-        tokens that are no speech, and without any token nothing at all is suppressed.
+    def suppression_mask(self, tokens: Sequence[int]) -> Tensor:
+        """`[vocabulary]`: -inf for suppressed tokens, else 0. As in openai-whisper, -1 stands for all
+        non-speech tokens, and without any token nothing at all is suppressed.
         """
-        suppressed = torch.zeros(self.dims.n_vocab, device=self.device)
+        mask = torch.zeros(self.dims.n_vocab, device=self.device)
         if tokens:
-            suppressed[self._silent_tokens(tokens)] = float("-inf")
-        return suppressed
+            mask[self._suppressed_tokens(tokens)] = float("-inf")
+        return mask
 
-    def _silent_tokens(self, tokens: Sequence[int]) -> list[int]:
+    def _suppressed_tokens(self, tokens: Sequence[int]) -> list[int]:
         tokenizer = self.tokenizers.whisper(None, "transcribe")
-        chosen = [token for token in tokens if 0 <= token < self.dims.n_vocab]
+        token_ids = [token for token in tokens if 0 <= token < self.dims.n_vocab]
         named = (
             tokenizer.transcribe,
             tokenizer.translate,
@@ -82,7 +90,7 @@ class Model:
             tokenizer.sot_lm,
         )
         not_speech = tokenizer.non_speech_tokens if -1 in tokens else ()
-        return [*chosen, *named, tokenizer.no_speech, *not_speech]
+        return [*token_ids, *named, tokenizer.no_speech, *not_speech]
 
 
 def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
@@ -92,7 +100,7 @@ def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
     """
     model = load_whisper(checkpoint, "cpu")
     heads = [(int(layer), int(head)) for layer, head in model.alignment_heads.indices().T]
-    if precision == _OTHER_DEVICES[device.type]:
+    if precision == _UNAVAILABLE_PRECISION[device.type]:
         _log.warning("WHISPER_PRECISION=%s can't be had on %s: exact is used", precision, device.type)
         precision = "exact"
     model = _to_device(model, device, precision)

@@ -1,9 +1,9 @@
-"""Whose turn it is. Lists and counts only: no tensors, no threads, no clock.
+"""Which task runs next: lists and counts only. No tensors, no threads, no clock.
 
-Work comes as turns: each belongs to an owner (a recording) and may put rows into the running batch,
-for one of its windows. The owner with the fewest windows there comes first, so a short note waits for
-one turn of a long meeting and not for all of them; owners with as many take turns. Between two turns
-the running rows advance by some steps.
+Tasks are queued by owner (a recording). A task may add rows to the running batch, for one of its owner's
+windows. Owners are served by how few windows they have in the batch, round-robin where they have equally
+many: a short note waits for one task of a long meeting, not for all of them. Between two tasks the running
+rows advance by some steps.
 """
 
 from collections import OrderedDict, deque
@@ -12,116 +12,125 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
-Work = TypeVar("Work")
+TaskT = TypeVar("TaskT")
 
 
 @dataclass(frozen=True)
-class Turn(Generic[Work]):
-    """Something that is done between two decoding steps, and the rows it adds to the batch."""
+class QueuedTask(Generic[TaskT]):
+    """A task that runs between two decoding steps, and how many rows it adds to the batch."""
 
-    work: Work
+    task: TaskT
     owner: object
     rows: int = 0
 
 
-class Idle(Enum):
-    """What to do when it is nobody's turn."""
+class Action(Enum):
+    """What to do where no task may run."""
 
     STEP = "advance the running rows"
-    WAIT = "there is nothing to do"
+    WAIT = "nothing runs and nothing is queued"
 
 
-class Scheduler(Generic[Work]):
-    """Queues of turns, one for each owner.
+class Scheduler(Generic[TaskT]):
+    """One queue of tasks for each owner.
 
-    `capacity` is how many rows the batch should hold at most. Up to `most` are there for newcomers, who
-    have no window in the batch, while another has several. Between two turns come `pause` steps. For
-    `shelter` steps after a newcomer has joined others, whoever has a window gets no second one: a
-    meeting's encodes and rows are what makes a note slow.
+    `capacity`: rows in the batch at most. `max_rows`: the same for a new request (an owner without a window
+    in the batch) while another owner has several windows. `steps_between_tasks`: decoding steps between two
+    tasks. `holdoff_steps_after_join`: for so many steps after a new request has joined others, an owner that
+    has a window in the batch gets no second one, because a meeting's encodes and rows are what slows a note
+    down.
     """
 
-    def __init__(self, capacity: int, most: int, pause: int, shelter: int) -> None:
+    def __init__(
+        self, capacity: int, max_rows: int, steps_between_tasks: int, holdoff_steps_after_join: int
+    ) -> None:
         self.capacity = capacity
-        self._most = most
-        self._pause = pause
-        self._shelter = shelter
-        self._queues: OrderedDict[object, deque[Turn[Work]]] = OrderedDict()
-        self._steps_since_turn = pause
-        self._steps_since_newcomer = shelter
+        self._max_rows = max_rows
+        self._steps_between_tasks = steps_between_tasks
+        self._holdoff_steps_after_join = holdoff_steps_after_join
+        self._queues: OrderedDict[object, deque[QueuedTask[TaskT]]] = OrderedDict()
+        self._steps_since_task = steps_between_tasks
+        self._steps_since_join = holdoff_steps_after_join
 
     @property
     def waiting(self) -> int:
-        """Turns that have not come yet."""
+        """How many tasks are queued."""
         return sum(map(len, self._queues.values()))
 
-    def add(self, turn: Turn[Work]) -> None:
-        """Queue a turn behind its owner's others; a new owner comes after all that wait."""
-        self._queues.setdefault(turn.owner, deque()).append(turn)
+    def add(self, queued: QueuedTask[TaskT]) -> None:
+        """Queue a task behind its owner's others; a new owner comes after all that wait."""
+        self._queues.setdefault(queued.owner, deque()).append(queued)
 
-    def next(self, rows: int, windows: Mapping[object, int]) -> Turn[Work] | Idle:
-        """The next turn if one may come now, else what to do instead.
+    def next(self, running_rows: int, running_windows: Mapping[object, int]) -> QueuedTask[TaskT] | Action:
+        """The next task if one may run now, else what to do instead.
 
-        `rows` are in the batch, and `windows` says how many there each owner has that has any.
+        `running_windows`: how many windows each owner has in the batch, for owners that have any.
         """
         full = False
-        for owner in sorted(self._queues, key=lambda owner: windows.get(owner, 0)):
-            if self._steps_since_turn < self._pause_of(owner, windows):
-                break  # the rest have as many windows or more, and wait as long or longer
-            needed = self._queues[owner][0].rows
-            if not needed or (not full and self._has_room(owner, needed, rows, windows)):
-                return self._take(owner, windows)
-            full = True  # nobody with rows overtakes one that waits for room, or it would wait for ever
-        return self._step() if rows else Idle.WAIT
+        for owner in sorted(self._queues, key=lambda owner: running_windows.get(owner, 0)):
+            if self._steps_since_task < self._required_steps(owner, running_windows):
+                break  # the owners after it have as many windows or more: none of them may run earlier
+            added_rows = self._queues[owner][0].rows
+            if not added_rows or (
+                not full and self._has_room(owner, added_rows, running_rows, running_windows)
+            ):
+                return self._dequeue(owner, running_windows)
+            full = True  # no task with rows overtakes one that waits for room, or it would wait for ever
+        if not running_rows:
+            return Action.WAIT
+        self._steps_since_task += 1
+        self._steps_since_join += 1
+        return Action.STEP
 
     def shrink(self) -> None:
-        """Let the batch hold half as many rows from now on, newcomers' included."""
+        """Halve the capacity, for new requests too."""
         self.capacity = max(1, self.capacity // 2)
-        self._most = self.capacity
+        self._max_rows = self.capacity
 
-    def drop(self, unwanted: Callable[[Work], bool]) -> list[Work]:
-        """Take out every waiting turn whose work nobody wants any more, and return that work."""
-        dropped: list[Work] = []
+    def drop(self, is_abandoned: Callable[[TaskT], bool]) -> list[TaskT]:
+        """Remove and return every queued task that is abandoned."""
+        dropped: list[TaskT] = []
         for owner, queue in list(self._queues.items()):
-            kept: deque[Turn[Work]] = deque()
-            for turn in queue:  # each is asked once: clients leave at any moment
-                if unwanted(turn.work):
-                    dropped.append(turn.work)
+            kept: deque[QueuedTask[TaskT]] = deque()
+            for queued in queue:  # each is asked once: the answer may change at any moment
+                if is_abandoned(queued.task):
+                    dropped.append(queued.task)
                 else:
-                    kept.append(turn)
-            self._keep(owner, kept)
+                    kept.append(queued)
+            self._set_queue(owner, kept)
         return dropped
 
-    def _pause_of(self, owner: object, windows: Mapping[object, int]) -> int:
-        """How many steps must come between the last turn and an owner's."""
-        if not windows:
+    def _required_steps(self, owner: object, running_windows: Mapping[object, int]) -> int:
+        """How many steps must come between the last task and an owner's."""
+        if not running_windows:
             return 0
-        if owner not in windows and min(windows.values()) > 1:
-            return 1  # whoever runs has more: they can wait, but they do advance
-        if owner in windows and self._steps_since_newcomer < self._shelter:
-            return self._shelter
-        return self._pause
+        is_new_request = owner not in running_windows
+        if is_new_request and min(running_windows.values()) > 1:
+            return 1  # every running owner has more than one window: they can wait, but they do advance
+        if not is_new_request and self._steps_since_join < self._holdoff_steps_after_join:
+            return self._holdoff_steps_after_join
+        return self._steps_between_tasks
 
-    def _has_room(self, owner: object, needed: int, rows: int, windows: Mapping[object, int]) -> bool:
-        """A turn with more rows than the batch should hold runs alone."""
-        crowded = owner not in windows and max(windows.values(), default=0) > 1
-        return not rows or rows + needed <= (self._most if crowded else self.capacity)
+    def _has_room(
+        self, owner: object, added_rows: int, running_rows: int, running_windows: Mapping[object, int]
+    ) -> bool:
+        """Whether the rows fit. A task with more rows than the batch may hold runs alone."""
+        is_new_request = owner not in running_windows
+        may_exceed_capacity = is_new_request and max(running_windows.values(), default=0) > 1
+        limit = self._max_rows if may_exceed_capacity else self.capacity
+        return not running_rows or running_rows + added_rows <= limit
 
-    def _take(self, owner: object, windows: Mapping[object, int]) -> Turn[Work]:
+    def _dequeue(self, owner: object, running_windows: Mapping[object, int]) -> QueuedTask[TaskT]:
         queue = self._queues.pop(owner)
-        turn = queue.popleft()
-        self._keep(owner, queue)  # at the end: the other owners come first
-        self._steps_since_turn = 0
-        if turn.rows and windows and owner not in windows:
-            self._steps_since_newcomer = 0
-        return turn
+        queued = queue.popleft()
+        self._set_queue(owner, queue)  # at the end: the other owners come first
+        self._steps_since_task = 0
+        if queued.rows and running_windows and owner not in running_windows:
+            self._steps_since_join = 0
+        return queued
 
-    def _keep(self, owner: object, queue: deque[Turn[Work]]) -> None:
+    def _set_queue(self, owner: object, queue: deque[QueuedTask[TaskT]]) -> None:
         if queue:
             self._queues[owner] = queue
         else:
             self._queues.pop(owner, None)
-
-    def _step(self) -> Idle:
-        self._steps_since_turn += 1
-        self._steps_since_newcomer += 1
-        return Idle.STEP

@@ -1,7 +1,7 @@
-"""Which tokens may come next, and which one does: whole-batch operations on logits `[rows, vocabulary]`.
+"""Logit filters and token selection for all rows at once, on logits `[rows, vocabulary]`.
 
-The rules are those of openai-whisper's logit filters. All of a row's state is in tensors, so that
-no step looks at a row on its own.
+The rules are those of openai-whisper's logit filters. All of a row's state is in tensors: no step loops over
+rows, and none copies a tensor to the host.
 """
 
 from typing import NamedTuple
@@ -9,25 +9,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_NEVER = float("-inf")
+_FORBIDDEN = float("-inf")
 
 _GROUP = 128
-"""Tokens whose greatest logit is looked for first."""
+"""Tokens in each group of `top_k_tokens`."""
 
 
 class Vocabulary(NamedTuple):
-    """The ids and ranges that the rules are about."""
+    """The token ids that the rules refer to, and the vocabulary's size."""
 
     eot: int
     timestamp_begin: int
     no_timestamps: int
     size: int
-    last_first_timestamp: int
-    """The latest time, in steps, at which a window's first segment may start."""
+    max_initial_timestamp: int
+    """The latest start of a window's first segment, in timestamp tokens from the window's start."""
 
 
-class Chosen(NamedTuple):
-    """A step's outcome: one token for each row, and the best `k` candidates where beams ask for them.
+class SelectedTokens(NamedTuple):
+    """One token for each row, and the `k` likeliest candidates where beam search asks for them.
 
     tokens, logprobs: `[rows]`; candidates, candidate_logprobs: `[rows, k]` or None.
     """
@@ -39,122 +39,135 @@ class Chosen(NamedTuple):
 
 
 class RowStates:
-    """What the rules must know of each row; row r of every tensor is row r of the batch."""
+    """What the rules need of each row's history; row r of every tensor is row r of the batch."""
 
-    def __init__(self, rows: int, vocabulary: Vocabulary, draws: int, device: torch.device) -> None:
+    def __init__(self, rows: int, vocabulary: Vocabulary, max_tokens: int, device: torch.device) -> None:
         self.vocabulary = vocabulary
-        self.suppressed = torch.zeros(rows, vocabulary.size, device=device)
-        self.sampled = torch.zeros(rows, dtype=torch.long, device=device)
-        self.last_is_time = torch.zeros(rows, dtype=torch.bool, device=device)
-        self.before_is_time = torch.ones(rows, dtype=torch.bool, device=device)
-        self.last_time = torch.zeros(rows, dtype=torch.long, device=device)
+        self.suppression_mask = torch.zeros(rows, vocabulary.size, device=device)
+        self.token_count = torch.zeros(rows, dtype=torch.long, device=device)
+        self.last_was_timestamp = torch.zeros(rows, dtype=torch.bool, device=device)
+        self.penultimate_was_timestamp = torch.ones(rows, dtype=torch.bool, device=device)
+        self.last_timestamp = torch.zeros(rows, dtype=torch.long, device=device)
         self.temperature = torch.zeros(rows, device=device)
-        self.draws = torch.zeros(rows, draws, dtype=torch.float64, device=device)
-        self._times = torch.arange(vocabulary.size - vocabulary.timestamp_begin, device=device)
+        self.uniform_noise = torch.zeros(rows, max_tokens, dtype=torch.float64, device=device)
+        self._timestamps = torch.arange(vocabulary.size - vocabulary.timestamp_begin, device=device)
 
-    def start(self, row: int, suppressed: Tensor, temperature: float, draws: Tensor) -> None:
-        """A row that has sampled nothing yet. `suppressed` `[vocabulary]` is 0 or -inf; `draws` are uniform
-        numbers, one for each token it may sample.
+    def start(self, row: int, suppression_mask: Tensor, temperature: float, uniform_noise: Tensor) -> None:
+        """Reset a row: it has no tokens yet.
+
+        `suppression_mask` `[vocabulary]` is 0 or -inf; `uniform_noise` `[max_tokens]` is in [0, 1).
         """
-        self.suppressed[row] = suppressed
-        self.sampled[row] = 0
-        self.last_is_time[row] = False
-        self.before_is_time[row] = True
-        self.last_time[row] = -1
+        self.suppression_mask[row] = suppression_mask
+        self.token_count[row] = 0
+        self.last_was_timestamp[row] = False
+        self.penultimate_was_timestamp[row] = True
+        self.last_timestamp[row] = -1
         self.temperature[row] = temperature
-        self.draws[row] = draws
+        self.uniform_noise[row] = uniform_noise
 
     def copy(self, sources: Tensor, targets: Tensor) -> None:
-        """Make rows `targets` continue from `sources`."""
+        """Give rows `targets` all states of `sources`."""
         self.copy_history(sources, targets)
-        for state in (self.suppressed, self.temperature, self.draws):
+        for state in (self.suppression_mask, self.temperature, self.uniform_noise):
             state[targets] = state[sources]
 
     def copy_history(self, sources: Tensor, targets: Tensor) -> None:
-        """The same for rows of one window, which differ only in what they have sampled."""
-        for state in (self.sampled, self.last_is_time, self.before_is_time, self.last_time):
+        """As `copy` for rows of the same window, which differ in their tokens only."""
+        for state in (
+            self.token_count,
+            self.last_was_timestamp,
+            self.penultimate_was_timestamp,
+            self.last_timestamp,
+        ):
             state[targets] = state[sources]
 
-    def add(self, rows: Tensor, tokens: Tensor) -> None:
-        """Note the new token of some rows, `[n]` each."""
-        is_time = tokens >= self.vocabulary.timestamp_begin
-        times = tokens - self.vocabulary.timestamp_begin
-        self.before_is_time[rows] = (self.sampled[rows] == 0) | self.last_is_time[rows]
-        self.last_is_time[rows] = is_time
-        self.last_time[rows] = torch.where(is_time, times, self.last_time[rows])
-        self.sampled[rows] += 1
+    def append(self, rows: Tensor, tokens: Tensor) -> None:
+        """Append one token to each of some rows: row numbers `[n]` and tokens `[n]`."""
+        is_timestamp = tokens >= self.vocabulary.timestamp_begin
+        timestamps = tokens - self.vocabulary.timestamp_begin
+        self.penultimate_was_timestamp[rows] = (self.token_count[rows] == 0) | self.last_was_timestamp[rows]
+        self.last_was_timestamp[rows] = is_timestamp
+        self.last_timestamp[rows] = torch.where(is_timestamp, timestamps, self.last_timestamp[rows])
+        self.token_count[rows] += 1
 
-    def forbid(self, logits: Tensor, rows: slice) -> None:
-        """Set what may not come next in `rows` to -inf, in place.
+    def apply_logit_filters(self, logits: Tensor, rows: slice) -> None:
+        """Set the logits of forbidden tokens to -inf, in place: `[len(rows), vocabulary]`.
 
-        The first token is always a time, so suppressing blanks at the start has nothing left to do.
+        There is no filter for blanks at the start: the first token is always a timestamp.
         """
         vocabulary = self.vocabulary
         begin, eot = vocabulary.timestamp_begin, vocabulary.eot
-        first = self.sampled[rows] == 0
-        opened = self.last_is_time[rows] & ~self.before_is_time[rows]  # text and its end: a start must follow
-        logits += self.suppressed[rows]
-        logits[:, vocabulary.no_timestamps] = _NEVER
-        logits[:, :eot] += _never_where(first | opened)
-        logits[:, eot:begin] += _never_where(first)
-        logits[:, begin:].masked_fill_(self._forbidden_times(rows, first, opened), _NEVER)
-        self._prefer_times(logits)
+        first = self.token_count[rows] == 0
+        # the end of a segment, after text: the start of the next one or the end of the text must follow
+        unpaired = self.last_was_timestamp[rows] & ~self.penultimate_was_timestamp[rows]
+        logits += self.suppression_mask[rows]
+        logits[:, vocabulary.no_timestamps] = _FORBIDDEN
+        logits[:, :eot] += _forbidden_where(first | unpaired)
+        logits[:, eot:begin] += _forbidden_where(first)
+        logits[:, begin:].masked_fill_(self._forbidden_timestamps(rows, first, unpaired), _FORBIDDEN)
+        self._prefer_timestamps(logits)
 
-    def _forbidden_times(self, rows: slice, first: Tensor, opened: Tensor) -> Tensor:
-        """`[rows, times]`: after a pair of times comes text; times never go back, and only an end and the
-        next start may be the same; the first one comes early.
+    def _forbidden_timestamps(self, rows: slice, first: Tensor, unpaired: Tensor) -> Tensor:
+        """Mask `[rows, timestamps]`. After a pair of timestamps text must follow; timestamps never decrease,
+        and increase except from an end to the next start; the first one is at most `max_initial_timestamp`.
         """
-        closed = self.last_is_time[rows] & self.before_is_time[rows]
-        earliest = self.last_time[rows] + torch.where(opened, 0, 1)
-        latest = torch.where(first, self.vocabulary.last_first_timestamp, len(self._times))
-        too_early = self._times < earliest[:, None]
-        return too_early | (self._times > latest[:, None]) | closed[:, None]
+        paired = self.last_was_timestamp[rows] & self.penultimate_was_timestamp[rows]
+        earliest = self.last_timestamp[rows] + torch.where(unpaired, 0, 1)
+        latest = torch.where(first, self.vocabulary.max_initial_timestamp, len(self._timestamps))
+        too_early = self._timestamps < earliest[:, None]
+        return too_early | (self._timestamps > latest[:, None]) | paired[:, None]
 
-    def _prefer_times(self, logits: Tensor) -> None:
-        """Where all times together are likelier than the best text, only a time may come."""
+    def _prefer_timestamps(self, logits: Tensor) -> None:
+        """Only a timestamp may follow where all together are likelier than the likeliest other token."""
         begin = self.vocabulary.timestamp_begin
-        text = logits[:, :begin]
-        likelier = logits[:, begin:].logsumexp(-1) > text.amax(-1)
-        text += _never_where(likelier)
+        other = logits[:, :begin]
+        timestamps_likelier = logits[:, begin:].logsumexp(-1) > other.amax(-1)
+        other += _forbidden_where(timestamps_likelier)
 
-    def choose(self, logits: Tensor, rows: slice, sample: bool, candidates: int) -> Chosen:
+    def select_tokens(
+        self, logits: Tensor, rows: slice, sample: bool, candidate_count: int
+    ) -> SelectedTokens:
         """The next token of `rows` and its log-probability.
 
-        With `sample`, rows above temperature 0 draw theirs; `candidates` is how many beams look at.
+        Rows above temperature 0 are sampled if `sample` is True. `candidate_count`: how many candidates beam
+        search needs of each row, 0 for none.
         """
-        best = likeliest(logits, max(candidates, 1))
-        tokens = best[:, 0]
+        likeliest = top_k_tokens(logits, max(candidate_count, 1))
+        tokens = likeliest[:, 0]
         if sample:
-            tokens = torch.where(self.temperature[rows] > 0, self._draw(logits, rows), tokens)
-        likely = logits.log_softmax(-1)
-        logprobs = likely.gather(-1, tokens[:, None])[:, 0]
-        if not candidates:
-            return Chosen(tokens, logprobs, None, None)
-        return Chosen(tokens, logprobs, best, likely.gather(-1, best))
+            tokens = torch.where(self.temperature[rows] > 0, self._sample(logits, rows), tokens)
+        all_logprobs = logits.log_softmax(-1)
+        logprobs = all_logprobs.gather(-1, tokens[:, None])[:, 0]
+        if not candidate_count:
+            return SelectedTokens(tokens, logprobs, None, None)
+        return SelectedTokens(tokens, logprobs, likeliest, all_logprobs.gather(-1, likeliest))
 
-    def _draw(self, logits: Tensor, rows: slice) -> Tensor:
-        """Sample by where each row's own next uniform number falls in its cumulated distribution."""
-        temperature = self.temperature[rows].clamp_min(1e-6)  # rows at 0 don't count
-        cumulated = (logits / temperature[:, None]).softmax(-1, dtype=torch.float64).cumsum(-1)
-        draw = self.draws[rows].gather(-1, self.sampled[rows, None]) * cumulated[:, -1:]
-        return torch.searchsorted(cumulated, draw, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)
-
-
-def _never_where(mask: Tensor) -> Tensor:
-    """What, added to logits, forbids a row: `[rows]` to `[rows, 1]`. Faster by far than filling by mask."""
-    return torch.where(mask, _NEVER, 0.0)[:, None]
+    def _sample(self, logits: Tensor, rows: slice) -> Tensor:
+        """Inverse transform sampling with each row's next uniform number."""
+        temperature = self.temperature[rows].clamp_min(1e-6)  # the result is not used for rows at 0
+        cumulative = (logits / temperature[:, None]).softmax(-1, dtype=torch.float64).cumsum(-1)
+        threshold = self.uniform_noise[rows].gather(-1, self.token_count[rows, None]) * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)
 
 
-def likeliest(logits: Tensor, count: int) -> Tensor:
-    """The places of the `count` greatest of each row, the greatest first: `[rows, count]`.
+def _forbidden_where(mask: Tensor) -> Tensor:
+    """-inf where `mask` `[rows]` is True, else 0: `[rows, 1]`, to be added to logits.
 
-    They lie in the `count` groups with the greatest maxima, and maxima are found several times faster.
+    Much faster than `masked_fill_`.
+    """
+    return torch.where(mask, _FORBIDDEN, 0.0)[:, None]
+
+
+def top_k_tokens(logits: Tensor, count: int) -> Tensor:
+    """`logits.topk(count).indices`, several times faster: `[rows, count]`, the greatest first.
+
+    The `count` greatest logits lie in the `count` groups with the greatest maxima.
     """
     size = logits.shape[-1]
-    whole = size - size % _GROUP
-    groups = logits[:, :whole].view(len(logits), -1, _GROUP)
-    chosen = groups.amax(-1).topk(min(count, groups.shape[1])).indices
-    inside = (chosen[..., None] * _GROUP + torch.arange(_GROUP, device=logits.device)).flatten(1)
-    after = torch.arange(whole, size, device=logits.device).expand(len(logits), -1)
-    places = torch.cat([inside, after], -1)
-    return places.gather(-1, logits.gather(-1, places).topk(count).indices)
+    grouped = size - size % _GROUP
+    groups = logits[:, :grouped].view(len(logits), -1, _GROUP)
+    top_groups = groups.amax(-1).topk(min(count, groups.shape[1])).indices
+    in_groups = (top_groups[..., None] * _GROUP + torch.arange(_GROUP, device=logits.device)).flatten(1)
+    ungrouped = torch.arange(grouped, size, device=logits.device).expand(len(logits), -1)
+    indices = torch.cat([in_groups, ungrouped], -1)
+    return indices.gather(-1, logits.gather(-1, indices).topk(count).indices)

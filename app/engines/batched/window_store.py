@@ -1,4 +1,4 @@
-"""The encoded windows: features for as long as somebody holds the window, keys and values for the latest."""
+"""A cache of encoded windows: all features while their `Window` lives, keys and values of the latest."""
 
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
@@ -10,28 +10,28 @@ from app.engines.interface import Window
 
 
 class WindowStore:
-    """Encodes each window once. Only the `kept` latest keep their keys and values, which are ten times
-    as large as features and ten times as quick to make again.
+    """Encodes each window once. Keys and values are cached for the `max_cached` latest windows only: they are
+    ten times as large as features, and ten times as quick to compute again.
     """
 
     def __init__(
-        self, encode: Callable[[Window], Tensor], project: Callable[[Tensor], CrossKV], kept: int
+        self, encode: Callable[[Window], Tensor], project: Callable[[Tensor], CrossKV], max_cached: int
     ) -> None:
         self._encode = encode
         self._project = project
-        self._kept = kept
+        self._max_cached = max_cached
         self._features: WeakKeyDictionary[Window, Tensor] = WeakKeyDictionary()
-        self._cross: WeakKeyDictionary[Window, CrossKV] = WeakKeyDictionary()
+        self._cross_kv: WeakKeyDictionary[Window, CrossKV] = WeakKeyDictionary()
 
-    def cross(self, window: Window) -> CrossKV:
-        """What the decoder attends to in a window."""
-        found = self._cross.pop(window, None)
-        if found is None:
-            found = self._project(self._features_of(window))
-        self._cross[window] = found  # the latest now
-        for old in list(self._cross)[: -self._kept]:
-            self._cross.pop(old, None)
-        return found
+    def cross_kv(self, window: Window) -> CrossKV:
+        """A window's keys and values for the decoder's cross-attention."""
+        cross_kv = self._cross_kv.pop(window, None)
+        if cross_kv is None:
+            cross_kv = self._project(self._features_of(window))
+        self._cross_kv[window] = cross_kv  # now the latest
+        for old in list(self._cross_kv)[: -self._max_cached]:
+            self._cross_kv.pop(old, None)
+        return cross_kv
 
     def _features_of(self, window: Window) -> Tensor:
         features = self._features.get(window)
@@ -40,6 +40,6 @@ class WindowStore:
         return features
 
     def clear(self) -> None:
-        """Let go of everything; it is made again when it is wanted."""
+        """Forget everything; it is computed again when it is needed."""
         self._features.clear()
-        self._cross.clear()
+        self._cross_kv.clear()

@@ -24,13 +24,13 @@ def thread():
     started.close()
 
 
-def test_all_jobs_run_in_one_thread(thread: EngineThread) -> None:
+def test_all_calls_run_in_one_thread(thread: EngineThread) -> None:
     futures = [thread.submit(threading.get_ident) for _ in range(5)]
     assert len({future.result() for future in futures}) == 1
     assert futures[0].result() != threading.get_ident()
 
 
-def test_a_failure_is_the_jobs_alone_and_tells_nothing_of_the_inside(thread: EngineThread, caplog) -> None:
+def test_a_failure_is_the_calls_alone_and_tells_nothing_of_the_inside(thread: EngineThread, caplog) -> None:
     failing = thread.submit(lambda: 1 / 0)
     with pytest.raises(EngineFailure) as caught:
         failing.result()
@@ -48,11 +48,11 @@ def test_errors_of_our_own_pass_as_they_are(thread: EngineThread, caplog) -> Non
     assert not caplog.records
 
 
-def test_a_job_nobody_wants_any_more_never_runs(thread: EngineThread) -> None:
+def test_an_abandoned_call_never_runs(thread: EngineThread) -> None:
     ran = []
-    unwanted = thread.submit(lambda: ran.append(1), lambda: True)
+    abandoned = thread.submit(lambda: ran.append(1), lambda: True)
     thread.submit(lambda: None).result()
-    assert unwanted.cancelled()
+    assert abandoned.cancelled()
     assert ran == []
 
 

@@ -138,6 +138,9 @@ def test_each_request_has_its_own_account(meter: Meter) -> None:
     ours.align(window, [1], "en", "transcribe").result()
     ours.score(window, WindowOptions(), [1]).result()
     assert (one.windows, other.windows, meter.windows_finished) == (2, 1, 3)
-    assert (ours.alive, ours.card, ours.tokenizer("en", "transcribe").eot) == (True, engine.card, 900)
-    ours.close()
-    assert not engine.alive
+    assert (ours.card, ours.tokenizer("en", "transcribe").eot) == (engine.card, 900)
+
+
+def test_no_request_can_close_the_engine_of_all(meter: Meter) -> None:
+    engine = ScriptedEngine(lambda window, options: result(*spell(" Hi.")))
+    assert not hasattr(MeteredEngine(engine, meter, RequestCost()), "close")

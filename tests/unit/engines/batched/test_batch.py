@@ -16,19 +16,19 @@ from torch import Tensor
 
 from app.engines.batched.batch import Batch, Decoding
 from app.engines.batched.beam import BeamSearch, Hypothesis, Sampling, Search
-from app.engines.batched.decoder import Run
+from app.engines.batched.decoder import RowRange
 from app.engines.batched.kv_cache import KVCache
 from app.engines.batched.token_rules import RowStates, Vocabulary
 
-VOCABULARY = Vocabulary(eot=12, timestamp_begin=18, no_timestamps=17, size=40, last_first_timestamp=5)
+VOCABULARY = Vocabulary(eot=12, timestamp_begin=18, no_timestamps=17, size=40, max_initial_timestamp=5)
 ROWS = 12
 CONTEXT = 64
-DRAWS = 30
+MAX_TOKENS = 30
 BROKEN = 7
 """A window that makes the model compute NaN."""
 
 
-class TellingDecoder:
+class CacheDecoder:
     """As much of a Decoder as a batch touches."""
 
     def __init__(self) -> None:
@@ -36,29 +36,31 @@ class TellingDecoder:
         self.cache.keys.fill_(torch.nan)
         self.steps = 0
 
-    def read(self, tokens: list[int], cross: int, row: int) -> Tensor:
-        told = torch.tensor(tokens, dtype=torch.float32).view(1, -1, 1)
-        told = told * torch.nan if cross == BROKEN else told
-        self.cache.put_prompt(0, row, told, -told)
+    def prefill(self, tokens: list[int], cross: int, row: int) -> Tensor:
+        keys = torch.tensor(tokens, dtype=torch.float32).view(1, -1, 1)
+        keys = keys * torch.nan if cross == BROKEN else keys
+        self.cache.write_prompt(0, row, keys, -keys)
         return torch.stack([logits(cross, tokens[: place + 1]) for place in range(len(tokens))])
 
     def logits(self, states: Tensor) -> Tensor:
         return states.clone()
 
-    def step(self, tokens: Tensor, lengths: Tensor, longest: int, runs: list[Run]) -> Tensor:
+    def step(self, tokens: Tensor, lengths: Tensor, max_length: int, row_ranges: list[RowRange]) -> Tensor:
         self.steps += 1
         rows = len(tokens)
-        told = tokens.float().view(rows, 1, 1)
-        crosses = [run.cross for run in runs for _ in range(run.first, run.end)]
-        told[torch.tensor(crosses) == BROKEN] = torch.nan
-        self.cache.put_step(0, lengths, told, -told)
-        keys, values = self.cache.seen(0, rows, longest + 1)
+        new_keys = tokens.float().view(rows, 1, 1)
+        crosses = [each.cross for each in row_ranges for _ in range(each.first, each.end)]
+        new_keys[torch.tensor(crosses) == BROKEN] = torch.nan
+        self.cache.write_step(0, lengths, new_keys, -new_keys)
+        keys, values = self.cache.read(0, rows, max_length + 1)
         sound = [row for row, cross in enumerate(crosses) if cross != BROKEN]
         assert torch.equal(keys[sound], -values[sound])  # places that a row doesn't use yet are no NaN either
-        assert [run.first for run in runs] == [0, *(run.end for run in runs[:-1])]
+        assert [each.first for each in row_ranges] == [0, *(each.end for each in row_ranges[:-1])]
         read = keys.nan_to_num()
-        seen = [read[row, 0, : length + 1, 0].long().tolist() for row, length in enumerate(lengths.tolist())]
-        return torch.stack([logits(cross, row) for cross, row in zip(crosses, seen, strict=True)])
+        sequences = [
+            read[row, 0, : length + 1, 0].long().tolist() for row, length in enumerate(lengths.tolist())
+        ]
+        return torch.stack([logits(cross, row) for cross, row in zip(crosses, sequences, strict=True)])
 
 
 def logits(cross: int, tokens: Sequence[int]) -> Tensor:
@@ -69,7 +71,7 @@ def logits(cross: int, tokens: Sequence[int]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Wish:
+class WindowRequest:
     """A window to decode, and when it comes; `leaves` so many steps later, if at all."""
 
     window: int
@@ -82,17 +84,17 @@ class Wish:
 
     def decoding(self) -> Decoding:
         beams = self.kind == "beams"
-        suppressed = torch.zeros(VOCABULARY.size)
-        suppressed[self.window % 12] = float("-inf")
+        suppression_mask = torch.zeros(VOCABULARY.size)
+        suppression_mask[self.window % 12] = float("-inf")
         generator = torch.Generator().manual_seed(self.window)
         return Decoding(
             cross=self.window,
             prompt=[(self.window + place) % 18 for place in range(self.prompt)],
             search=self._search(),
-            suppressed=suppressed,
+            suppression_mask=suppression_mask,
             temperature=0.8 if self.kind == "samples" else 0.0,
-            draws=torch.rand(self.rows, DRAWS, generator=generator, dtype=torch.float64),
-            candidates=self.rows + 1 if beams else 0,
+            uniform_noise=torch.rand(self.rows, MAX_TOKENS, generator=generator, dtype=torch.float64),
+            candidate_count=self.rows + 1 if beams else 0,
         )
 
     def _search(self) -> Search:
@@ -102,19 +104,19 @@ class Wish:
 
 
 def new_batch() -> Batch:
-    return Batch(TellingDecoder(), RowStates(ROWS, VOCABULARY, DRAWS, torch.device("cpu")))
+    return Batch(CacheDecoder(), RowStates(ROWS, VOCABULARY, MAX_TOKENS, torch.device("cpu")))
 
 
-def alone(wish: Wish) -> list[Hypothesis]:
-    batch, decoding = new_batch(), wish.decoding()
+def alone(request: WindowRequest) -> list[Hypothesis]:
+    batch, decoding = new_batch(), request.decoding()
     batch.join(decoding)
     while batch.size:
         batch.step()
     return decoding.search.hypotheses()
 
 
-WISHES = st.builds(
-    Wish,
+REQUESTS = st.builds(
+    WindowRequest,
     window=st.integers(0, 50),
     prompt=st.integers(1, 20),
     kind=st.sampled_from(["greedy", "beams", "samples"]),
@@ -125,30 +127,30 @@ WISHES = st.builds(
 )
 
 
-@given(wishes=st.lists(WISHES, min_size=1, max_size=8))
+@given(requests=st.lists(REQUESTS, min_size=1, max_size=8))
 @example(
-    wishes=[
-        Wish(BROKEN, 20, "greedy", 1, 3, comes=0, leaves=None),
-        Wish(4, 20, "greedy", 1, 12, comes=0, leaves=None),
-        Wish(1, 2, "greedy", 1, 12, comes=0, leaves=None),  # moves to the first one's place
+    requests=[
+        WindowRequest(BROKEN, 20, "greedy", 1, 3, comes=0, leaves=None),
+        WindowRequest(4, 20, "greedy", 1, 12, comes=0, leaves=None),
+        WindowRequest(1, 2, "greedy", 1, 12, comes=0, leaves=None),  # moves to the first one's place
     ]
 )
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)
-def test_every_window_says_what_it_says_alone(wishes: list[Wish]) -> None:
+def test_every_window_says_what_it_says_alone(requests: list[WindowRequest]) -> None:
     batch = new_batch()
-    waiting = sorted(wishes, key=lambda wish: wish.comes)
-    running: dict[Decoding, tuple[Wish, int]] = {}
-    done: list[tuple[Wish, list[Hypothesis]]] = []
+    waiting = sorted(requests, key=lambda request: request.comes)
+    running: dict[Decoding, tuple[WindowRequest, int]] = {}
+    done: list[tuple[WindowRequest, list[Hypothesis]]] = []
     step = 0
     while waiting or running:
-        batch.remove([d for d, (wish, since) in running.items() if wish.leaves == step - since])
+        batch.remove([d for d, (request, since) in running.items() if request.leaves == step - since])
         running = {d: found for d, found in running.items() if d.rows}
         assert batch.running == list(dict.fromkeys(batch.running))
         while waiting and waiting[0].comes <= step and batch.size + waiting[0].rows <= ROWS:
-            wish = waiting.pop(0)
-            decoding = wish.decoding()
+            request = waiting.pop(0)
+            decoding = request.decoding()
             batch.join(decoding)
-            running[decoding] = (wish, step)
+            running[decoding] = (request, step)
             if not decoding.rows:
                 done.append((running.pop(decoding)[0], decoding.search.hypotheses()))
         if batch.size:
@@ -157,13 +159,15 @@ def test_every_window_says_what_it_says_alone(wishes: list[Wish]) -> None:
         assert sorted(row for decoding in running for row in decoding.rows) == list(range(batch.size))
         step += 1
     assert batch.size == 0
-    for wish, hypotheses in done:
-        assert hypotheses == alone(wish), wish
+    for request, hypotheses in done:
+        assert hypotheses == alone(request), request
 
 
 def test_rows_that_end_make_room_for_the_last() -> None:
     batch = new_batch()
-    short, long = (Wish(1, 3, "greedy", 3, longest, comes=0, leaves=None).decoding() for longest in (2, 9))
+    short, long = (
+        WindowRequest(1, 3, "greedy", 3, longest, comes=0, leaves=None).decoding() for longest in (2, 9)
+    )
     batch.join(short)
     batch.join(long)
     assert (short.rows, long.rows) == ([0, 1, 2], [3, 4, 5])
@@ -174,7 +178,7 @@ def test_rows_that_end_make_room_for_the_last() -> None:
 
 def test_a_window_of_one_token_is_done_when_it_joins() -> None:
     batch = new_batch()
-    decoding = Wish(1, 3, "greedy", 1, 1, comes=0, leaves=None).decoding()
+    decoding = WindowRequest(1, 3, "greedy", 1, 1, comes=0, leaves=None).decoding()
     states = batch.join(decoding)
     assert states.shape == (3, VOCABULARY.size)
     assert decoding.rows == []
@@ -183,18 +187,18 @@ def test_a_window_of_one_token_is_done_when_it_joins() -> None:
 
 
 @pytest.mark.parametrize("kind", ["beams", "samples"])
-def test_the_rows_of_a_window_listen_to_it_together(kind: str) -> None:
+def test_the_rows_of_a_window_attend_to_it_together(kind: str) -> None:
     batch = new_batch()
     for window in (1, 2):
-        batch.join(Wish(window, 4, kind, 4, 20, comes=0, leaves=None).decoding())
-    assert [(run.cross, run.first, run.end) for run in batch._runs] == [(1, 0, 4), (2, 4, 8)]
+        batch.join(WindowRequest(window, 4, kind, 4, 20, comes=0, leaves=None).decoding())
+    assert [(rows.cross, rows.first, rows.end) for rows in batch._row_ranges] == [(1, 0, 4), (2, 4, 8)]
 
 
 def test_a_window_that_cant_join_leaves_the_others_alone() -> None:
     batch = new_batch()
-    sound, broken = (Wish(window, 3, "greedy", 2, 20, comes=0, leaves=None) for window in (1, 2))
+    sound, broken = (WindowRequest(window, 3, "greedy", 2, 20, comes=0, leaves=None) for window in (1, 2))
     decoding, failing = sound.decoding(), broken.decoding()
-    failing.suppressed = torch.zeros(3)  # does not fit
+    failing.suppression_mask = torch.zeros(3)  # does not fit
     batch.join(decoding)
     with pytest.raises(RuntimeError):
         batch.join(failing)
@@ -206,13 +210,13 @@ def test_a_window_that_cant_join_leaves_the_others_alone() -> None:
 
 @pytest.mark.parametrize("window", range(6))
 def test_a_beam_remembers_its_own_tokens(window: int) -> None:
-    batch, decoding = new_batch(), Wish(window, 5, "beams", 4, 25, comes=0, leaves=None).decoding()
+    batch, decoding = new_batch(), WindowRequest(window, 5, "beams", 4, 25, comes=0, leaves=None).decoding()
     batch.join(decoding)
     while batch.size:
         keys = batch._decoder.cache.keys[0, :, 0, :, 0]
         for row, tokens in zip(decoding.rows, decoding.search._beams, strict=True):
-            told = [*decoding.prompt, *tokens[:-1]]  # the last one is told in the next step
-            assert keys[row, : len(told)].tolist() == told
+            sequence = [*decoding.prompt, *tokens[:-1]]  # the last one is an input of the next step
+            assert keys[row, : len(sequence)].tolist() == sequence
         batch.step()
 
 
@@ -220,15 +224,15 @@ def test_only_what_beams_do_not_share_is_copied(monkeypatch: pytest.MonkeyPatch)
     starts = []
     copy = KVCache.copy
 
-    def watched(cache: KVCache, sources: Tensor, targets: Tensor, places: slice) -> None:
-        differ = (cache.keys[:, sources] != cache.keys[:, targets])[..., : places.stop, :]
-        assert not differ[..., : places.start, :].any()
-        assert differ[..., places.start, :].any()
-        starts.append(places.start)
-        copy(cache, sources, targets, places)
+    def watched(cache: KVCache, sources: Tensor, targets: Tensor, positions: slice) -> None:
+        differ = (cache.keys[:, sources] != cache.keys[:, targets])[..., : positions.stop, :]
+        assert not differ[..., : positions.start, :].any()
+        assert differ[..., positions.start, :].any()
+        starts.append(positions.start)
+        copy(cache, sources, targets, positions)
 
     batch = new_batch()
-    batch.join(Wish(3, 5, "beams", 2, 25, comes=0, leaves=None).decoding())
+    batch.join(WindowRequest(3, 5, "beams", 2, 25, comes=0, leaves=None).decoding())
     monkeypatch.setattr(KVCache, "copy", watched)
     while batch.size:
         batch.step()

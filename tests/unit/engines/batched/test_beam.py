@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from whisper.decoding import BeamSearchDecoder, GreedyDecoder, MaximumLikelihoodRanker
 
-from app.engines.batched.beam import BeamSearch, Candidates, Hypothesis, Sampling, Search, best
+from app.engines.batched.beam import BeamSearch, Candidates, Hypothesis, Sampling, Search, best_hypothesis
 
 VOCABULARY = 24
 EOT = 20
@@ -41,11 +41,11 @@ class NoInference:
 
 
 def ours(search: Search, language: Language) -> list[Hypothesis]:
-    """Drive a search as the batch does: each row continues the one that its move names."""
+    """Drive a search as the batch does: each row continues the one that its continuation names."""
     rows: list[tuple[int, ...]] = [()] * search.rows
     while rows:
-        moves = search.advance([candidates(language.logits(row), search.rows + 1) for row in rows])
-        rows = [(*rows[move.source], move.token) for move in moves]
+        continuations = search.advance([candidates(language.logits(row), search.rows + 1) for row in rows])
+        rows = [(*rows[each.source], each.token) for each in continuations]
     return search.hypotheses()
 
 
@@ -113,15 +113,15 @@ def test_the_best(lengths: list[int], penalty: float | None, seed: int) -> None:
     found = [Hypothesis((1,) * length, float(-rng.random() * length)) for length in lengths]
     tokens = [[torch.tensor(hypothesis.tokens) for hypothesis in found]]
     ranked = MaximumLikelihoodRanker(penalty).rank(tokens, [[h.sum_logprob for h in found]])
-    assert best(found, penalty) is found[ranked[0]]
+    assert best_hypothesis(found, penalty) is found[ranked[0]]
 
 
 def test_an_empty_text_has_a_score() -> None:
-    assert best([Hypothesis((), -1.0), Hypothesis((1, 2), -9.0)], None).tokens == (1, 2)
+    assert best_hypothesis([Hypothesis((), -1.0), Hypothesis((1, 2), -9.0)], None).tokens == (1, 2)
 
 
 def test_samples_end_one_by_one_and_the_others_keep_their_places() -> None:
-    search = Sampling(3, EOT, longest=3)
+    search = Sampling(3, EOT, max_tokens=3)
 
     def step(*tokens: int) -> list[tuple[int, int]]:
         return [tuple(move) for move in search.advance([Candidates(token, -1.0, (), ()) for token in tokens])]

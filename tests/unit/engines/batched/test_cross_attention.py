@@ -26,23 +26,23 @@ def attention(layer: int, queries: Tensor) -> Tensor:
 def test_attention(kind: type[CrossKV], off: float, queries: int) -> None:
     window = kind(KEYS, VALUES)
     for layer in range(LAYERS):
-        asked = 0.3 * numbers(queries, queries, HEADS, HEAD).transpose(0, 1)
-        heard = window.attend(layer, asked)
-        assert heard.shape == (HEADS, queries, HEAD)
-        torch.testing.assert_close(heard, attention(layer, asked), rtol=0, atol=off)
+        query = 0.3 * numbers(queries, queries, HEADS, HEAD).transpose(0, 1)
+        output = window.attend(layer, query)
+        assert output.shape == (HEADS, queries, HEAD)
+        torch.testing.assert_close(output, attention(layer, query), rtol=0, atol=off)
 
 
-def test_few_queries_hear_what_many_do() -> None:
-    window, asked = Int8CrossKV(KEYS, VALUES), numbers(3, HEADS, 20, HEAD)
-    together = window.attend(1, asked)
-    torch.testing.assert_close(window.attend(1, asked[:, 4:9]), together[:, 4:9], rtol=0, atol=1e-5)
+def test_few_queries_give_what_many_do() -> None:
+    window, query = Int8CrossKV(KEYS, VALUES), numbers(3, HEADS, 20, HEAD)
+    together = window.attend(1, query)
+    torch.testing.assert_close(window.attend(1, query[:, 4:9]), together[:, 4:9], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "off"), [(FloatCrossKV, 1e-4), (Int8CrossKV, 0.4)])
 def test_scores(kind: type[CrossKV], off: float) -> None:
-    asked = numbers(4, 7, HEAD)
-    scores = kind(KEYS, VALUES).scores(1, 2, asked, STEPS)
-    torch.testing.assert_close(scores, asked @ KEYS[1, 2, :STEPS].T, rtol=0, atol=off)
+    query = numbers(4, 7, HEAD)
+    scores = kind(KEYS, VALUES).scores(1, 2, query, STEPS)
+    torch.testing.assert_close(scores, query @ KEYS[1, 2, :STEPS].T, rtol=0, atol=off)
 
 
 @pytest.mark.parametrize("kind", [FloatCrossKV, Int8CrossKV])

@@ -50,7 +50,9 @@ def nothing_stays_behind(engine: BatchedEngine) -> Iterator[None]:
 
 
 def is_empty(engine: BatchedEngine) -> bool:
-    return not (engine._batch.size or engine._running or engine._scheduler.waiting or engine._pumping)
+    return not (
+        engine._runner.batch.size or engine._running or engine._scheduler.waiting or engine._scheduled
+    )
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -69,8 +71,8 @@ def window(engine: BatchedEngine, seed: int = 3) -> Window:
 def encodes(engine: BatchedEngine, monkeypatch: pytest.MonkeyPatch) -> list[Window]:
     """One entry for each run of the encoder."""
     runs: list[Window] = []
-    encode = engine._windows._encode
-    monkeypatch.setattr(engine._windows, "_encode", lambda of: (runs.append(of), encode(of))[1])
+    encode = engine._runner.windows._encode
+    monkeypatch.setattr(engine._runner.windows, "_encode", lambda of: (runs.append(of), encode(of))[1])
     return runs
 
 
@@ -104,7 +106,7 @@ def test_features_go_with_their_window(engine: BatchedEngine, encodes: list[Wind
     encodes.clear()
     wait_until(lambda: is_empty(engine))
     gc.collect()
-    assert len(engine._windows._features) == len(engine._windows._cross) == 0
+    assert len(engine._runner.windows._features) == len(engine._runner.windows._cross_kv) == 0
 
 
 def test_the_thread_count_is_what_was_asked_for(engine: BatchedEngine) -> None:
@@ -117,8 +119,8 @@ def test_what_others_left_in_the_cache_is_not_seen(engine: BatchedEngine) -> Non
     asked = window(engine)
     each = (replace(EN, prompt=(440,) * 100), EN, replace(EN, beam_size=3))
     alone = [engine.submit(asked, options).result().tokens for options in each]
-    engine._decoder.cache.keys.fill_(torch.nan)
-    engine._decoder.cache.values.fill_(torch.nan)
+    engine._runner.decoder.cache.keys.fill_(torch.nan)
+    engine._runner.decoder.cache.values.fill_(torch.nan)
     assert [found.result().tokens for found in [engine.submit(asked, options) for options in each]] == alone
 
 
@@ -140,7 +142,7 @@ def test_as_many_tokens_as_fit_can_be_scored(engine: BatchedEngine) -> None:
     """After a long prompt a text may fill the context: its last token is said, but never read."""
     asked, options = window(engine), replace(LONG, prompt=(440,) * 300)
     tokens = engine.submit(asked, options).result().tokens
-    assert len(tokens) == engine.card.text_context + 1 - len(engine._prompt(options))
+    assert len(tokens) == engine.card.text_context + 1 - len(engine._runner._prompt(options))
     assert len(engine.score(asked, options, tokens).result()) == len(tokens)
 
 
@@ -164,7 +166,7 @@ def test_an_answer_is_the_same_whatever_runs_beside_it(engine: BatchedEngine) ->
 
 def test_a_note_overtakes_what_runs_long(engine: BatchedEngine) -> None:
     long = [engine.submit(window(engine, seed), LONG) for seed in range(3)]
-    wait_until(lambda: engine._batch.size == 3)
+    wait_until(lambda: engine._runner.batch.size == 3)
     engine.submit(window(engine), EN).result(60)
     assert not any(future.done() for future in long)
     assert all(future.result(60).tokens for future in long)
@@ -174,7 +176,7 @@ def test_a_client_that_leaves_is_dropped_while_its_window_runs(engine: BatchedEn
     leaving, staying = window(engine, 1), window(engine, 2)
     alone = engine.submit(staying, LONG).result()
     futures = [engine.submit(asked, LONG) for asked in (leaving, staying, leaving)]
-    wait_until(lambda: engine._batch.size == 3)
+    wait_until(lambda: engine._runner.batch.size == 3)
     leaving.recording.close()
     for future in (futures[0], futures[2]):
         with pytest.raises(CancelledError):
@@ -257,8 +259,8 @@ def test_what_fails_in_joining_fails_alone(
     engine: BatchedEngine, method: str, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
     wait_until(lambda: is_empty(engine))
-    failing = Once(getattr(Batch, method).__get__(engine._batch))
-    monkeypatch.setattr(engine._batch, method, failing)
+    failing = Once(getattr(Batch, method).__get__(engine._runner.batch))
+    monkeypatch.setattr(engine._runner.batch, method, failing)
     with pytest.raises(EngineFailure):
         engine.submit(window(engine), replace(EN, beam_size=3)).result(60)
     assert failing.failed
@@ -270,7 +272,7 @@ def test_a_prompts_states_that_cant_be_read_fail_their_own_window(
 ) -> None:
     running = engine.submit(window(engine, 1), LONG)
     asked = window(engine, 2)  # by now the other has joined
-    monkeypatch.setattr(engine, "_no_speech_prob", Once(engine._no_speech_prob))
+    monkeypatch.setattr(engine._runner, "_no_speech_prob", Once(engine._runner._no_speech_prob))
     with pytest.raises(EngineFailure):
         engine.submit(asked, LONG).result(60)
     assert len(running.result(60).tokens) == 224
@@ -281,7 +283,7 @@ def test_a_result_that_cant_be_made_fails_its_own_window(
 ) -> None:
     running = engine.submit(window(engine, 1), LONG)
     asked = window(engine, 2)
-    monkeypatch.setattr(engine, "_result", Once(engine._result))
+    monkeypatch.setattr(engine._runner, "result", Once(engine._runner.result))
     with pytest.raises(EngineFailure):
         engine.submit(asked, EN).result(60)
     assert len(running.result(60).tokens) == 224
@@ -293,9 +295,9 @@ def test_a_step_that_fails_fails_nobody_if_it_was_a_moments_weakness(
     windows = [window(engine) for _ in range(3)]
     expected = engine.submit(windows[0], LONG).result(60).tokens
     running = [engine.submit(each, LONG) for each in windows]
-    wait_until(lambda: engine._batch.size == 3)
-    failing = Once(engine._decoder.step)
-    monkeypatch.setattr(engine._decoder, "step", failing)
+    wait_until(lambda: engine._runner.batch.size == 3)
+    failing = Once(engine._runner.decoder.step)
+    monkeypatch.setattr(engine._runner.decoder, "step", failing)
     assert {future.result(60).tokens for future in running} == {expected}
     assert failing.failed == 1
     assert "a step of 3 windows failed" in caplog.text
@@ -325,7 +327,7 @@ def test_closing_tells_everybody_who_waits() -> None:
     engine = started()
     held = [window(engine, seed) for seed in range(4)]
     running = [engine.submit(asked, LONG) for asked in held[:3]]
-    wait_until(lambda: engine._batch.size == 3)
+    wait_until(lambda: engine._runner.batch.size == 3)
     queued = [engine.submit(held[3], EN), engine.detect_language(held[3])]
     waiting = threading.Thread(target=engine.close)
     waiting.start()
@@ -381,7 +383,7 @@ def test_a_window_too_large_for_the_device_fails_alone(
     engine._scheduler.capacity = capacity
 
 
-def test_an_engine_that_stumbles_between_turns_goes_on(
+def test_an_engine_that_stumbles_between_tasks_goes_on(
     engine: BatchedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stumbled = threading.Event()
@@ -393,7 +395,7 @@ def test_an_engine_that_stumbles_between_turns_goes_on(
 
     running = engine.submit(window(engine), LONG)
     wait_until(lambda: bool(engine._running))
-    monkeypatch.setattr(engine, "_drop_unwanted", stumble)
+    monkeypatch.setattr(engine, "_drop_abandoned", stumble)
     with pytest.raises(EngineFailure):
         running.result(60)
     assert stumbled.is_set()

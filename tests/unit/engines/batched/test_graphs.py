@@ -10,8 +10,8 @@ from torch import Tensor
 
 from app.engines.batched import graphs, packed_linear
 from app.engines.batched.cross_attention import FloatCrossKV
-from app.engines.batched.decoder import Decoder, Run
-from app.engines.batched.graphs import GraphedDecoder, RowCross, bucket
+from app.engines.batched.decoder import Decoder, RowRange
+from app.engines.batched.graphs import GraphedDecoder, RowCrossKV, bucket
 from app.engines.batched.weights import DecoderWeights, decoder_weights
 
 ROWS, CONTEXT = 8, 448
@@ -25,7 +25,7 @@ def weights() -> DecoderWeights:
 
 @pytest.fixture(autouse=True)
 def uncaptured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "captured", lambda step: step)
+    monkeypatch.setattr(graphs, "capture_graph", lambda step: step)
 
 
 @pytest.fixture(autouse=True)
@@ -42,11 +42,11 @@ def window(seed: int, weights: DecoderWeights) -> FloatCrossKV:
 
 
 @pytest.mark.parametrize(
-    ("size", "least", "most", "expected"),
+    ("size", "smallest", "largest", "expected"),
     [(1, 1, 64, 1), (3, 1, 64, 4), (64, 1, 64, 64), (5, 1, 6, 6), (5, 64, 448, 64), (300, 64, 448, 448)],
 )
-def test_sizes_are_few(size: int, least: int, most: int, expected: int) -> None:
-    assert bucket(size, least, most) == expected
+def test_sizes_are_few(size: int, smallest: int, largest: int, expected: int) -> None:
+    assert bucket(size, smallest, largest) == expected
 
 
 def test_steps_give_the_same_logits_as_a_plain_decoder(weights: DecoderWeights) -> None:
@@ -55,14 +55,16 @@ def test_steps_give_the_same_logits_as_a_plain_decoder(weights: DecoderWeights) 
     prompts = [([50258, 50259, 50359], one), ([50361, 11, 12, 50258, 50259, 50359], two)]
     for row, (prompt, cross) in enumerate(prompts):
         for decoder in (plain, graphed):
-            decoder.read(prompt, cross, row)
+            decoder.prefill(prompt, cross, row)
     for decoder in (plain, graphed):  # a third row, sharing the second one's window
         decoder.cache.copy(torch.tensor([1]), torch.tensor([2]), slice(0, 6))
     lengths = torch.tensor([3, 6, 6])
-    for step, runs in enumerate([[Run(one, 0, 1), Run(two, 1, 3)]] * 2 + [[Run(two, 0, 1), Run(one, 1, 2)]]):
-        rows = runs[-1].end
+    three_rows = [RowRange(one, 0, 1), RowRange(two, 1, 3)]
+    two_rows = [RowRange(two, 0, 1), RowRange(one, 1, 2)]
+    for step, row_ranges in enumerate([three_rows, three_rows, two_rows]):
+        rows = row_ranges[-1].end
         tokens = torch.tensor([50364 + step, 400, 500])[:rows]
-        given = tokens, lengths[:rows], int(lengths[:rows].max()), runs
+        given = tokens, lengths[:rows], int(lengths[:rows].max()), row_ranges
         assert torch.allclose(graphed.step(*given), plain.step(*given), atol=1e-4)
         lengths = lengths + 1
     assert set(graphed._steps) == {(4, 64), (2, 64)}
@@ -74,32 +76,35 @@ def test_a_step_that_cant_be_captured_runs_as_it_is(
     def refuse(step: object) -> None:
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(graphs, "captured", refuse)
+    monkeypatch.setattr(graphs, "capture_graph", refuse)
     decoder = GraphedDecoder(weights, ROWS, CONTEXT)
     cross = window(1, weights)
-    decoder.read([50258], cross, 0)
-    assert decoder.step(torch.tensor([400]), torch.tensor([1]), 1, [Run(cross, 0, 1)]).shape == (1, 51865)
+    decoder.prefill([50258], cross, 0)
+    assert decoder.step(torch.tensor([400]), torch.tensor([1]), 1, [RowRange(cross, 0, 1)]).shape == (
+        1,
+        51865,
+    )
     assert "without a CUDA graph: operation not permitted" in caplog.text
 
 
 def test_rows_copy_a_window_once(weights: DecoderWeights) -> None:
-    held = RowCross(3)
+    held = RowCrossKV(3)
     copied: list[int] = []
     copy = held._copy
     held._copy = lambda row, cross: (copied.append(row), copy(row, cross))[1]
     one, two = window(1, weights), window(2, weights)
-    held.arrange([Run(one, 0, 2)])
-    held.arrange([Run(one, 0, 2), Run(two, 2, 3)])
-    held.arrange([Run(one, 0, 1), Run(two, 1, 2)])
-    held.arrange([Run(one, 0, 1)])
-    held.arrange([Run(one, 0, 1), Run(two, 1, 2)])
+    held.update([RowRange(one, 0, 2)])
+    held.update([RowRange(one, 0, 2), RowRange(two, 2, 3)])
+    held.update([RowRange(one, 0, 1), RowRange(two, 1, 2)])
+    held.update([RowRange(one, 0, 1)])
+    held.update([RowRange(one, 0, 1), RowRange(two, 1, 2)])
     assert copied == [0, 1, 2, 1, 1]
 
 
 def test_each_row_attends_to_its_own_window(weights: DecoderWeights) -> None:
     one, two = window(1, weights), window(2, weights)
-    held = RowCross(4)
-    held.arrange([Run(two, 0, 1), Run(one, 1, 3)])
+    held = RowCrossKV(4)
+    held.update([RowRange(two, 0, 1), RowRange(one, 1, 3)])
     head = weights.embedding.shape[1] // weights.heads
     q = torch.randn(3, weights.heads, 1, head, generator=torch.Generator().manual_seed(5))
     expected: list[Tensor] = [cross.attend(0, q[row]) for row, cross in enumerate((two, one, one))]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.engines.batched.kv_cache import KVCache, Places
+from app.engines.batched.kv_cache import KVCache, StepPositions
 
 LAYERS, ROWS, HEADS, CONTEXT, HEAD = 2, 5, 3, 8, 4
 
@@ -17,26 +17,26 @@ def numbers(*shape: int) -> Tensor:
 
 def test_a_prompt_is_one_rows() -> None:
     kv, keys, values = cache(), numbers(HEADS, 6, HEAD), numbers(HEADS, 6, HEAD) + 1
-    kv.put_prompt(1, 3, keys, values)
-    found_keys, found_values = kv.seen(1, 4, 6)
+    kv.write_prompt(1, 3, keys, values)
+    found_keys, found_values = kv.read(1, 4, 6)
     assert found_keys.shape == (4, HEADS, 6, HEAD)
     assert torch.equal(found_keys[3], keys)
     assert torch.equal(found_values[3], values)
-    assert not kv.seen(0, ROWS, CONTEXT)[0].any()
+    assert not kv.read(0, ROWS, CONTEXT)[0].any()
     assert not found_keys[:3].any()
 
 
 def test_a_step_goes_to_each_rows_own_place() -> None:
     kv, keys = cache(), numbers(3, HEADS, HEAD)
     lengths = torch.tensor([0, 5, 2])
-    kv.put_step(0, lengths, keys, -keys)
+    kv.write_step(0, lengths, keys, -keys)
     for row, length in enumerate(lengths.tolist()):
         assert torch.equal(kv.keys[0, row, :, length], keys[row])
         assert torch.equal(kv.values[0, row, :, length], -keys[row])
     assert int((kv.keys != 0).sum()) == keys.numel()
 
 
-def test_copied_rows_dont_see_each_others_new_places() -> None:
+def test_copied_rows_dont_see_each_others_new_positions() -> None:
     kv = cache()
     kv.keys.copy_(numbers(*kv.keys.shape))
     kv.values.copy_(-kv.keys)
@@ -58,24 +58,24 @@ def test_cleared_rows_hold_nothing() -> None:
     assert kv.keys[:, [0, 3, 4]].isnan().all()
 
 
-def places(lengths: list[int]) -> Places:
-    longest = max(lengths) + 1
-    return Places(
+def positions(lengths: list[int]) -> StepPositions:
+    max_length = max(lengths) + 1
+    return StepPositions(
         torch.tensor(lengths),
-        longest,
-        (torch.arange(longest) <= torch.tensor(lengths)[:, None])[:, None, None],
+        max_length,
+        (torch.arange(max_length) <= torch.tensor(lengths)[:, None])[:, None, None],
     )
 
 
 @pytest.mark.parametrize("lengths", [[0], [3], [CONTEXT - 1], [0, 5, 2], [4, 7, 0, 1, 7]])
-def test_rows_recall_the_same_one_by_one_and_all_together(lengths: list[int]) -> None:
+def test_rows_attend_the_same_one_by_one_and_all_together(lengths: list[int]) -> None:
     one_by_one, together = cache(), cache()
     for kv in (one_by_one, together):
         kv.keys.copy_(numbers(*kv.keys.shape))
         kv.values.copy_(-2 * kv.keys)
     qkv = numbers(len(lengths), 3 * HEADS * HEAD)
-    found = one_by_one.recall(1, qkv, places(lengths))
-    expected = together.recall_masked(1, qkv.view(-1, 3, HEADS, HEAD), places(lengths))
+    found = one_by_one.attend(1, qkv, positions(lengths))
+    expected = together.attend_masked(1, qkv.view(-1, 3, HEADS, HEAD), positions(lengths))
     torch.testing.assert_close(found, expected)
     assert torch.equal(one_by_one.keys, together.keys)
     assert torch.equal(one_by_one.values, together.values)
@@ -84,13 +84,13 @@ def test_rows_recall_the_same_one_by_one_and_all_together(lengths: list[int]) ->
 def test_what_a_row_does_not_see_may_be_anything() -> None:
     kv = cache()
     kv.keys[1] = kv.values[1] = torch.nan
-    kv.put_prompt(1, 0, numbers(HEADS, 2, HEAD), numbers(HEADS, 2, HEAD))
-    assert kv.recall(1, numbers(1, 3 * HEADS * HEAD), places([2])).isfinite().all()
+    kv.write_prompt(1, 0, numbers(HEADS, 2, HEAD), numbers(HEADS, 2, HEAD))
+    assert kv.attend(1, numbers(1, 3 * HEADS * HEAD), positions([2])).isfinite().all()
 
 
 def test_nan_stays_in_its_row() -> None:
     kv, qkv = cache(), numbers(3, 3 * HEADS * HEAD)
     qkv[1] = torch.nan
-    found = kv.recall(0, qkv, places([2, 2, 2]))
+    found = kv.attend(0, qkv, positions([2, 2, 2]))
     assert found[1].isnan().all()
     assert found[[0, 2]].isfinite().all()

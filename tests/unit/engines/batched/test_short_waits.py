@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from app.engines.batched.engine import _MOST_ROWS, _PAUSE_STEPS, _SHELTER_STEPS
-from app.engines.batched.scheduler import Idle, Scheduler, Turn
+from app.engines.batched.engine import _HOLDOFF_STEPS_AFTER_JOIN, _MAX_ROWS, _STEPS_BETWEEN_TASKS
+from app.engines.batched.scheduler import Action, QueuedTask, Scheduler
 
 CAPACITY = 8
 NOTE_TOKENS = (15, 20, 30)
@@ -27,7 +27,7 @@ class Costs(NamedTuple):
     encode: float
     step: tuple[float, ...]
     features: float = 1.5
-    """Each of the two turns that make the log-mel of 5 s."""
+    """Each of the two tasks that make the log-mel of 5 s."""
 
 
 _TINY = (1.0, 1.47, 1.49, 1.88, 2.13, 2.7, 2.92, 3.36, 3.65, 4.03)
@@ -42,7 +42,7 @@ MEASURED = {
 }
 
 Work = tuple[str, int]
-"""Who, and how many tokens a window says; 0 for a turn that makes features."""
+"""Who, and how many tokens a window says; 0 for a task that makes features."""
 
 NOTE = "note"
 MEETING = "meeting"
@@ -50,11 +50,13 @@ MEETING = "meeting"
 
 @dataclass
 class Engine:
-    """Takes turns and steps as the scheduler says. `clock` is in steps of one row."""
+    """Runs tasks and steps as the scheduler says. `clock` is in steps of one row."""
 
     costs: Costs
     queue: Scheduler[Work] = field(
-        default_factory=lambda: Scheduler(CAPACITY, _MOST_ROWS, _PAUSE_STEPS, _SHELTER_STEPS)
+        default_factory=lambda: Scheduler(
+            CAPACITY, _MAX_ROWS, _STEPS_BETWEEN_TASKS, _HOLDOFF_STEPS_AFTER_JOIN
+        )
     )
     running: list[list] = field(default_factory=list)  # [who, tokens left] of each row
     coming: dict[str, deque[int]] = field(default_factory=dict)
@@ -64,20 +66,20 @@ class Engine:
         """A request whose windows come one after the other, or all at once."""
         self.coming[who] = deque() if at_once else deque(tokens[1:])
         for window in tokens if at_once else tokens[:1]:
-            self.queue.add(Turn((who, window), who, int(window > 0)))
+            self.queue.add(QueuedTask((who, window), who, int(window > 0)))
 
     def advance(self) -> str:
-        """One decision: whose turn came, or "step"."""
-        turn = self.queue.next(len(self.running), Counter(who for who, _ in self.running))
-        if isinstance(turn, Turn):
-            who, tokens = turn.work
+        """One decision: whose task ran, or "step"."""
+        queued = self.queue.next(len(self.running), Counter(who for who, _ in self.running))
+        if isinstance(queued, QueuedTask):
+            who, tokens = queued.task
             self.clock += self.costs.encode if tokens else self.costs.features
             if tokens:
                 self.running.append([who, tokens])
             else:
                 self._go_on(who)
             return who
-        assert turn is Idle.STEP
+        assert queued is Action.STEP
         self._step()
         return "step"
 
@@ -93,10 +95,10 @@ class Engine:
     def _go_on(self, who: str) -> None:
         if self.coming[who]:
             window = self.coming[who].popleft()
-            self.queue.add(Turn((who, window), who, int(window > 0)))
+            self.queue.add(QueuedTask((who, window), who, int(window > 0)))
 
     def answer(self, who: str) -> Counter[str]:
-        """Go on until `who` has nothing left: how often who had a turn, and the steps."""
+        """Go on until `who` has nothing left: how many tasks each ran, and the steps."""
         seen: Counter[str] = Counter()
         while self.coming[who] or seen[who] < 3 or any(row[0] == who for row in self.running):
             seen[self.advance()] += 1
@@ -136,7 +138,7 @@ def test_a_note_is_answered_within_twice_its_time_alone_and_an_encode(
         seconds, seen = waited(costs, tokens, arrival, chunked)
         assert seconds <= bound, (arrival, seen)
         assert seen[MEETING] <= 1
-        assert seen["step"] <= tokens + 3 * _PAUSE_STEPS
+        assert seen["step"] <= tokens + 3 * _STEPS_BETWEEN_TASKS
 
 
 def windows_per_encode(chunked: int, in_order: int) -> float:

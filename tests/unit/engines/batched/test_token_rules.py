@@ -14,9 +14,9 @@ from torch import Tensor
 from whisper.decoding import ApplyTimestampRules, GreedyDecoder, SuppressBlank, SuppressTokens
 
 from app.engines.batched import token_rules
-from app.engines.batched.token_rules import RowStates, Vocabulary, likeliest
+from app.engines.batched.token_rules import RowStates, Vocabulary, top_k_tokens
 
-SMALL = Vocabulary(eot=12, timestamp_begin=18, no_timestamps=17, size=40, last_first_timestamp=5)
+SMALL = Vocabulary(eot=12, timestamp_begin=18, no_timestamps=17, size=40, max_initial_timestamp=5)
 REAL = Vocabulary(50257, 50364, 50363, 51865, 50)
 CPU = torch.device("cpu")
 BEGIN = 4
@@ -32,7 +32,7 @@ def states(vocabulary: Vocabulary, histories: list[list[int]], suppressed: list[
         found.start(row, mask, 0.0, torch.zeros(32, dtype=torch.float64))
     for place in range(max(map(len, histories))):
         rows = [row for row, history in enumerate(histories) if place < len(history)]
-        found.add(torch.tensor(rows), torch.tensor([histories[row][place] for row in rows]))
+        found.append(torch.tensor(rows), torch.tensor([histories[row][place] for row in rows]))
     return found
 
 
@@ -47,7 +47,7 @@ def filtered(vocabulary: Vocabulary, logits: Tensor, history: list[int], suppres
     logits, tokens = logits.clone(), torch.tensor([[0] * BEGIN + history])
     SuppressBlank(tokenizer, BEGIN).apply(logits, tokens)
     SuppressTokens(suppressed).apply(logits, tokens)
-    ApplyTimestampRules(tokenizer, BEGIN, vocabulary.last_first_timestamp).apply(logits, tokens)
+    ApplyTimestampRules(tokenizer, BEGIN, vocabulary.max_initial_timestamp).apply(logits, tokens)
     return logits
 
 
@@ -56,8 +56,8 @@ def assert_same(
 ) -> None:
     rows = slice(0, len(histories))
     found, rules = logits.clone(), states(vocabulary, histories, suppressed)
-    rules.forbid(found, rows)
-    chosen = rules.choose(found, rows, sample=False, candidates=3)
+    rules.apply_logit_filters(found, rows)
+    chosen = rules.select_tokens(found, rows, sample=False, candidate_count=3)
     decoder = GreedyDecoder(0.0, vocabulary.eot)
     for row, history in enumerate(histories):
         expected = filtered(vocabulary, logits[row : row + 1], history, suppressed[row])
@@ -114,7 +114,7 @@ def test_a_row_that_starts_anew_forgets_what_was_there() -> None:
     rules.start(0, torch.zeros(SMALL.size), 0.0, torch.zeros(32, dtype=torch.float64))
     logits = torch.randn(1, SMALL.size)
     found = logits.clone()
-    rules.forbid(found, slice(0, 1))
+    rules.apply_logit_filters(found, slice(0, 1))
     assert torch.equal(found, filtered(SMALL, logits, [], []))
 
 
@@ -125,18 +125,18 @@ def test_a_copied_row_follows_its_source() -> None:
     rules.copy(torch.tensor([2, 0]), torch.tensor([0, 1]))
     logits = torch.randn(3, SMALL.size)
     found = logits.clone()
-    rules.forbid(found, slice(0, 3))
+    rules.apply_logit_filters(found, slice(0, 3))
     for row, (history, suppressed) in enumerate([([18, 2], [3]), ([18, 1, 30], [1]), ([18, 2], [3])]):
         assert torch.equal(found[row], filtered(SMALL, logits[row : row + 1], history, suppressed)[0])
     assert rules.temperature[:3].tolist() == [2.0, 0.0, 2.0]
 
 
-def sampling(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
+def sampling(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
     """The tokens that rows with these logits choose for their first uniform numbers."""
     rules = RowStates(len(logits), SMALL, 1, CPU)
-    for row, draw in enumerate(draws):
-        rules.start(row, torch.zeros(SMALL.size), temperature, draw[None])
-    return rules.choose(logits, slice(0, len(logits)), sample=True, candidates=0).tokens
+    for row, number in enumerate(noise):
+        rules.start(row, torch.zeros(SMALL.size), temperature, number[None])
+    return rules.select_tokens(logits, slice(0, len(logits)), sample=True, candidate_count=0).tokens
 
 
 @pytest.mark.parametrize("temperature", [0.2, 0.8, 1.0])
@@ -145,30 +145,30 @@ def test_samples_are_distributed_as_the_softmax(temperature: float) -> None:
     count = 4_000
     logits = torch.randn(1, SMALL.size, generator=torch.Generator().manual_seed(1))
     logits[0, [0, 7, 39]] = float("-inf")
-    draws = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    tokens = sampling(logits.expand(count, -1), draws, temperature)
+    noise = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    tokens = sampling(logits.expand(count, -1), noise, temperature)
     expected = (logits[0].double() / temperature).softmax(-1) * count
     counts = torch.bincount(tokens, minlength=SMALL.size)
     assert (counts - expected).abs().max() <= 1.0 + 1e-3
     assert counts[[0, 7, 39]].sum() == 0
 
 
-@pytest.mark.parametrize("draw", [0.0, 1e-300, 1 - 2**-53])
-def test_the_outermost_draws_give_allowed_tokens(draw: float) -> None:
+@pytest.mark.parametrize("number", [0.0, 1e-300, 1 - 2**-53])
+def test_the_outermost_numbers_give_allowed_tokens(number: float) -> None:
     logits = torch.full((1, SMALL.size), float("-inf"))
     logits[0, 5:8] = torch.tensor([0.0, 1.0, 2.0])
-    assert sampling(logits, torch.tensor([draw], dtype=torch.float64), 1.0).item() in (5, 6, 7)
+    assert sampling(logits, torch.tensor([number], dtype=torch.float64), 1.0).item() in (5, 6, 7)
 
 
-def test_a_draw_depends_on_its_own_row_alone() -> None:
+def test_a_sample_depends_on_its_own_row_alone() -> None:
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(16, SMALL.size, generator=generator)
-    draws = torch.rand(16, generator=generator, dtype=torch.float64)
-    together = sampling(logits, draws, 0.7)
-    alone = [sampling(logits[row : row + 1], draws[row : row + 1], 0.7) for row in range(16)]
+    noise = torch.rand(16, generator=generator, dtype=torch.float64)
+    together = sampling(logits, noise, 0.7)
+    alone = [sampling(logits[row : row + 1], noise[row : row + 1], 0.7) for row in range(16)]
     order = torch.randperm(16, generator=generator)
     assert torch.equal(together, torch.cat(alone))
-    assert torch.equal(together[order], sampling(logits[order], draws[order], 0.7))
+    assert torch.equal(together[order], sampling(logits[order], noise[order], 0.7))
 
 
 def test_rows_at_zero_take_the_likeliest_beside_rows_that_sample() -> None:
@@ -176,19 +176,19 @@ def test_rows_at_zero_take_the_likeliest_beside_rows_that_sample() -> None:
     rules = RowStates(2, SMALL, 1, CPU)
     rules.start(0, torch.zeros(SMALL.size), 0.0, torch.tensor([0.999], dtype=torch.float64))
     rules.start(1, torch.zeros(SMALL.size), 1.0, torch.tensor([0.0], dtype=torch.float64))
-    chosen = rules.choose(logits, slice(0, 2), sample=True, candidates=0)
+    chosen = rules.select_tokens(logits, slice(0, 2), sample=True, candidate_count=0)
     assert chosen.tokens.tolist() == [int(logits[0].argmax()), 0]
 
 
-def test_each_token_uses_its_own_draw() -> None:
+def test_each_token_uses_its_own_number() -> None:
     rules = RowStates(1, SMALL, 3, CPU)
     rules.start(0, torch.zeros(SMALL.size), 1.0, torch.tensor([0.0, 0.5, 0.999], dtype=torch.float64))
     logits = torch.zeros(1, SMALL.size)
     tokens = []
     for _ in range(3):
-        token = rules.choose(logits, slice(0, 1), sample=True, candidates=0).tokens
+        token = rules.select_tokens(logits, slice(0, 1), sample=True, candidate_count=0).tokens
         tokens.append(token.item())
-        rules.add(torch.tensor([0]), token)
+        rules.append(torch.tensor([0]), token)
     assert tokens == [0, 20, 39]
 
 
@@ -210,4 +210,4 @@ def test_the_likeliest(size: int, count: int) -> None:
     logits[2] = logits[2].sort(descending=True).values
     logits[3, : size // 2] = float("-inf")
     count = min(count, size)
-    assert torch.equal(likeliest(logits, count), logits.topk(count).indices)
+    assert torch.equal(top_k_tokens(logits, count), logits.topk(count).indices)
