@@ -9,11 +9,11 @@ from app.api import current_runtime
 from app.api.access import caller, requester
 from app.api.application import incoming
 from app.api.event_stream import event_stream
-from app.formats import Format, Wishes
+from app.formats import Format, RenderOptions
 from app.transcription.request import TranscriptionRequest
 
 
-def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: Wishes) -> Response:
+def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: RenderOptions) -> Response:
     """All of it at once. Raises SpeechError."""
     runtime = current_runtime()
     runtime.require_time_for(wanted)
@@ -25,7 +25,7 @@ def answered(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes:
         return _noticed(response)
 
 
-def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: Wishes) -> Response:
+def streamed(file: BinaryIO, wanted: TranscriptionRequest, form: Format, wishes: RenderOptions) -> Response:
     """Event by event. Raises SpeechError for whatever goes wrong before the first."""
     assert form.events is not None
     runtime = current_runtime()

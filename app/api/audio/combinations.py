@@ -21,15 +21,15 @@ _EXCLUSIVE = (
 
 def check_combinations(fields: Fields) -> None:
     """Raise InvalidParameter or UnsupportedValue for the first two fields that don't go together."""
-    form = fields.get("response_format", "json")
+    format_name = fields.get("response_format", "json")
     if fields.get("model") == DIARIZE:
-        _check_diarize(fields, form)
-    if fields.get("stream") and FORMATS[form].events is None:
+        _check_diarize(fields, format_name)
+    if fields.get("stream") and FORMATS[format_name].events is None:
         streamed = [name for name, known in FORMATS.items() if known.events]
-        raise _incompatible(form, "'stream'", streamed)
+        raise _incompatible(format_name, "'stream'", streamed)
     if fields.get("timestamp_granularities") != ["segment"]:  # the default; Vercel's SDK always sends it
-        _check_needs(fields, form, "timestamp_granularities", "verbose_json")
-    _check_needs(fields, form, "include", "json")
+        _check_needs(fields, format_name, "timestamp_granularities", "verbose_json")
+    _check_needs(fields, format_name, "include", "json")
     for name, other in _EXCLUSIVE:
         if name in fields and other in fields:
             raise InvalidParameter(f"The parameters '{name}' and '{other}' exclude each other.", param=name)
@@ -38,10 +38,10 @@ def check_combinations(fields: Fields) -> None:
     _check_beam(fields.get("beam_size"), fields.get("patience", 1.0))
 
 
-def _check_diarize(fields: Fields, form: str) -> None:
-    if form in _NO_FORMATS_OF_DIARIZE:
+def _check_diarize(fields: Fields, format_name: str) -> None:
+    if format_name in _NO_FORMATS_OF_DIARIZE:
         offered = [name for name in FORMATS if name not in _NO_FORMATS_OF_DIARIZE]
-        raise _incompatible(form, f"model '{DIARIZE}'", offered)
+        raise _incompatible(format_name, f"model '{DIARIZE}'", offered)
     for name in _NOT_WITH_DIARIZE:
         if fields.get(name):
             raise UnsupportedValue(
@@ -49,17 +49,18 @@ def _check_diarize(fields: Fields, form: str) -> None:
             )
 
 
-def _incompatible(form: str, what: str, offered: list[str]) -> UnsupportedValue:
+def _incompatible(format_name: str, what: str, offered: list[str]) -> UnsupportedValue:
     return UnsupportedValue(
-        f"response_format '{form}' is not compatible with {what}. Use one of {listed(offered)} instead.",
+        f"response_format '{format_name}' is not compatible with {what}. "
+        f"Use one of {listed(offered)} instead.",
         param="response_format",
     )
 
 
-def _check_needs(fields: Fields, form: str, name: str, needed: str) -> None:
-    if fields.get(name) and form != needed:
+def _check_needs(fields: Fields, format_name: str, name: str, needed: str) -> None:
+    if fields.get(name) and format_name != needed:
         raise InvalidParameter(
-            f"The parameter '{name}' requires 'response_format' to be '{needed}', but got '{form}'.",
+            f"The parameter '{name}' requires 'response_format' to be '{needed}', but got '{format_name}'.",
             param=name,
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.api.audio.combinations import DIARIZE, Fields, check_combinations
 from app.errors import InvalidLanguage, InvalidParameter
-from app.formats import FORMATS, Format, Wishes
+from app.formats import FORMATS, Format, RenderOptions
 from app.languages import language_code
 from app.transcript import Task
 from app.transcription.request import Chunking, TranscriptionRequest, temperature_ladder
@@ -66,10 +66,10 @@ def transcription_request(fields: Fields, task: Task) -> TranscriptionRequest:
     )
 
 
-def rendering(fields: Fields, task: Task) -> tuple[Format, Wishes]:
+def rendering(fields: Fields, task: Task) -> tuple[Format, RenderOptions]:
     """The format asked for, and what it shall show. Translations are always billed by duration."""
     model = fields.get("model", "")
-    wishes = Wishes(
+    wishes = RenderOptions(
         granularities=frozenset(fields.get("timestamp_granularities") or ["segment"]),
         max_line_width=fields.get("max_line_width"),
         max_line_count=fields.get("max_line_count"),

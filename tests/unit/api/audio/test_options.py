@@ -3,14 +3,14 @@ import pytest
 from app.api.audio.options import rendering, transcription_request
 from app.api.schemas import TRANSCRIPTION
 from app.errors import InvalidLanguage, InvalidParameter
-from app.formats import FORMATS, Wishes
+from app.formats import FORMATS, RenderOptions
 from app.transcription.request import LADDER, Chunking, TranscriptionRequest
 
 
 def test_no_fields_are_openai_whispers_defaults():
     assert transcription_request({}, "transcribe") == TranscriptionRequest()
     assert transcription_request({}, "translate") == TranscriptionRequest(task="translate")
-    assert rendering({}, "transcribe") == (FORMATS["json"], Wishes())
+    assert rendering({}, "transcribe") == (FORMATS["json"], RenderOptions())
 
 
 def test_the_schemas_formats_are_those_there_are():
