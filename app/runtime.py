@@ -18,8 +18,8 @@ from app.errors import InvalidParameter, ModelNotFound, ServerBusy
 from app.held_audio import AudioShare, HeldAudio
 from app.metrics import Metrics
 from app.settings import Settings
+from app.synthesis.encoded_speech import MOST_SECONDS, EncodedSpeech
 from app.synthesis.interface import Synthesizer
-from app.synthesis.spoken import MOST_SECONDS, Spoken
 from app.transcript import Effort, Transcript, TranscriptDelta
 from app.transcription.patience import Patience
 from app.transcription.request import Policy, TranscriptionRequest
@@ -47,6 +47,7 @@ CHAT_MODELS = ("gpt-4o-audio-preview", "gpt-4o-mini-audio-preview", "gpt-audio")
 
 _PATTERNS = (*TRANSCRIPTION_MODELS, "gpt-4o-mini-transcribe-*", *(f"{name}*" for name in CHAT_MODELS))
 _SPEECH_PATTERNS = (*SPEECH_MODELS, "gpt-4o-mini-tts-*")
+_STARTING = "The server is still starting. Please retry."
 _BUSY_SECONDS = 5
 _SPARE_THREADS = 8
 """Beside one for each row of a batch: the next windows stand ready when rows become free."""
@@ -92,7 +93,7 @@ class Runtime:
         self._decoders: Decoders | None = None
         self._engine = engine
         self.meter = Meter()
-        self.synthesizer = synthesizer or synthesis.Mute("The server is still starting. Please retry.")
+        self.synthesizer = synthesizer or synthesis.NullSynthesizer(_STARTING)
         self._checkpoint: Checkpoint | None = None
         self.created = 0
         self._draining = False
@@ -182,16 +183,14 @@ class Runtime:
         """
         began = perf_counter()
         try:
-            samples = self._decoded(file, self._limits_at_this_speed(), patience, by_channel=by_channel)
+            samples = self._read(file, self._limits_at_this_speed(), patience, by_channel=by_channel)
         finally:
             patience.effort.decode_seconds += perf_counter() - began
         share.take(samples.size)
         patience.effort.audio_seconds += samples.shape[-1] / SAMPLE_RATE
         return _speakers(samples) if by_channel else samples
 
-    def _decoded(
-        self, file: BinaryIO, limits: DecodeLimits, patience: Patience, *, by_channel: bool
-    ) -> Samples:
+    def _read(self, file: BinaryIO, limits: DecodeLimits, patience: Patience, *, by_channel: bool) -> Samples:
         if self._decoders:
             return self._decoders.decode(file, limits, by_channel=by_channel, check=patience.check)
         return (decode_channels if by_channel else decode)(file, limits)
@@ -249,9 +248,10 @@ class Runtime:
         language: str | None = None,
         *,
         most_seconds: float = MOST_SECONDS,
-    ) -> Spoken:
+    ) -> EncodedSpeech:
         """A text as sound in one of ENCODINGS; to be closed. Raises what a Synthesizer raises."""
-        return Spoken(self.synthesizer.speak(text, voice, speed, language), ENCODINGS[form], most_seconds)
+        speech = self.synthesizer.speak(text, voice, speed, language)
+        return EncodedSpeech(speech, ENCODINGS[form], most_seconds)
 
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""
