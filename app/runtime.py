@@ -28,10 +28,10 @@ from app.transcription.transcribe import stream, transcribe
 from app.transcription.uploads import Uploads
 from app.transcription.windows import check_time_for_clips
 from app.waveform import SAMPLE_RATE, Samples
-from app.waveform.decode import decode, decode_channels
-from app.waveform.decoders import Decoders
+from app.waveform.audio_decoder_pool import AudioDecoderPool
+from app.waveform.audio_file import read_audio, read_audio_channels
+from app.waveform.audio_limits import AudioLimits
 from app.waveform.encode import ENCODINGS
-from app.waveform.limits import DecodeLimits
 from app.waveform.voice_activity import VoiceActivity
 
 TRANSCRIPTION_MODELS = (
@@ -86,11 +86,11 @@ class Runtime:
         self.settings = settings
         self.metrics = Metrics()
         self.policy = Policy(strict=settings.strict, speech_floor=settings.speech_floor)
-        self._limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
+        self._limits = AudioLimits(settings.max_audio_seconds, settings.decode_seconds)
         self.admission = Admission(settings.max_wait_seconds, lambda: self.meter.seconds_per_window)
         self.held_audio = HeldAudio()
         self._uploads = Uploads(settings.retry_grace_seconds)
-        self._decoders: Decoders | None = None
+        self._decoders: AudioDecoderPool | None = None
         self._engine = engine
         self.meter = Meter()
         self.synthesizer = synthesizer or synthesis.NullSynthesizer(_STARTING)
@@ -107,7 +107,7 @@ class Runtime:
         hide_memory()  # the keys in it too
         checkpoint = checkpoint or resolve(self.settings, fetch=False)
         if sys.platform == "linux":  # elsewhere files are decoded in this process
-            self._decoders = Decoders(
+            self._decoders = AudioDecoderPool(
                 self.settings.decoders, self._limits.max_seconds, self.metrics.decoder_restarted
             )
         self.synthesizer = synthesis.start(self.settings.speech_engine, self.settings.speech_voice)
@@ -190,17 +190,17 @@ class Runtime:
         patience.effort.audio_seconds += samples.shape[-1] / SAMPLE_RATE
         return _speakers(samples) if by_channel else samples
 
-    def _read(self, file: BinaryIO, limits: DecodeLimits, patience: Patience, *, by_channel: bool) -> Samples:
+    def _read(self, file: BinaryIO, limits: AudioLimits, patience: Patience, *, by_channel: bool) -> Samples:
         if self._decoders:
-            return self._decoders.decode(file, limits, by_channel=by_channel, check=patience.check)
-        return (decode_channels if by_channel else decode)(file, limits)
+            return self._decoders.read_audio(file, limits, by_channel=by_channel, check=patience.check)
+        return (read_audio_channels if by_channel else read_audio)(file, limits)
 
     def require_time_for(self, request: TranscriptionRequest) -> None:
         """Raise InvalidParameter if a request's clips alone take longer than the deadline."""
         deadline = self.settings.request_seconds
         check_time_for_clips(request.clip_seconds, self.admission.longest_seconds(deadline), deadline)
 
-    def _limits_at_this_speed(self) -> DecodeLimits:
+    def _limits_at_this_speed(self) -> AudioLimits:
         """What takes longer than the deadline even if the engine has nothing else to do need not be read."""
         deadline = self.settings.request_seconds
         longest = self.admission.longest_seconds(deadline)
