@@ -12,6 +12,7 @@ BASE = {"app.errors", "app.transcript", "app.languages", "app.settings"}
 LAYERS = {
     "app": {"app.api", "app.runtime"},
     "app.api": {
+        "app.base64_data",
         "app.bounded_json",
         "app.runtime",
         "app.transcription",
@@ -24,6 +25,7 @@ LAYERS = {
     },
     "app.admission": set(),
     "app.held_audio": {"app.waveform"},
+    "app.base64_data": set(),
     "app.bounded_json": set(),
     "app.runtime": {
         "app.admission",
@@ -47,7 +49,7 @@ LAYERS = {
         "app.transcription",
     },
     "app.preflight": {"app.checkpoints", "app.engines"},
-    "app.dialogue": {"app.bounded_json", "app.transcription"},
+    "app.dialogue": {"app.base64_data", "app.bounded_json", "app.transcription"},
     "app.transcription": {"app.engines.interface", "app.waveform"},
     "app.formats": set(),
     "app.synthesis": {"app.confinement", "app.waveform"},
