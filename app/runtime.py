@@ -16,19 +16,20 @@ from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext
 from app.settings import Settings
+from app.synthesis.encoded_speech import MOST_SECONDS, EncodedSpeech
 from app.synthesis.interface import Synthesizer
-from app.synthesis.spoken import MOST_SECONDS, Spoken
 from app.transcript import RequestCost
 from app.transcription.audio_reader import AudioReader
 from app.transcription.request import Policy
 from app.transcription.resume_store import ResumeStore
 from app.transcription.side_by_side import SideBySide
 from app.transcription.transcriber import Transcriber
-from app.waveform.decoders import Decoders
+from app.waveform.audio_decoder_pool import AudioDecoderPool
+from app.waveform.audio_limits import AudioLimits
 from app.waveform.encode import ENCODINGS
-from app.waveform.limits import DecodeLimits
 from app.waveform.voice_activity import VoiceActivity
 
+_STARTING = "The server is still starting. Please retry."
 _BUSY_SECONDS = 5
 _SPARE_THREADS = 8
 """Beside one for each row of a batch: the next windows stand ready when rows become free."""
@@ -52,13 +53,15 @@ class Runtime:
         self.metrics = Metrics()
         self.loaded = LoadedModel(engine, Meter(), (engine.card.name,)) if engine else None
         self.admission = Admission(settings.max_wait_seconds, self._seconds_per_window)
-        self.synthesizer = synthesizer or synthesis.Mute("The server is still starting. Please retry.")
+        self.synthesizer = synthesizer or synthesis.NullSynthesizer(
+            "The server is still starting. Please retry."
+        )
         self.catalogue = ModelCatalogue(
             settings.model_aliases,
             lambda: self.loaded.names if self.loaded else (),
             lambda: self.synthesizer.name,
         )
-        limits = DecodeLimits(settings.max_audio_seconds, settings.decode_seconds)
+        limits = AudioLimits(settings.max_audio_seconds, settings.decode_seconds)
         self.transcriber = Transcriber(
             self._engine_for,
             Policy(strict=settings.strict, speech_floor=settings.speech_floor),
@@ -90,7 +93,7 @@ class Runtime:
         reader = self.transcriber.reader
         if sys.platform == "linux":  # elsewhere files are read in this process
             seconds = reader.limits.max_seconds
-            decoders = Decoders(self.settings.decoders, seconds, self.metrics.decoder_restarted)
+            decoders = AudioDecoderPool(self.settings.decoders, seconds, self.metrics.decoder_restarted)
             reader = replace(reader, decoders=decoders)
         voices = VoiceActivity()
         policy = replace(
@@ -135,9 +138,11 @@ class Runtime:
         language: str | None = None,
         *,
         most_seconds: float = MOST_SECONDS,
-    ) -> Spoken:
+    ) -> EncodedSpeech:
         """A text as sound in one of ENCODINGS; to be closed. Raises what a Synthesizer raises."""
-        return Spoken(self.synthesizer.speak(text, voice, speed, language), ENCODINGS[encoding], most_seconds)
+        return EncodedSpeech(
+            self.synthesizer.speak(text, voice, speed, language), ENCODINGS[encoding], most_seconds
+        )
 
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""

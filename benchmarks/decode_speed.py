@@ -15,14 +15,14 @@ from time import perf_counter, process_time
 from typing import BinaryIO, cast
 
 from app.waveform import Samples
-from app.waveform.decode import decode
-from app.waveform.decoders import Decoders
-from app.waveform.limits import DecodeLimits
+from app.waveform.audio_decoder_pool import AudioDecoderPool
+from app.waveform.audio_file import read_audio
+from app.waveform.audio_limits import AudioLimits
 from benchmarks import recordings
 
 CASES = ((5, "wav", 40), (5, "mp3", 40), (60, "mp3", 12), (600, "wav", 4), (600, "mp3", 4))
 """Seconds, container, files."""
-_LIMITS = DecodeLimits()
+_LIMITS = AudioLimits()
 _IN_MEMORY_BYTES = 500 * 1024
 """Larger uploads are on the disk."""
 
@@ -87,7 +87,7 @@ def cpu_seconds() -> float:
 
 def in_process(file: BinaryIO) -> Samples:
     """16 kHz samples `[n]`, decoded here."""
-    return decode(file, _LIMITS)
+    return read_audio(file, _LIMITS)
 
 
 def uploaded(audio: bytes) -> BinaryIO:
@@ -106,11 +106,11 @@ def cost_of(read: Reader, audio: bytes, files: int, workers: int) -> Cost:
         return Cost(perf_counter() - started, cpu_seconds() - used)
 
 
-def measure(decoders: Decoders, case: tuple[int, str, int], workers: int, rounds: int) -> Case:
+def measure(decoders: AudioDecoderPool, case: tuple[int, str, int], workers: int, rounds: int) -> Case:
     """One kind of file, in this process and in the others in turn; a first round isn't counted."""
 
     def in_processes(file: BinaryIO) -> Samples:
-        return decoders.decode(file, _LIMITS, by_channel=False, check=lambda: None)
+        return decoders.read_audio(file, _LIMITS, by_channel=False, check=lambda: None)
 
     seconds, container, files = case
     audio = recordings.encode(recordings.speech(seconds), container)
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2, help="threads, and processes (2)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds (7)")
     options = parser.parse_args(arguments)
-    decoders = Decoders(options.workers, _LIMITS.max_seconds, on_restart=lambda: None)
+    decoders = AudioDecoderPool(options.workers, _LIMITS.max_seconds, on_restart=lambda: None)
     decoders.wait_until_started()
     try:
         print(table([measure(decoders, case, options.workers, options.rounds) for case in CASES]))

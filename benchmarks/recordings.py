@@ -12,7 +12,8 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from app.waveform import SAMPLE_RATE, STEP
-from app.waveform.decode import DecodeLimits, decode
+from app.waveform.audio_file import read_audio
+from app.waveform.audio_limits import AudioLimits
 
 SPEECH = Path(__file__).resolve().parents[1] / "tests" / "data" / "minute.flac"
 FILE_RATE = 44_100
@@ -27,7 +28,7 @@ Sound = NDArray[np.float32]
 def speech(seconds: int) -> Sound:
     """Samples `[n]` of synthesized speech, said again and again."""
     with SPEECH.open("rb") as file:
-        spoken = decode(file, DecodeLimits()) * STEP
+        spoken = read_audio(file, AudioLimits()) * STEP
     return np.resize(spoken, seconds * SAMPLE_RATE)
 
 

@@ -4,7 +4,6 @@ A form becomes JSON first (`form_values`), so one schema checks both. Fields tha
 name are not checked, since real clients send extras; an empty text is an absent field.
 """
 
-from binascii import a2b_base64
 from io import SEEK_END, BytesIO
 from typing import Any, BinaryIO, cast
 
@@ -19,6 +18,7 @@ from app.api.form_values import Fields, as_json
 from app.api.large_json import read_json_body
 from app.api.schemas import INPUT_AUDIO
 from app.api.violations import refusal, shown
+from app.base64_data import decode_base64
 from app.bounded_json import TooComplex
 from app.errors import InvalidParameter, MissingParameter, UnparsableBody, UploadTooLarge
 
@@ -113,14 +113,13 @@ def _is_absent(value: Any, schema: Fields | None) -> bool:
 def _read_json_recording(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
     fields = read_json(schema)
     check(INPUT_AUDIO, fields)
-    return fields, _decoded(fields.pop("input_audio")["data"])
+    return fields, _json_recording(fields.pop("input_audio")["data"])
 
 
-def _decoded(data: str) -> BinaryIO:
-    """The bytes behind base64, wrapped lines or a data URL's head included."""
-    text = data.partition(",")[2] if data.startswith("data:") else data
+def _json_recording(data: str) -> BinaryIO:
+    """The recording behind base64 or a data URL. Raises InvalidParameter, UploadTooLarge."""
     try:
-        audio = a2b_base64("".join(text.split()), strict_mode=True)
+        audio = decode_base64(data.partition(",")[2] if data.startswith("data:") else data)
     except ValueError as error:
         raise InvalidParameter(
             f"Invalid 'input_audio.data': expected base64-encoded audio, but got {shown(data[:80])} instead.",

@@ -13,7 +13,7 @@ from app.checkpoints import (
     obtain,
     sha256_of,
 )
-from app.download import mebibytes, part_of
+from app.checkpoints.download import mebibytes, part_of
 from app.errors import CheckpointError
 from app.settings import Settings
 

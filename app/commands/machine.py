@@ -11,8 +11,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from app.checkpoints.download import mebibytes
 from app.commands.row import Row, bad, good, warn
-from app.download import mebibytes
 from app.settings import Settings, bare_environ
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,8 +3,8 @@
 from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
+from app.checkpoints.download import masked
 from app.commands.row import Row, bad, good, warn
-from app.download import masked
 from app.settings import Settings
 
 

@@ -4,8 +4,8 @@ import re
 from math import inf
 from pathlib import Path
 
+from app.checkpoints.download import mebibytes
 from app.commands.row import Row, State, bad, good
-from app.download import mebibytes
 from app.settings import Settings
 
 INSTALLED = Path("/etc/nginx")

@@ -1,11 +1,11 @@
 """A checked chat request -> what there is to hear, and what there is to read."""
 
-from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO
 
+from app.base64_data import decode_base64
 from app.errors import InvalidParameter
 
 Message = Mapping[str, Any]
@@ -48,10 +48,7 @@ class AudioPart:
         if comma >= 0 and not self.data[:comma].endswith(";base64"):
             raise self._refused("the data URL must end its header with ';base64'")
         try:
-            # Each step lets go of the one before: recordings are what makes bodies large.
-            text = self.data[comma + 1 :].encode("ascii")
-            text = text.translate(None, b" \t\r\n")
-            return BytesIO(b64decode(text, validate=True))
+            return BytesIO(decode_base64(self.data[comma + 1 :]))
         except ValueError:
             raise self._refused("what was sent is not base64") from None
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from app.formats import brief_json, diarized_json, plain_text, subrip, verbose_json, webvtt
+from app.formats.render_options import RenderOptions
 from app.formats.stream_events import Events, speaker_events, text_events
-from app.formats.wishes import Wishes
 from app.transcript import Transcript, TranscriptDelta
 
-__all__ = ["FORMATS", "Format", "Wishes"]
+__all__ = ["FORMATS", "Format", "RenderOptions"]
 
 
-def _never(_wishes: Wishes) -> bool:
+def _never(_options: RenderOptions) -> bool:
     return False
 
 
@@ -19,14 +19,14 @@ def _never(_wishes: Wishes) -> bool:
 class Format:
     """One `response_format`: the full Content-Type, and how a transcript becomes the body.
 
-    `events` is how it is streamed instead, None where it can't be. `needs_words` tells from the wishes
+    `events` is how it is streamed instead, None where it can't be. `needs_words` tells from the options
     whether `render` has use for word times.
     """
 
     mimetype: str
-    render: Callable[[Transcript, Wishes], str]
-    events: Callable[[Iterable[TranscriptDelta], Wishes], Events] | None = None
-    needs_words: Callable[[Wishes], bool] = _never
+    render: Callable[[Transcript, RenderOptions], str]
+    events: Callable[[Iterable[TranscriptDelta], RenderOptions], Events] | None = None
+    needs_words: Callable[[RenderOptions], bool] = _never
 
 
 _JSON = "application/json"
@@ -35,9 +35,9 @@ _PLAIN = "text/plain; charset=utf-8"
 FORMATS: Mapping[str, Format] = {
     "json": Format(_JSON, brief_json.render, text_events),
     "text": Format(_PLAIN, plain_text.render, text_events),
-    "srt": Format(_PLAIN, subrip.render, needs_words=Wishes.limits_subtitles),
-    "verbose_json": Format(_JSON, verbose_json.render, needs_words=Wishes.asks_words),
-    "vtt": Format(_PLAIN, webvtt.render, needs_words=Wishes.limits_subtitles),
+    "srt": Format(_PLAIN, subrip.render, needs_words=RenderOptions.limits_subtitles),
+    "verbose_json": Format(_JSON, verbose_json.render, needs_words=RenderOptions.asks_words),
+    "vtt": Format(_PLAIN, webvtt.render, needs_words=RenderOptions.limits_subtitles),
     "diarized_json": Format(_JSON, diarized_json.render, speaker_events),
 }
 """`response_format` -> Format, in the order OpenAI lists them."""

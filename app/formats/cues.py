@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-from app.formats.wishes import Wishes
+from app.formats.render_options import RenderOptions
 from app.transcript import Segment, Transcript, Word
 
 _AMPLE = 1000  # openai-whisper's stand-in for "no limit" on characters and words in a line
@@ -30,10 +30,10 @@ class Cue:
     text: str
 
 
-def cues(transcript: Transcript, wishes: Wishes) -> Iterator[Cue]:
+def cues(transcript: Transcript, options: RenderOptions) -> Iterator[Cue]:
     """The subtitles of a transcript in order; those without text are left out."""
-    by_words = wishes.limits_subtitles() and transcript.words
-    cut = _word_cues(transcript.segments, wishes) if by_words else _segment_cues(transcript.segments)
+    by_words = options.limits_subtitles() and transcript.words
+    cut = _word_cues(transcript.segments, options) if by_words else _segment_cues(transcript.segments)
     return (cue for cue in cut if cue.text)
 
 
@@ -42,24 +42,24 @@ def _segment_cues(segments: Sequence[Segment]) -> Iterator[Cue]:
         yield Cue(segment.start_seconds, segment.end_seconds, _harmless(segment.text))
 
 
-def _word_cues(segments: Sequence[Segment], wishes: Wishes) -> Iterator[Cue]:
-    for stretch in _stretches(segments, wishes):
-        lines = list(_lines(stretch, wishes.max_line_width or _AMPLE))
-        for cue_lines in _batches(lines, wishes.max_line_count or len(lines)):
+def _word_cues(segments: Sequence[Segment], options: RenderOptions) -> Iterator[Cue]:
+    for stretch in _stretches(segments, options):
+        lines = list(_lines(stretch, options.max_line_width or _AMPLE))
+        for cue_lines in _batches(lines, options.max_line_count or len(lines)):
             yield _cue(cue_lines)
 
 
-def _stretches(segments: Sequence[Segment], wishes: Wishes) -> Iterator[Sequence[Word]]:
+def _stretches(segments: Sequence[Segment], options: RenderOptions) -> Iterator[Sequence[Word]]:
     """Runs of words that no cue may cross.
 
     Width and line count together fill cues across segments, up to a long pause; `max_words_per_line`
     then has no effect. In any other case a cue ends with its segment at the latest.
     """
-    spoken = [[word for word in segment.words if word.text.strip()] for segment in segments]
-    if wishes.max_line_width is not None and wishes.max_line_count is not None:
-        return _between_pauses(list(chain.from_iterable(spoken)))
-    size = wishes.max_words_per_line or _AMPLE
-    return chain.from_iterable(_batches(words, size) for words in spoken)
+    words_by_segment = [[word for word in segment.words if word.text.strip()] for segment in segments]
+    if options.max_line_width is not None and options.max_line_count is not None:
+        return _between_pauses(list(chain.from_iterable(words_by_segment)))
+    size = options.max_words_per_line or _AMPLE
+    return chain.from_iterable(_batches(words, size) for words in words_by_segment)
 
 
 def _between_pauses(words: Sequence[Word]) -> Iterator[Sequence[Word]]:

@@ -4,20 +4,20 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
+from app.formats.render_options import RenderOptions
 from app.formats.usage import usage_of
 from app.formats.wire import dump_json, finite
-from app.formats.wishes import Wishes
 from app.transcript import Segment, Transcript
 
 
-def render(transcript: Transcript, wishes: Wishes) -> str:
+def render(transcript: Transcript, options: RenderOptions) -> str:
     """OpenAI's TranscriptionDiarized object."""
     body = {
         "task": transcript.task,
         "duration": finite(transcript.duration_seconds),
         "text": conversation(transcript.segments),
         "segments": [speaker_segment(segment) for segment in transcript.segments],
-        "usage": usage_of(transcript, wishes),
+        "usage": usage_of(transcript, options),
     }
     return dump_json(body)
 

@@ -1,10 +1,10 @@
 """response_format=text: the transcript and nothing else."""
 
+from app.formats.render_options import RenderOptions
 from app.formats.wire import well_formed
-from app.formats.wishes import Wishes
 from app.transcript import Transcript
 
 
-def render(transcript: Transcript, _wishes: Wishes) -> str:
+def render(transcript: Transcript, _options: RenderOptions) -> str:
     """The text and a single newline."""
     return well_formed(transcript.text.strip()) + "\n"

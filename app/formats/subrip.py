@@ -2,14 +2,14 @@
 
 from app.formats.clock import timestamp
 from app.formats.cues import Cue, cues
+from app.formats.render_options import RenderOptions
 from app.formats.wire import well_formed
-from app.formats.wishes import Wishes
 from app.transcript import Transcript
 
 
-def render(transcript: Transcript, wishes: Wishes) -> str:
+def render(transcript: Transcript, options: RenderOptions) -> str:
     """Numbered cues, counted from 1; an empty body where nothing was said."""
-    numbered = enumerate(cues(transcript, wishes), start=1)
+    numbered = enumerate(cues(transcript, options), start=1)
     return well_formed("".join(_block(number, cue) for number, cue in numbered))
 
 

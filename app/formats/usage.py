@@ -3,14 +3,14 @@
 import math
 from typing import Any
 
+from app.formats.render_options import RenderOptions
 from app.formats.wire import finite
-from app.formats.wishes import Wishes
 from app.transcript import TokenUsage, Transcript
 
 
-def usage_of(transcript: Transcript, wishes: Wishes) -> dict[str, Any]:
+def usage_of(transcript: Transcript, options: RenderOptions) -> dict[str, Any]:
     """Usage as the model that was named counts it."""
-    return token_usage(transcript.usage) if wishes.token_usage else duration_usage(transcript)
+    return token_usage(transcript.usage) if options.token_usage else duration_usage(transcript)
 
 
 def duration_usage(transcript: Transcript) -> dict[str, Any]:

@@ -4,16 +4,16 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+from app.formats.render_options import RenderOptions
 from app.formats.usage import duration_usage
 from app.formats.wire import dump_json, finite
-from app.formats.wishes import Wishes
 from app.languages import LANGUAGES
 from app.transcript import Segment, Transcript, Word
 
 _SPOKEN_SIGNS = frozenset("%‰‱٪&@#§")  # Unicode counts them as punctuation, but they are read aloud
 
 
-def render(transcript: Transcript, wishes: Wishes) -> str:
+def render(transcript: Transcript, options: RenderOptions) -> str:
     """OpenAI's TranscriptionVerbose (or TranslationVerbose) object.
 
     No value is ever null: what was not asked for has no key.
@@ -24,9 +24,9 @@ def render(transcript: Transcript, wishes: Wishes) -> str:
         "duration": finite(transcript.duration_seconds),
         "text": transcript.text.strip(),
     }
-    if "segment" in wishes.granularities:
+    if "segment" in options.granularities:
         body["segments"] = [_segment(segment) for segment in transcript.segments]
-    if wishes.asks_words():
+    if options.asks_words():
         body["words"] = _words(transcript.words)
     return dump_json(body | {"usage": duration_usage(transcript)})
 
@@ -66,7 +66,7 @@ def bare(word: str) -> str:
 
     What is within stays (`o'clock`), and so do signs that carry meaning: `50%`, `C#`, `$5`, `-5`, `.5`.
     """
-    kept = [place for place, character in enumerate(word) if not _is_edge(character)]
+    kept = [index for index, character in enumerate(word) if not _is_edge(character)]
     if not kept:
         return ""
     first, last = kept[0], kept[-1]

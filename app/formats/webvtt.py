@@ -2,14 +2,14 @@
 
 from app.formats.clock import timestamp
 from app.formats.cues import Cue, cues
+from app.formats.render_options import RenderOptions
 from app.formats.wire import well_formed
-from app.formats.wishes import Wishes
 from app.transcript import Transcript
 
 
-def render(transcript: Transcript, wishes: Wishes) -> str:
+def render(transcript: Transcript, options: RenderOptions) -> str:
     """The header and unnumbered cues, hours always written as whisper-1 does."""
-    return well_formed("WEBVTT\n\n" + "".join(map(_block, cues(transcript, wishes))))
+    return well_formed("WEBVTT\n\n" + "".join(map(_block, cues(transcript, options))))
 
 
 def _block(cue: Cue) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.engines.interface import DecodingOptions
 from app.errors import InvalidLanguage, InvalidParameter
-from app.formats import FORMATS, Format, Wishes
+from app.formats import FORMATS, Format, RenderOptions
 from app.languages import language_code
 from app.requests.combinations import DIARIZE, Fields, check_combinations
 from app.transcript import Task
@@ -39,7 +39,7 @@ class AudioRequest:
 
     transcription: TranscriptionRequest
     format: Format
-    wishes: Wishes
+    render_options: RenderOptions
     streamed: bool = False
 
 
@@ -50,12 +50,12 @@ def parse(fields: Fields, task: Task) -> AudioRequest:
     """
     check_combinations(fields)
     answer_format = FORMATS[fields.get("response_format", "json")]
-    wishes = _wishes(fields, task)
-    needs_words = answer_format.needs_words(wishes)
+    render_options = _render_options(fields, task)
+    needs_words = answer_format.needs_words(render_options)
     return AudioRequest(
-        _transcription(fields, task, needs_words=needs_words, logprobs=wishes.logprobs),
+        _transcription(fields, task, needs_words=needs_words, logprobs=render_options.logprobs),
         answer_format,
-        wishes,
+        render_options,
         bool(fields.get("stream")),
     )
 
@@ -94,10 +94,10 @@ def _subset(fields: Fields, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: fields[name] for name in names if name in fields}
 
 
-def _wishes(fields: Fields, task: Task) -> Wishes:
+def _render_options(fields: Fields, task: Task) -> RenderOptions:
     """What the format shall show. Translations are always billed by duration."""
     model = fields.get("model", "")
-    return Wishes(
+    return RenderOptions(
         granularities=frozenset(fields.get("timestamp_granularities") or ["segment"]),
         max_line_width=fields.get("max_line_width"),
         max_line_count=fields.get("max_line_count"),

@@ -26,7 +26,7 @@ SYNTHESIZERS = {"espeak": "app.synthesis.espeak", "piper": "app.synthesis.piper"
 """Name -> the module whose `start(voice_file)` makes a synthesizer or raises SpeechUnavailable."""
 
 
-class Mute:
+class NullSynthesizer:
     """A synthesizer that can't speak and says why."""
 
     name = ""
@@ -40,7 +40,7 @@ class Mute:
 
 
 def start(name: str, voice_file: str) -> Synthesizer:
-    """The synthesizer of this name, or a Mute where what it needs is not installed.
+    """The synthesizer of this name, or a NullSynthesizer where what it needs is not installed.
 
     Raises StartError for an unknown name.
     """
@@ -49,5 +49,5 @@ def start(name: str, voice_file: str) -> Synthesizer:
     try:
         synthesizer: Synthesizer = import_module(SYNTHESIZERS[name]).start(voice_file)
     except SpeechUnavailable as error:
-        return Mute(error.message)
+        return NullSynthesizer(error.message)
     return synthesizer

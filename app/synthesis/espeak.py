@@ -35,7 +35,7 @@ _OWN_CODES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "jw": "id", "t
 
 
 @dataclass(frozen=True)
-class Tone:
+class VoicePreset:
     """How one voice sounds: espeak-ng's variant, speed, pitch and liveliness (0 to 99)."""
 
     variant: str
@@ -44,20 +44,20 @@ class Tone:
     pitch_range: int = 50
 
 
-TONES = {
-    "alloy": Tone("f3", 160),
-    "ash": Tone("m3", 160, 40),
-    "ballad": Tone("m7", 145, 55, 70),
-    "coral": Tone("f2", 165, 60),
-    "echo": Tone("m1", 165, 45),
-    "fable": Tone("m4", 160, 60, 60),
-    "onyx": Tone("m2", 150, 20, 35),
-    "nova": Tone("f4", 175, 55, 65),
-    "sage": Tone("f1", 155, 45, 40),
-    "shimmer": Tone("f5", 165, 70, 60),
-    "verse": Tone("m6", 175, 50, 60),
-    "marin": Tone("f3", 170, 75, 70),
-    "cedar": Tone("m5", 155, 30, 50),
+VOICE_PRESETS = {
+    "alloy": VoicePreset("f3", 160),
+    "ash": VoicePreset("m3", 160, 40),
+    "ballad": VoicePreset("m7", 145, 55, 70),
+    "coral": VoicePreset("f2", 165, 60),
+    "echo": VoicePreset("m1", 165, 45),
+    "fable": VoicePreset("m4", 160, 60, 60),
+    "onyx": VoicePreset("m2", 150, 20, 35),
+    "nova": VoicePreset("f4", 175, 55, 65),
+    "sage": VoicePreset("f1", 155, 45, 40),
+    "shimmer": VoicePreset("f5", 165, 70, 60),
+    "verse": VoicePreset("m6", 175, 50, 60),
+    "marin": VoicePreset("f3", 170, 75, 70),
+    "cedar": VoicePreset("m5", 155, 30, 50),
 }
 """OpenAI's voices, each another one to the ear."""
 
@@ -86,11 +86,11 @@ class Espeak:
     def speak(self, text: str, voice: str, speed: float = 1.0, language: str | None = None) -> Speech:
         """Say a text; see Synthesizer."""
         language = language or language_of(text)
-        tone = TONES[voice]
-        pace = tone.words_per_minute * speed
+        preset = VOICE_PRESETS[voice]
+        pace = preset.words_per_minute * speed
         with ExitStack() as held:
             self._take_turn(held)
-            process = self._process(tone, language, max(_SLOWEST, round(pace)))
+            process = self._process(preset, language, max(_SLOWEST, round(pace)))
             held.callback(_end, process)
             output = _Output(process)
             rate = _begun(process, output, text, language)
@@ -104,9 +104,9 @@ class Espeak:
             raise ServerBusy("The server is speaking for others. Please retry.", retry_after_seconds=1)
         held.callback(self._turns.release)
 
-    def _process(self, tone: Tone, language: str, pace: int) -> "subprocess.Popen[bytes]":
-        voice = f"{_OWN_CODES.get(language, language)}+{tone.variant}"
-        settings = [str(pace), str(tone.pitch), str(tone.pitch_range)]
+    def _process(self, preset: VoicePreset, language: str, pace: int) -> "subprocess.Popen[bytes]":
+        voice = f"{_OWN_CODES.get(language, language)}+{preset.variant}"
+        settings = [str(pace), str(preset.pitch), str(preset.pitch_range)]
         try:
             return subprocess.Popen(
                 [*self._command, voice, *settings],

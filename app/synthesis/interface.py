@@ -11,7 +11,7 @@ from app.waveform import Pcm
 class Speech:
     """Mono sound at `rate` samples a second, in blocks `[n]` as they are made.
 
-    Reading them raises SynthesisFailure if the making breaks off; `close` stops it, and must be called.
+    Reading them raises SynthesisFailure if the synthesizer breaks off. `close` stops it and must be called.
     """
 
     rate: int

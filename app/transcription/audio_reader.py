@@ -10,9 +10,9 @@ from app.errors import InvalidParameter
 from app.held_audio import HeldAudio
 from app.request_context import RequestContext
 from app.waveform import SAMPLE_RATE, Samples
-from app.waveform.decode import decode, decode_channels
-from app.waveform.decoders import Decoders
-from app.waveform.limits import DecodeLimits
+from app.waveform.audio_decoder_pool import AudioDecoderPool
+from app.waveform.audio_file import read_audio, read_audio_channels
+from app.waveform.audio_limits import AudioLimits
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class AudioReader:
     the present speed. What requests hold at a time is bounded by `held_audio`.
     """
 
-    limits: DecodeLimits
+    limits: AudioLimits
     longest_seconds: Callable[[float], float]
-    decoders: Decoders | None = None
+    decoders: AudioDecoderPool | None = None
     held_audio: HeldAudio = field(default_factory=HeldAudio)
 
     @contextmanager
@@ -49,10 +49,10 @@ class AudioReader:
     def _read(self, file: BinaryIO, context: RequestContext, *, by_channel: bool) -> Samples:
         limits = self._limits_at_this_speed(context.limit_seconds)
         if self.decoders:
-            return self.decoders.decode(file, limits, by_channel=by_channel, check=context.check)
-        return (decode_channels if by_channel else decode)(file, limits)
+            return self.decoders.read_audio(file, limits, by_channel=by_channel, check=context.check)
+        return (read_audio_channels if by_channel else read_audio)(file, limits)
 
-    def _limits_at_this_speed(self, request_seconds: float) -> DecodeLimits:
+    def _limits_at_this_speed(self, request_seconds: float) -> AudioLimits:
         """What takes longer than the deadline even if the engine has nothing else to do need not be read."""
         longest = self.longest_seconds(request_seconds)
         if longest >= self.limits.max_seconds:

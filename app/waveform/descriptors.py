@@ -10,7 +10,7 @@ import numpy as np
 
 from app.errors import UndecodableAudio
 from app.waveform import Pcm
-from app.waveform.decode import UNDECODABLE
+from app.waveform.audio_refusals import UNDECODABLE
 
 _BLOCK_SAMPLES = 1 << 20
 
@@ -46,19 +46,19 @@ def taken_samples(descriptor: int, channels: int, samples: int) -> Pcm:
     Read from its end, so that its memory is given back while the result's is taken. Read and not
     mapped, because whoever else has the file could cut it: raises UndecodableAudio for that.
     """
-    found = np.empty((channels, samples), np.int16)
+    taken = np.empty((channels, samples), np.int16)
     block = np.empty((min(samples, _BLOCK_SAMPLES), channels), np.int16)
     for start in range((samples - 1) // _BLOCK_SAMPLES * _BLOCK_SAMPLES, -1, -_BLOCK_SAMPLES):
         part = block[: samples - start]
         _read_all(descriptor, part.data.cast("B"), start * part.strides[0])
-        found[:, start : start + len(part)] = part.T
+        taken[:, start : start + len(part)] = part.T
         os.ftruncate(descriptor, start * part.strides[0])
-    return found
+    return taken
 
 
-def _read_all(descriptor: int, rest: memoryview, place: int) -> None:
+def _read_all(descriptor: int, rest: memoryview, offset: int) -> None:
     while rest:
-        length = os.preadv(descriptor, [rest], place)
+        length = os.preadv(descriptor, [rest], offset)
         if not length:
             raise UndecodableAudio(UNDECODABLE, param="file")
-        rest, place = rest[length:], place + length
+        rest, offset = rest[length:], offset + length

@@ -12,7 +12,8 @@ import av
 import numpy as np
 
 from app.waveform import SAMPLE_RATE, STEP, Samples
-from app.waveform.decode import DecodeLimits, decode
+from app.waveform.audio_file import read_audio
+from app.waveform.audio_limits import AudioLimits
 from tests.functional.malformed_http import (
     CHAT,
     FORM,
@@ -64,7 +65,7 @@ class Malformer:
 def real_files() -> list[bytes]:
     """A third of a second in the containers that people upload: once speech, else too faint to be decoded."""
     with FLAGSHIP.open("rb") as file:
-        spoken = decode(file, DecodeLimits())[SAMPLE_RATE // 2 :][: SAMPLE_RATE // 3] * STEP
+        spoken = read_audio(file, AudioLimits())[SAMPLE_RATE // 2 :][: SAMPLE_RATE // 3] * STEP
     faint = [encoded(spoken / 1000, container, codec) for container, codec in CONTAINERS]
     return [encoded(spoken, *CONTAINERS[0]), *faint]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from app.waveform import SAMPLE_RATE, STEP, Samples
-from app.waveform.decode import DecodeLimits, decode
+from app.waveform.audio_file import read_audio
+from app.waveform.audio_limits import AudioLimits
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -16,7 +17,7 @@ DATA = Path(__file__).parent.parent / "data"
 def sample(name: str) -> Samples:
     """One of the recordings under tests/data; other tests hold our decoding equal to openai-whisper's."""
     with (DATA / name).open("rb") as file:
-        return decode(file, DecodeLimits()) * STEP
+        return read_audio(file, AudioLimits()) * STEP
 
 
 def silence(seconds: float) -> Samples:

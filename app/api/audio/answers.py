@@ -21,10 +21,10 @@ def answer(file: BinaryIO, request: AudioRequest) -> Response:
         deltas = held.enter_context(closing(runtime.transcriber.stream(file, transcription, context)))
         if request.streamed:
             assert request.format.events is not None
-            events = request.format.events(deltas, request.wishes)
+            events = request.format.events(deltas, request.render_options)
             response = event_stream(events, on_close=held.pop_all().close)
         else:
-            body = request.format.render(collected(deltas, transcription.task), request.wishes)
+            body = request.format.render(collected(deltas, transcription.task), request.render_options)
             response = Response(body, content_type=request.format.mimetype)
             response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
     if runtime.notice:

@@ -16,7 +16,7 @@ from app.api.schemas import SPEECH
 from app.errors import InvalidParameter, UnsupportedValue
 from app.requests.parse import known_language
 from app.synthesis import VOICES
-from app.synthesis.spoken import Spoken
+from app.synthesis.encoded_speech import EncodedSpeech
 
 _WITHOUT_EVENTS = ("tts-1", "tts-1-hd")
 
@@ -29,14 +29,14 @@ def create_speech() -> Response:
     _check(fields)
     with ExitStack() as held:
         held.enter_context(runtime.admission.admit_speaker(requester()))
-        spoken = held.enter_context(closing(_spoken(fields)))
+        speech = held.enter_context(closing(_encoded_speech(fields)))
         if fields.get("stream_format") == "sse":
             return event_stream(
-                _events(spoken, runtime.count_tokens(fields["input"])), on_close=held.pop_all().close
+                _events(speech, runtime.count_tokens(fields["input"])), on_close=held.pop_all().close
             )
-        pieces = spoken.pieces()
+        pieces = speech.pieces()
         first = next(pieces)  # what fails before it keeps its status
-        response = Response(chain([first], pieces), content_type=spoken.mimetype)
+        response = Response(chain([first], pieces), content_type=speech.mimetype)
         response.call_on_close(held.pop_all().close)
         return response
 
@@ -67,7 +67,7 @@ def _check(fields: Fields) -> None:
         )
 
 
-def _spoken(fields: Fields) -> Spoken:
+def _encoded_speech(fields: Fields) -> EncodedSpeech:
     language = fields.get("language")
     return current_runtime().speak(
         fields["input"],
@@ -78,10 +78,10 @@ def _spoken(fields: Fields) -> Spoken:
     )
 
 
-def _events(spoken: Spoken, input_tokens: int) -> Generator[Event, None, None]:
-    for piece in spoken.pieces():
+def _events(speech: EncodedSpeech, input_tokens: int) -> Generator[Event, None, None]:
+    for piece in speech.pieces():
         yield {"type": "speech.audio.delta", "audio": b64encode(piece).decode()}
-    output_tokens = spoken.audio_tokens
+    output_tokens = speech.audio_tokens
     usage = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,

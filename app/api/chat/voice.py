@@ -13,7 +13,7 @@ from app.api.audio.speech import voice_name
 from app.api.form_values import Fields
 from app.errors import MissingParameter, SpeechUnavailable, UnsupportedValue
 from app.runtime import Runtime
-from app.synthesis.spoken import MOST_SECONDS, SpeechTooLong, Spoken
+from app.synthesis.encoded_speech import MOST_SECONDS, EncodedSpeech, SpeechTooLong
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Voice:
     may last. `audio_tokens` counts what was said so far.
     """
 
-    speak: Callable[[str, float], Spoken]
+    speak: Callable[[str, float], EncodedSpeech]
     time_left: SpeakingTime = field(default_factory=SpeakingTime)
     copies: int = 1
     id: str = field(default_factory=lambda: f"audio_{uuid4().hex}")
@@ -131,7 +131,7 @@ def voices(fields: Fields, runtime: Runtime) -> Callable[..., Voice] | None:
     encoding = "pcm" if audio_format == "pcm16" else audio_format
     time_left = SpeakingTime()
 
-    def speak(text: str, most_seconds: float) -> Spoken:
+    def speak(text: str, most_seconds: float) -> EncodedSpeech:
         return runtime.speak(text, name, encoding, most_seconds=most_seconds)
 
     return lambda copies=1: Voice(speak, time_left, copies)

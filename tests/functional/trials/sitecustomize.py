@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-if "app.waveform.decoder_process" in sys.orig_argv:
+if "app.waveform.audio_decoder_process" in sys.orig_argv:
     from attempts import outcomes
 
     tried: list[bool] = []

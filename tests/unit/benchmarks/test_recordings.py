@@ -5,7 +5,8 @@ import io
 import pytest
 
 from app.waveform import STEP
-from app.waveform.decode import DecodeLimits, decode
+from app.waveform.audio_file import read_audio
+from app.waveform.audio_limits import AudioLimits
 from benchmarks.recordings import CODECS, encode, speech
 
 
@@ -13,6 +14,6 @@ from benchmarks.recordings import CODECS, encode, speech
 def test_what_is_encoded_is_decoded_again(container: str) -> None:
     said = speech(3)
     assert said.shape == (48_000,)
-    heard = decode(io.BytesIO(encode(said, container)), DecodeLimits()) * STEP
+    heard = read_audio(io.BytesIO(encode(said, container)), AudioLimits()) * STEP
     assert len(heard) == pytest.approx(48_000, abs=2_500)
     assert heard.std() == pytest.approx(said.std(), rel=0.1)

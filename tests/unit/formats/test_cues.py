@@ -14,11 +14,11 @@ from whisper.utils import WriteSRT, WriteVTT
 
 from app.formats import subrip, webvtt
 from app.formats.cues import Cue, cues
-from app.formats.wishes import Wishes
+from app.formats.render_options import RenderOptions
 from app.transcript import Segment, Transcript, Word
 
 LIMITS = [
-    Wishes(max_line_width=width, max_line_count=count, max_words_per_line=words)
+    RenderOptions(max_line_width=width, max_line_count=count, max_words_per_line=words)
     for width, count, words in product([None, 1, 7, 20, 42], [None, 1, 2, 3], [None, 1, 2, 5])
 ]
 
@@ -46,14 +46,15 @@ def their_segment(segment: Segment, with_words: bool) -> dict[str, Any]:
     return plain | ({"words": words} if with_words else {})
 
 
-def theirs(writer: type[TheirSRT | TheirVTT], transcript: Transcript, wishes: Wishes) -> str:
-    with_words = wishes.limits_subtitles()
+def theirs(writer: type[TheirSRT | TheirVTT], transcript: Transcript, render_options: RenderOptions) -> str:
+    with_words = render_options.limits_subtitles()
     result = {"segments": [their_segment(segment, with_words) for segment in transcript.segments]}
-    options = {
-        name: getattr(wishes, name) for name in ("max_line_width", "max_line_count", "max_words_per_line")
+    writer_options = {
+        name: getattr(render_options, name)
+        for name in ("max_line_width", "max_line_count", "max_words_per_line")
     }
     file = io.StringIO()
-    writer(".").write_result(result, file, options)
+    writer(".").write_result(result, file, writer_options)
     return file.getvalue()
 
 
@@ -102,19 +103,19 @@ def transcripts(draw: st.DrawFn) -> Transcript:
 @settings(max_examples=60)
 @given(transcripts())
 def test_cuts_as_openai_whisper_does(transcript: Transcript) -> None:
-    for wishes in LIMITS:
-        assert subrip.render(transcript, wishes) == theirs(TheirSRT, transcript, wishes)
-        assert webvtt.render(transcript, wishes) == theirs(TheirVTT, transcript, wishes)
+    for options in LIMITS:
+        assert subrip.render(transcript, options) == theirs(TheirSRT, transcript, options)
+        assert webvtt.render(transcript, options) == theirs(TheirVTT, transcript, options)
 
 
-@pytest.mark.parametrize("wishes", LIMITS, ids=str)
-def test_cuts_endless_segments_as_openai_whisper_does(wishes: Wishes) -> None:
+@pytest.mark.parametrize("options", LIMITS, ids=str)
+def test_cuts_endless_segments_as_openai_whisper_does(options: RenderOptions) -> None:
     transcript = transcript_of(spoken([" a"] * 1_205), spoken([" lengthy"] * 300, start=400.0))
-    assert subrip.render(transcript, wishes) == theirs(TheirSRT, transcript, wishes)
+    assert subrip.render(transcript, options) == theirs(TheirSRT, transcript, options)
 
 
-def texts(transcript: Transcript, wishes: Wishes) -> list[str]:
-    return [cue.text for cue in cues(transcript, wishes)]
+def texts(transcript: Transcript, options: RenderOptions) -> list[str]:
+    return [cue.text for cue in cues(transcript, options)]
 
 
 FOX = transcript_of(
@@ -123,53 +124,53 @@ FOX = transcript_of(
 
 
 @pytest.mark.parametrize(
-    ("wishes", "expected"),
+    ("options", "expected"),
     [
-        (Wishes(), ["The quick brown fox", "jumps over. Hi!"]),
-        (Wishes(max_line_width=10), ["The quick\nbrown fox", "jumps\nover. Hi!"]),
-        (Wishes(max_line_width=3), ["The\nquick\nbrown\nfox", "jumps\nover.\nHi!"]),
-        (Wishes(max_words_per_line=3), ["The quick brown", "fox", "jumps over. Hi!"]),
-        (Wishes(max_line_count=1), ["The quick brown fox", "jumps over. Hi!"]),
+        (RenderOptions(), ["The quick brown fox", "jumps over. Hi!"]),
+        (RenderOptions(max_line_width=10), ["The quick\nbrown fox", "jumps\nover. Hi!"]),
+        (RenderOptions(max_line_width=3), ["The\nquick\nbrown\nfox", "jumps\nover.\nHi!"]),
+        (RenderOptions(max_words_per_line=3), ["The quick brown", "fox", "jumps over. Hi!"]),
+        (RenderOptions(max_line_count=1), ["The quick brown fox", "jumps over. Hi!"]),
         (
-            Wishes(max_line_width=10, max_line_count=2),
+            RenderOptions(max_line_width=10, max_line_count=2),
             ["The quick\nbrown fox", "jumps\nover. Hi!"],
         ),
         (
-            Wishes(max_line_width=25, max_line_count=1, max_words_per_line=1),
+            RenderOptions(max_line_width=25, max_line_count=1, max_words_per_line=1),
             ["The quick brown fox jumps", "over. Hi!"],
         ),
     ],
 )
-def test_limits(wishes: Wishes, expected: list[str]) -> None:
-    assert texts(FOX, wishes) == expected
+def test_limits(options: RenderOptions, expected: list[str]) -> None:
+    assert texts(FOX, options) == expected
 
 
 def test_a_pause_over_three_seconds_ends_a_cue() -> None:
     parted = transcript_of(spoken([" One", " two"]), spoken([" three"], start=3.3))
-    filled = Wishes(max_line_width=42, max_line_count=2)
+    filled = RenderOptions(max_line_width=42, max_line_count=2)
     assert texts(parted, filled) == ["One two", "three"]
     joined = transcript_of(spoken([" One", " two"]), spoken([" three"], start=3.25))
     assert texts(joined, filled) == ["One two three"]
 
 
 def test_cue_times_are_those_of_its_words() -> None:
-    cut = list(cues(FOX, Wishes(max_words_per_line=3)))
+    cut = list(cues(FOX, RenderOptions(max_words_per_line=3)))
     assert cut[:2] == [Cue(0.0, 0.75, "The quick brown"), Cue(0.75, 1.0, "fox")]
 
 
 def test_words_alone_do_not_change_the_cues() -> None:
     segment = replace(FOX.segments[0], start_seconds=0.1, end_seconds=9.9)
-    assert list(cues(transcript_of(segment), Wishes())) == [Cue(0.1, 9.9, "The quick brown fox")]
+    assert list(cues(transcript_of(segment), RenderOptions())) == [Cue(0.1, 9.9, "The quick brown fox")]
 
 
 def test_limits_without_word_times_fall_back_to_segments() -> None:
     wordless = transcript_of(segment_of(text=" No times here."))
-    assert texts(wordless, Wishes(max_line_width=2)) == ["No times here."]
+    assert texts(wordless, RenderOptions(max_line_width=2)) == ["No times here."]
 
 
 def test_blank_words_take_no_line() -> None:
     blanks = transcript_of(spoken([" ", " One", "\n", " two"]))
-    assert texts(blanks, Wishes(max_words_per_line=1)) == ["One", "two"]
+    assert texts(blanks, RenderOptions(max_words_per_line=1)) == ["One", "two"]
 
 
 @pytest.mark.parametrize(
@@ -185,9 +186,9 @@ def test_blank_words_take_no_line() -> None:
     ],
 )
 def test_text_can_not_break_out_of_its_cue(text: str, expected: list[str]) -> None:
-    assert texts(transcript_of(segment_of(text=text)), Wishes()) == expected
+    assert texts(transcript_of(segment_of(text=text)), RenderOptions()) == expected
     as_word = transcript_of(segment_of(Word(text, 0.0, 1.0, 1.0)))
-    assert texts(as_word, Wishes(max_line_width=80)) == expected
+    assert texts(as_word, RenderOptions(max_line_width=80)) == expected
 
 
 BLOCK = re.compile(r"(\d+)\n(\d{2,}:\d\d:\d\d,\d{3}) --> (\d{2,}:\d\d:\d\d,\d{3})\n((?:.+\n)+)\n")
@@ -196,7 +197,7 @@ BLOCK = re.compile(r"(\d+)\n(\d{2,}:\d\d:\d\d,\d{3}) --> (\d{2,}:\d\d:\d\d,\d{3}
 @given(st.lists(st.text()))
 def test_any_text_gives_gapless_blocks_that_part_again(spoken_texts: list[str]) -> None:
     transcript = transcript_of(*(segment_of(text=text) for text in spoken_texts))
-    body = subrip.render(transcript, Wishes())
+    body = subrip.render(transcript, RenderOptions())
     blocks = BLOCK.findall(body)
     assert BLOCK.sub("", body) == ""
     assert [int(block[0]) for block in blocks] == list(range(1, len(blocks) + 1))

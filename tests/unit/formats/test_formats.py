@@ -1,10 +1,14 @@
 import pytest
 
-from app.formats import FORMATS, Wishes
+from app.formats import FORMATS, RenderOptions
 from app.transcript import Transcript
 
-LIMITED = [Wishes(max_line_width=40), Wishes(max_line_count=2), Wishes(max_words_per_line=3)]
-WORDS = Wishes(granularities=frozenset({"word", "segment"}))
+LIMITED = [
+    RenderOptions(max_line_width=40),
+    RenderOptions(max_line_count=2),
+    RenderOptions(max_words_per_line=3),
+]
+WORDS = RenderOptions(granularities=frozenset({"word", "segment"}))
 
 
 def test_offers_openais_formats_in_their_order() -> None:
@@ -38,21 +42,21 @@ def test_mimetypes_are_exact(name: str, mimetype: str) -> None:
     ],
 )
 def test_each_name_renders_its_own_shape(talk: Transcript, name: str, start: str) -> None:
-    assert FORMATS[name].render(talk, Wishes()).startswith(start)
+    assert FORMATS[name].render(talk, RenderOptions()).startswith(start)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_format_needs_words_unasked(name: str) -> None:
-    assert not FORMATS[name].needs_words(Wishes())
+    assert not FORMATS[name].needs_words(RenderOptions())
 
 
-@pytest.mark.parametrize("wishes", LIMITED, ids=str)
+@pytest.mark.parametrize("options", LIMITED, ids=str)
 @pytest.mark.parametrize(
     ("name", "needed"),
     [("srt", True), ("vtt", True), ("verbose_json", False), ("json", False), ("text", False)],
 )
-def test_subtitle_limits_need_words_in_subtitles(name: str, wishes: Wishes, needed: bool) -> None:
-    assert FORMATS[name].needs_words(wishes) is needed
+def test_subtitle_limits_need_words_in_subtitles(name: str, options: RenderOptions, needed: bool) -> None:
+    assert FORMATS[name].needs_words(options) is needed
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from app.formats.plain_text import render
-from app.formats.wishes import Wishes
+from app.formats.render_options import RenderOptions
 from app.transcript import Transcript
 
 
@@ -18,4 +18,4 @@ from app.transcript import Transcript
     ],
 )
 def test_is_the_text_and_one_newline(talk: Transcript, text: str, body: str) -> None:
-    assert render(replace(talk, text=text), Wishes()) == body
+    assert render(replace(talk, text=text), RenderOptions()) == body

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
+from app.formats.render_options import RenderOptions
 from app.formats.stream_events import Events, speaker_events, text_events
-from app.formats.wishes import Wishes
 from app.transcript import TokenLogprob, TokenUsage, Transcript, TranscriptDelta
 from tests.openai_spec import conforming
 
@@ -25,7 +25,7 @@ def conform(events: Events) -> list[dict]:
 
 
 def test_pieces_then_the_whole(talk: Transcript) -> None:
-    *pieces, done = conform(text_events(deltas(talk, "Good", " morning."), Wishes()))
+    *pieces, done = conform(text_events(deltas(talk, "Good", " morning."), RenderOptions()))
     assert pieces == [
         {"type": "transcript.text.delta", "delta": "Good"},
         {"type": "transcript.text.delta", "delta": " morning."},
@@ -37,14 +37,14 @@ def test_pieces_then_the_whole(talk: Transcript) -> None:
 
 def test_an_event_comes_before_the_next_delta_is_heard(talk: Transcript) -> None:
     heard = deltas(talk, "Good", " morning.")
-    events = text_events(heard, Wishes())
+    events = text_events(heard, RenderOptions())
     assert next(events)["delta"] == "Good"
     assert next(heard).text == " morning."
 
 
 def test_a_delta_without_text_is_no_event_but_its_tokens_are_told(talk: Transcript) -> None:
-    wishes = Wishes(logprobs=True)
-    *pieces, done = conform(text_events(deltas(talk, "", "Hi", "", " you", rest="!"), wishes))
+    options = RenderOptions(logprobs=True)
+    *pieces, done = conform(text_events(deltas(talk, "", "Hi", "", " you", rest="!"), options))
     assert [piece["delta"] for piece in pieces] == ["Hi", " you", "!"]
     assert [[token["token"] for token in piece["logprobs"]] for piece in pieces] == [
         ["", "Hi"],
@@ -56,12 +56,12 @@ def test_a_delta_without_text_is_no_event_but_its_tokens_are_told(talk: Transcri
 
 @pytest.mark.parametrize(("texts", "languages"), [(["Hi"], [{"code": "en"}]), ([], [])])
 def test_languages(talk: Transcript, texts: list[str], languages: list[dict[str, str]]) -> None:
-    *_, done = conform(text_events(deltas(talk, *texts), Wishes(languages=True)))
+    *_, done = conform(text_events(deltas(talk, *texts), RenderOptions(languages=True)))
     assert done["languages"] == languages
 
 
 def test_speakers(talk: Transcript) -> None:
-    *segments, done = conform(speaker_events(deltas(talk, " Hello.", " Hi!"), Wishes()))
+    *segments, done = conform(speaker_events(deltas(talk, " Hello.", " Hi!"), RenderOptions()))
     assert [(segment["id"], segment["speaker"], segment["text"]) for segment in segments] == [
         ("seg_001", "A", "Hello."),
         ("seg_002", "B", "Hi!"),
@@ -71,7 +71,7 @@ def test_speakers(talk: Transcript) -> None:
 
 @pytest.mark.parametrize("events", [text_events, speaker_events])
 def test_silence_is_done_at_once(talk: Transcript, events) -> None:
-    [done] = conform(events(deltas(talk), Wishes()))
+    [done] = conform(events(deltas(talk), RenderOptions()))
     assert done["text"] == ""
 
 
@@ -85,7 +85,7 @@ def test_closing_the_events_closes_the_deltas(talk: Transcript, events) -> None:
         finally:
             closed.append(True)
 
-    running = events(heard(), Wishes())
+    running = events(heard(), RenderOptions())
     next(running)
     running.close()
     assert closed == [True]

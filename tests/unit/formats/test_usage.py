@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from app.formats.render_options import RenderOptions
 from app.formats.usage import token_usage, usage_of
-from app.formats.wishes import Wishes
 from app.transcript import TokenUsage, Transcript
 
 USAGE = TokenUsage(audio_tokens=23, prompt_tokens=4, output_tokens=9)
@@ -21,4 +21,4 @@ def test_tokens_add_up() -> None:
 
 @pytest.mark.parametrize(("tokens", "kind"), [(True, "tokens"), (False, "duration")])
 def test_the_wishes_choose(talk: Transcript, tokens: bool, kind: str) -> None:
-    assert usage_of(replace(talk, usage=USAGE), Wishes(token_usage=tokens))["type"] == kind
+    assert usage_of(replace(talk, usage=USAGE), RenderOptions(token_usage=tokens))["type"] == kind

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.formats.render_options import RenderOptions
 from app.formats.verbose_json import bare, render
-from app.formats.wishes import Wishes
 from app.languages import LANGUAGES
 from app.transcript import Transcript
 
 Read = Callable[[str, str], dict[str, Any]]
 SPEC = "transcription_verbose_json"
-WORDS_ONLY = Wishes(granularities=frozenset({"word"}))
-BOTH = Wishes(granularities=frozenset({"word", "segment"}))
+WORDS_ONLY = RenderOptions(granularities=frozenset({"word"}))
+BOTH = RenderOptions(granularities=frozenset({"word", "segment"}))
 
 
 def test_is_whole_by_default(talk: Transcript, read_as: Read) -> None:
-    body = read_as(SPEC, render(talk, Wishes()))
+    body = read_as(SPEC, render(talk, RenderOptions()))
     assert list(body) == ["task", "language", "duration", "text", "segments", "usage"]
     assert body["task"] == "transcribe"
     assert body["language"] == "english"
@@ -29,7 +29,7 @@ def test_is_whole_by_default(talk: Transcript, read_as: Read) -> None:
 
 
 def test_segments_keep_their_ten_fields_and_their_leading_blank(talk: Transcript, read_as: Read) -> None:
-    body = read_as(SPEC, render(talk, Wishes()))
+    body = read_as(SPEC, render(talk, RenderOptions()))
     assert body["segments"][1] == {
         "id": 1,
         "seek": 0,
@@ -46,22 +46,22 @@ def test_segments_keep_their_ten_fields_and_their_leading_blank(talk: Transcript
 
 def test_segments_without_text_stay(talk: Transcript, read_as: Read) -> None:
     mute = replace(talk, segments=(replace(talk.segments[0], text="", words=()), *talk.segments[1:]))
-    body = read_as(SPEC, render(mute, Wishes()))
+    body = read_as(SPEC, render(mute, RenderOptions()))
     assert [segment["text"] for segment in body["segments"]] == ["", " it's nine -"]
 
 
 @pytest.mark.parametrize(
-    ("wishes", "present", "absent"),
+    ("options", "present", "absent"),
     [
-        (Wishes(), {"segments"}, {"words"}),
+        (RenderOptions(), {"segments"}, {"words"}),
         (WORDS_ONLY, {"words"}, {"segments"}),
         (BOTH, {"words", "segments"}, set()),
     ],
 )
 def test_lists_only_what_was_asked(
-    talk: Transcript, read_as: Read, wishes: Wishes, present: set[str], absent: set[str]
+    talk: Transcript, read_as: Read, options: RenderOptions, present: set[str], absent: set[str]
 ) -> None:
-    body = read_as(SPEC, render(talk, wishes))
+    body = read_as(SPEC, render(talk, options))
     assert present <= body.keys()
     assert not absent & body.keys()
 
@@ -84,13 +84,13 @@ def test_silence_has_empty_lists(read_as: Read) -> None:
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_language_is_the_lower_case_english_name(talk: Transcript, read_as: Read, code: str) -> None:
-    body = read_as(SPEC, render(replace(talk, language=code), Wishes()))
+    body = read_as(SPEC, render(replace(talk, language=code), RenderOptions()))
     assert body["language"] == LANGUAGES[code]
 
 
 def test_a_translation_is_english(talk: Transcript, read_as: Read) -> None:
     translation = replace(talk, task="translate", language="de")
-    body = read_as("translation_verbose_json", render(translation, Wishes()))
+    body = read_as("translation_verbose_json", render(translation, RenderOptions()))
     assert (body["task"], body["language"]) == ("translate", "english")
 
 
@@ -114,7 +114,7 @@ def test_numbers_are_always_legal_json(talk: Transcript, read_as: Read, number: 
 
 def test_lone_surrogates_do_not_leave(talk: Transcript, read_as: Read) -> None:
     segment = replace(talk.segments[0], text=" \udcff")
-    body = render(replace(talk, text=" \udcff", segments=(segment,)), Wishes())
+    body = render(replace(talk, text=" \udcff", segments=(segment,)), RenderOptions())
     assert read_as(SPEC, body.encode("utf-8").decode())["text"] == "\ufffd"
 
 

@@ -3,7 +3,7 @@ import pytest
 from app.api.schemas import TRANSCRIPTION
 from app.engines.interface import DecodingOptions
 from app.errors import InvalidLanguage, InvalidParameter
-from app.formats import FORMATS, Wishes
+from app.formats import FORMATS, RenderOptions
 from app.requests.parse import AudioRequest, parse
 from app.transcription.request import LADDER, Chunking, TranscriptionRequest
 
@@ -11,7 +11,9 @@ from app.transcription.request import LADDER, Chunking, TranscriptionRequest
 def test_no_fields_are_openai_whispers_defaults():
     assert parse({}, "transcribe").transcription == TranscriptionRequest()
     assert parse({}, "translate").transcription == TranscriptionRequest(task="translate")
-    assert parse({}, "transcribe") == AudioRequest(TranscriptionRequest(), FORMATS["json"], Wishes(), False)
+    assert parse({}, "transcribe") == AudioRequest(
+        TranscriptionRequest(), FORMATS["json"], RenderOptions(), False
+    )
 
 
 def test_the_schemas_formats_are_those_there_are():
@@ -191,14 +193,14 @@ def test_who_tells_speakers_apart(fields, by_channel):
     ],
 )
 def test_what_a_model_name_adds_to_the_answer(model, task, tokens, languages):
-    wishes = parse({"model": model}, task).wishes
+    wishes = parse({"model": model}, task).render_options
     assert (wishes.token_usage, wishes.languages) == (tokens, languages)
 
 
 def test_logprobs_are_asked_for_and_shown():
     fields = {"include": ["logprobs"]}
     assert parse(fields, "transcribe").transcription.logprobs is True
-    assert parse(fields, "transcribe").wishes.logprobs is True
+    assert parse(fields, "transcribe").render_options.logprobs is True
 
 
 def test_fields_that_contradict_each_other_are_refused():

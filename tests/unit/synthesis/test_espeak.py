@@ -13,7 +13,7 @@ from app import synthesis
 from app.errors import SynthesisFailure, UnsupportedValue
 from app.languages import LANGUAGES
 from app.synthesis import VOICES
-from app.synthesis.espeak import TONES, Espeak
+from app.synthesis.espeak import VOICE_PRESETS, Espeak
 from app.waveform import Pcm
 from tests.processes import children
 
@@ -41,7 +41,7 @@ def speaking() -> list[int]:
 
 
 def test_every_voice_sounds_differently(espeak: Espeak) -> None:
-    assert tuple(TONES) == VOICES
+    assert tuple(VOICE_PRESETS) == VOICES
     heard = {voice: said(espeak, "Good morning.", voice) for voice in VOICES}
     assert all(np.abs(samples).max() > 3_000 for samples in heard.values())
     assert len({samples.tobytes() for samples in heard.values()}) == len(VOICES)

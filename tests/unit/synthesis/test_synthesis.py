@@ -24,10 +24,10 @@ def test_what_is_missing_is_said_when_somebody_asks(
     monkeypatch: pytest.MonkeyPatch, name: str, package: str, advice: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    mute = synthesis.start(name, "")
-    assert mute.name == ""
+    silent = synthesis.start(name, "")
+    assert silent.name == ""
     with pytest.raises(SpeechUnavailable, match=advice):
-        mute.speak("Hello.", "alloy")
+        silent.speak("Hello.", "alloy")
 
 
 def test_an_unknown_synthesizer_stops_the_start() -> None:

@@ -10,14 +10,14 @@ from app.errors import AudioTooLong, ClientGone, InvalidParameter, ServerBusy, U
 from app.held_audio import HeldAudio
 from app.request_context import RequestContext
 from app.transcription.audio_reader import AudioReader
-from app.waveform.limits import DecodeLimits
+from app.waveform.audio_limits import AudioLimits
 from tests.unit.transcription.wav_files import wav
 
 FLAGSHIP = Path(__file__).resolve().parents[2] / "data" / "flagship.wav"
 
 
 def reader_of(longest_seconds: float = math.inf, held_audio: HeldAudio | None = None) -> AudioReader:
-    return AudioReader(DecodeLimits(), lambda limit: longest_seconds, held_audio=held_audio or HeldAudio())
+    return AudioReader(AudioLimits(), lambda limit: longest_seconds, held_audio=held_audio or HeldAudio())
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.resume_store import ResumeStore
 from app.transcription.transcribe import collected
 from app.transcription.transcriber import Transcriber
-from app.waveform.limits import DecodeLimits
+from app.waveform.audio_limits import AudioLimits
 from tests.scripted_engine import ScriptedEngine, result, silence, spell
 from tests.unit.transcription.wav_files import wav
 
@@ -31,7 +31,7 @@ def engine() -> ScriptedEngine:
 
 
 def transcriber_of(engine: ScriptedEngine, grace_seconds: float = GRACE_SECONDS) -> Transcriber:
-    reader = AudioReader(DecodeLimits(), lambda limit: math.inf)
+    reader = AudioReader(AudioLimits(), lambda limit: math.inf)
     return Transcriber(lambda context: engine, Policy(), reader, ResumeStore(grace_seconds))
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app.waveform import Pcm
-from app.waveform.decode import DecodeLimits, decode
+from app.waveform.audio_file import read_audio
+from app.waveform.audio_limits import AudioLimits
 from app.waveform.encode import ENCODINGS, SPEECH_RATE, encoded
 
 SECONDS = 3.0
@@ -28,7 +29,7 @@ def blocks(samples: Pcm, size: int = 4_410) -> Iterator[Pcm]:
 @pytest.mark.parametrize("form", [form for form in ENCODINGS if form != "pcm"])
 def test_what_is_decoded_is_what_was_spoken(form: str, rate: int) -> None:
     data = b"".join(encoded(blocks(tone(rate)), rate, ENCODINGS[form]))
-    heard = decode(io.BytesIO(data), DecodeLimits())
+    heard = read_audio(io.BytesIO(data), AudioLimits())
     assert len(heard) / 16_000 == pytest.approx(SECONDS, abs=0.1)
     middle = heard[16_000:32_000]
     assert np.abs(np.fft.rfft(middle)).argmax() == 440

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from app.waveform import SAMPLE_RATE, STEP, Samples
-from app.waveform.decode import DecodeLimits, decode
+from app.waveform.audio_file import read_audio
+from app.waveform.audio_limits import AudioLimits
 from app.waveform.voice_activity import VoiceActivity
 
 FLOOR = 0.1
@@ -20,7 +21,7 @@ def vad() -> VoiceActivity:
 
 def samples_of(path: Path) -> Samples:
     with path.open("rb") as file:
-        return decode(file, DecodeLimits()) * STEP
+        return read_audio(file, AudioLimits()) * STEP
 
 
 def silence(seconds: float) -> Samples:
@@ -73,7 +74,7 @@ def test_pieces_give_the_probabilities_of_the_whole(vad, speech):
 
 def test_16_bits_give_the_very_same_probabilities(vad, speech):
     with speech.open("rb") as file:
-        samples = decode(file, DecodeLimits())
+        samples = read_audio(file, AudioLimits())
     assert samples.dtype == np.int16
     heard, expected = (np.concatenate(list(vad._probabilities(given))) for given in (samples, samples * STEP))
     np.testing.assert_array_equal(heard, expected)

@@ -15,7 +15,7 @@ from app.errors import ServerBusy, SpeechError, SynthesisFailure
 from app.runtime import Runtime
 from app.settings import Settings
 from app.synthesis import VOICES
-from app.synthesis.spoken import SpeechTooLong
+from app.synthesis.encoded_speech import SpeechTooLong
 from tests.scripted_engine import ScriptedEngine, result
 from tests.scripted_synthesizer import SAMPLES_PER_CHARACTER, ScriptedSynthesizer
 from tests.unit.scripted import error_of

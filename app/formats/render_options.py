@@ -1,16 +1,16 @@
-"""What a caller asked of the body, beyond its format."""
+"""What a request asks of the response body, beyond its format."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How a transcript is to be rendered; every format takes what concerns it.
+class RenderOptions:
+    """How a transcript is rendered. Each format reads the options that concern it.
 
-    `granularities` are OpenAI's `timestamp_granularities`: "segment", "word". The limits are
-    openai-whisper's subtitle options, 1 or more, None for no limit: characters in a line,
-    lines in a cue, words in a line. `logprobs` asks for each token's, `languages` for those that were
-    heard, `token_usage` for usage in tokens where the format leaves the choice.
+    `granularities` are OpenAI's `timestamp_granularities`: "segment", "word". The three limits are
+    openai-whisper's subtitle options: characters in a line, lines in a cue, words in a line; 1 or more,
+    None for no limit. `logprobs` adds each token's log probability, `languages` the detected languages;
+    `token_usage` counts usage in tokens where the format leaves the choice.
     """
 
     granularities: frozenset[str] = frozenset({"segment"})

@@ -1,11 +1,12 @@
-"""A process that reads audio files for a worker: `python -m app.waveform.decoder_process`.
+"""A process that reads audio files for a worker: `python -m app.waveform.audio_decoder_process`.
 
 It holds no model, no port and no secret, so that a file which makes FFmpeg crash, hang or eat
-memory costs nothing but this process; `app.waveform.decoders` starts it and the next one.
+memory costs nothing but this process; `app.waveform.audio_decoder_pool` starts it and the next one.
 
-Over the socket it gets one JSON object, `by_channel` and the file's limits, with two descriptors:
-the file, and an empty one for the samples: 16 bits, channel beside channel. It answers with another:
-how many channels and samples there are, or which error of `app.errors` the file is refused with.
+A request is one JSON object over the socket, `by_channel`, `max_seconds` and `read_seconds`, with two
+descriptors: the file, and an empty one for the samples: 16 bits, channel beside channel. The reply is
+another: `channels` and `samples`, how many there are, or `refused` and `number`: why the file is refused
+(a RefusalCode) and the number that belongs to it. Sentences are made by the worker.
 """
 
 import errno
@@ -22,12 +23,12 @@ from typing import BinaryIO, cast
 import av.subtitles.codeccontext
 import av.subtitles.stream  # noqa: F401
 import numpy as np
-from numpy.typing import NDArray
 
 from app.confinement import confine, filter_system_calls, limit_cpu
-from app.errors import InvalidRequest
-from app.waveform.decode import blocks
-from app.waveform.limits import DecodeLimits
+from app.waveform import Pcm
+from app.waveform.audio_file import audio_blocks
+from app.waveform.audio_limits import AudioLimits
+from app.waveform.audio_refusals import AudioRefused
 
 READY = b"ready"
 MOST_BYTES = 65_536
@@ -48,24 +49,24 @@ class SharedFile:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
-        self._at = 0
+        self._position = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place counted from the start, from here or from the end; ValueError if there is none."""
-        place = offset + (0, self._at, self._size)[whence]
-        if place < 0:
-            raise ValueError(f"There is no place {place}.")
-        self._at = place
-        return place
+        """Go to an offset from the start, from here or from the end; ValueError if it is before the start."""
+        position = offset + (0, self._position, self._size)[whence]
+        if position < 0:
+            raise ValueError(f"There is no place {position}.")
+        self._position = position
+        return position
 
     def tell(self) -> int:
-        """The place of the next byte."""
-        return self._at
+        """The offset of the next byte."""
+        return self._position
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, b"" at the end."""
-        chunk = os.pread(self._descriptor, size, self._at)
-        self._at += len(chunk)
+        chunk = os.pread(self._descriptor, size, self._position)
+        self._position += len(chunk)
         return chunk
 
 
@@ -77,13 +78,13 @@ def serve(connection: socket.socket) -> None:
         if not message:
             return
         upload, output = descriptors
-        job = json.loads(message)
-        mixed, limits = not job.pop("by_channel"), DecodeLimits(**job)
-        limit_cpu(limits.decode_seconds + _SPARE_CPU_SECONDS)
-        answer = _answer(upload, output, limits, mixed=mixed)
+        request = json.loads(message)
+        mixed, limits = not request.pop("by_channel"), AudioLimits(**request)
+        limit_cpu(limits.read_seconds + _SPARE_CPU_SECONDS)
+        reply = _reply(upload, output, limits, mixed=mixed)
         os.close(upload)
         os.close(output)
-        connection.send(json.dumps(answer).encode())
+        connection.send(json.dumps(reply).encode())
 
 
 def main(arguments: list[str], work: Callable[[socket.socket], None] = serve) -> None:
@@ -100,14 +101,14 @@ def main(arguments: list[str], work: Callable[[socket.socket], None] = serve) ->
         work(connection)
 
 
-def _answer(upload: int, output: int, limits: DecodeLimits, *, mixed: bool) -> dict[str, int | str]:
+def _reply(upload: int, output: int, limits: AudioLimits, *, mixed: bool) -> dict[str, float | str]:
     file = cast(BinaryIO, SharedFile(upload))
     try:
-        channels, samples = _write(blocks(file, limits, mixed=mixed), output)
-    except InvalidRequest as refusal:
-        if isinstance(refusal.__cause__, MemoryError):
+        channels, samples = _write(audio_blocks(file, limits, mixed=mixed), output)
+    except AudioRefused as refused:
+        if isinstance(refused.__cause__, MemoryError):
             os._exit(OUT_OF_MEMORY)
-        return {"refused": type(refusal).__name__, "message": refusal.message}
+        return {"refused": refused.code, "number": refused.number}
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except OSError as error:
@@ -115,11 +116,11 @@ def _answer(upload: int, output: int, limits: DecodeLimits, *, mixed: bool) -> d
     return {"channels": channels, "samples": samples}
 
 
-def _write(decoded: Iterable[NDArray[np.int16]], output: int) -> tuple[int, int]:
+def _write(blocks: Iterable[Pcm], output: int) -> tuple[int, int]:
     """How many channels and samples there are."""
     channels = samples = 0
     with open(output, "wb", buffering=0, closefd=False) as file:
-        for block in decoded:
+        for block in blocks:
             channels, length = block.shape
             samples += length
             _write_all(file, np.ascontiguousarray(block.T).data.cast("B"))

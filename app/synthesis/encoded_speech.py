@@ -1,4 +1,4 @@
-"""A text that is being spoken, as an audio file."""
+"""Speech as an audio file, encoded while it is being synthesized."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -11,7 +11,7 @@ from app.waveform import Pcm
 from app.waveform.encode import Encoding, encoded
 
 MOST_SECONDS = 1_800
-"""What one request may have spoken. Few characters can be long: some are read by their names, and slowly."""
+"""The longest speech of one request. Few characters can be long: some are read by their names, slowly."""
 
 _TOKENS_PER_SECOND = 10
 _LEAST_SECONDS = 0.1
@@ -21,8 +21,11 @@ class SpeechTooLong(InvalidParameter):
     """The text would be spoken for longer than is allowed."""
 
 
-class Spoken:
-    """Encoded while it is made, for `most_seconds` at most. Close it, or the making never ends."""
+class EncodedSpeech:
+    """A synthesizer's speech, encoded piece by piece, at most `most_seconds` of it.
+
+    It must be closed: only that stops the synthesizer.
+    """
 
     def __init__(self, speech: Speech, encoding: Encoding, most_seconds: float = MOST_SECONDS) -> None:
         self.mimetype = encoding.mimetype
@@ -34,20 +37,20 @@ class Spoken:
 
     @property
     def seconds(self) -> float:
-        """How much has been spoken so far."""
+        """Seconds of speech that were encoded so far."""
         return self._samples / self._speech.rate
 
     @property
     def audio_tokens(self) -> int:
-        """How much has been spoken so far: ten tokens for each second, as recordings are counted."""
+        """The same in tokens: ten for each second, as recordings are counted."""
         return ceil(_TOKENS_PER_SECOND * self.seconds)
 
     def pieces(self) -> Iterator[bytes]:
-        """The file, to be read once. Raises SynthesisFailure if the making breaks off, SpeechTooLong."""
+        """The file, to be read once. Raises SynthesisFailure if the synthesizer breaks off, SpeechTooLong."""
         return encoded(self._blocks(), self._speech.rate, self._encoding)
 
     def _blocks(self) -> Iterator[Pcm]:
-        """All blocks, counted; a little silence for a text in which there is nothing to say."""
+        """All blocks, counted; 0.1 s of silence for a text in which there is nothing to say."""
         for block in self._speech.blocks:
             self._samples += len(block)
             if self.seconds > self._most_seconds:

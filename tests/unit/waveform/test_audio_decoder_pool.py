@@ -29,22 +29,23 @@ from app.errors import (
     UndecodableAudio,
 )
 from app.waveform import Pcm
-from app.waveform import decoders as module
-from app.waveform.decode import UNDECODABLE, decode, decode_channels
-from app.waveform.decoders import Decoders
-from app.waveform.limits import DecodeLimits
+from app.waveform import audio_decoder_pool as module
+from app.waveform.audio_decoder_pool import AudioDecoderPool
+from app.waveform.audio_file import read_audio, read_audio_channels
+from app.waveform.audio_limits import AudioLimits
+from app.waveform.audio_refusals import UNDECODABLE
 from tests.processes import children, is_running, open_files
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 FLAGSHIP = (DATA / "flagship.wav").read_bytes()
-LIMITS = DecodeLimits()
+LIMITS = AudioLimits()
 GIVE_UP_SECONDS = 60
 
 
-class CountedDecoders(Decoders):
-    """Decoders of the usual limits that count their restarts."""
+class CountedPool(AudioDecoderPool):
+    """A pool of the usual limits that counts its restarts."""
 
-    def __init__(self, count: int = 1, limits: DecodeLimits = LIMITS, **more: int) -> None:
+    def __init__(self, count: int = 1, limits: AudioLimits = LIMITS, **more: int) -> None:
         self.restarts = 0
         self.limits = limits
         super().__init__(count, limits.max_seconds, self._count, **more)
@@ -55,10 +56,10 @@ class CountedDecoders(Decoders):
     def read(
         self, file: IO[bytes], *, by_channel: bool = False, check: Callable[[], None] = lambda: None
     ) -> Pcm:
-        return self.decode(file, self.limits, by_channel=by_channel, check=check)
+        return self.read_audio(file, self.limits, by_channel=by_channel, check=check)
 
 
-StartDecoders = Callable[..., CountedDecoders]
+StartPool = Callable[..., CountedPool]
 
 
 def hours_of_amr(hours: float) -> io.BytesIO:
@@ -98,11 +99,11 @@ def reads(pid: int) -> bool:
 
 
 @pytest.fixture
-def start() -> Iterator[StartDecoders]:
-    started: list[CountedDecoders] = []
+def start() -> Iterator[StartPool]:
+    started: list[CountedPool] = []
 
-    def starting(**more: Any) -> CountedDecoders:
-        started.append(CountedDecoders(**more))
+    def starting(**more: Any) -> CountedPool:
+        started.append(CountedPool(**more))
         started[-1].wait_until_started()
         return started[-1]
 
@@ -113,12 +114,12 @@ def start() -> Iterator[StartDecoders]:
 
 
 @pytest.fixture
-def decoders(start: StartDecoders) -> CountedDecoders:
+def decoders(start: StartPool) -> CountedPool:
     return start()
 
 
 @pytest.fixture
-def pid(decoders: CountedDecoders) -> int:
+def pid(decoders: CountedPool) -> int:
     [pid] = pids()
     return pid
 
@@ -129,16 +130,16 @@ def aside() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def assert_still_good(decoders: CountedDecoders) -> None:
+def assert_still_good(decoders: CountedPool) -> None:
     samples = decoders.read(io.BytesIO(FLAGSHIP))
-    np.testing.assert_array_equal(samples, decode(io.BytesIO(FLAGSHIP), LIMITS))
+    np.testing.assert_array_equal(samples, read_audio(io.BytesIO(FLAGSHIP), LIMITS))
 
 
-def test_samples_are_those_of_decoding_in_this_process(decoders: CountedDecoders) -> None:
+def test_samples_are_those_of_decoding_in_this_process(decoders: CountedPool) -> None:
     for file in (io.BytesIO(FLAGSHIP), wav(rate=48_000), wav(channels=2), wav(channels=16, seconds=5)):
-        np.testing.assert_array_equal(decoders.read(file), decode(file, LIMITS))
+        np.testing.assert_array_equal(decoders.read(file), read_audio(file, LIMITS))
         channels = decoders.read(file, by_channel=True)
-        np.testing.assert_array_equal(channels, decode_channels(file, LIMITS))
+        np.testing.assert_array_equal(channels, read_audio_channels(file, LIMITS))
         assert (channels.dtype, channels.flags.c_contiguous) == (np.int16, True)
     assert decoders.restarts == 0
 
@@ -151,8 +152,8 @@ UPLOADS: dict[str, Callable[[], IO[bytes]]] = {
 }
 
 
-def test_every_kind_of_upload(decoders: CountedDecoders) -> None:
-    expected = decode(io.BytesIO(FLAGSHIP), LIMITS)
+def test_every_kind_of_upload(decoders: CountedPool) -> None:
+    expected = read_audio(io.BytesIO(FLAGSHIP), LIMITS)
     for kind, opened in UPLOADS.items():
         with opened() as file:
             file.write(FLAGSHIP)
@@ -164,18 +165,18 @@ def test_every_kind_of_upload(decoders: CountedDecoders) -> None:
             assert file.read() == FLAGSHIP
 
 
-def test_each_file_has_limits_of_its_own(decoders: CountedDecoders) -> None:
-    limits = DecodeLimits(max_seconds=0.5, why="and that is a pity.")
+def test_each_file_has_limits_of_its_own(decoders: CountedPool) -> None:
+    limits = AudioLimits(max_seconds=0.5, why="and that is a pity.")
     with pytest.raises(AudioTooLong) as caught:
-        decoders.decode(wav(), limits, by_channel=False, check=lambda: None)
+        decoders.read_audio(wav(), limits, by_channel=False, check=lambda: None)
     assert (
         caught.value.message == "Audio duration 1.0 seconds is longer than 0.5 seconds, and that is a pity."
     )
     assert_still_good(decoders)
 
 
-def test_refusals_are_those_of_decoding_in_this_process(start: StartDecoders) -> None:
-    limits = DecodeLimits(max_seconds=3)
+def test_refusals_are_those_of_decoding_in_this_process(start: StartPool) -> None:
+    limits = AudioLimits(max_seconds=3)
     decoders = start(limits=limits)
     [pid] = pids()
     files = [
@@ -187,7 +188,7 @@ def test_refusals_are_those_of_decoding_in_this_process(start: StartDecoders) ->
         wav(seconds=3.5),
         hours_of_amr(0.01),
     ]
-    expected = [refusal_of(lambda file=file: decode(file, limits)) for file in files]
+    expected = [refusal_of(lambda file=file: read_audio(file, limits)) for file in files]
     got = [refusal_of(lambda file=file: decoders.read(file)) for file in files]
     assert got == expected
     assert {kind for kind, *_ in got} == {UndecodableAudio, AudioTooShort, AudioTooLong}
@@ -201,7 +202,7 @@ def refusal_of(work: Callable[[], object]) -> tuple[type, str, str | None]:
 
 
 def test_a_crash_costs_one_request(
-    decoders: CountedDecoders, pid: int, aside: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+    decoders: CountedPool, pid: int, aside: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     reading = aside.submit(decoders.read, hours_of_amr(4))
     wait_until(lambda: reads(pid))
@@ -219,7 +220,7 @@ def test_a_crash_costs_one_request(
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_file_whose_process_is_lost_from_outside_is_read_by_another(
-    decoders: CountedDecoders, pid: int, aside: ThreadPoolExecutor, number: signal.Signals
+    decoders: CountedPool, pid: int, aside: ThreadPoolExecutor, number: signal.Signals
 ) -> None:
     reading = aside.submit(decoders.read, hours_of_amr(1))
     wait_until(lambda: reads(pid))
@@ -230,19 +231,19 @@ def test_a_file_whose_process_is_lost_from_outside_is_read_by_another(
 
 
 def test_one_that_is_stopped_keeps_nobody_behind_it(
-    decoders: CountedDecoders, pid: int, aside: ThreadPoolExecutor
+    decoders: CountedPool, pid: int, aside: ThreadPoolExecutor
 ) -> None:
     first = aside.submit(decoders.read, hours_of_amr(0.1))
     wait_until(lambda: reads(pid))
     second = aside.submit(decoders.read, io.BytesIO(FLAGSHIP))
     wait_until(lambda: decoders._waiting)
     os.kill(pid, signal.SIGSTOP)
-    assert len(second.result(GIVE_UP_SECONDS)) == len(decode(io.BytesIO(FLAGSHIP), LIMITS))
+    assert len(second.result(GIVE_UP_SECONDS)) == len(read_audio(io.BytesIO(FLAGSHIP), LIMITS))
     assert len(first.result(GIVE_UP_SECONDS)) == 360 * 16_000
     assert decoders.restarts == 1
 
 
-def test_a_file_is_not_tried_for_ever(decoders: CountedDecoders, aside: ThreadPoolExecutor) -> None:
+def test_a_file_is_not_tried_for_ever(decoders: CountedPool, aside: ThreadPoolExecutor) -> None:
     reading = aside.submit(decoders.read, hours_of_amr(4))
     for _ in range(2):
         wait_until(lambda: any(map(reads, pids())))
@@ -255,7 +256,7 @@ def test_a_file_is_not_tried_for_ever(decoders: CountedDecoders, aside: ThreadPo
     assert decoders.restarts == 2
 
 
-def test_one_that_is_stopped_while_idle_costs_no_request(decoders: CountedDecoders, pid: int) -> None:
+def test_one_that_is_stopped_while_idle_costs_no_request(decoders: CountedPool, pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: next(iter(decoders._idle)).stopped)
     assert_still_good(decoders)
@@ -263,14 +264,14 @@ def test_one_that_is_stopped_while_idle_costs_no_request(decoders: CountedDecode
     assert pid not in pids()
 
 
-def test_the_time_limit_itself_costs_no_process(start: StartDecoders) -> None:
-    decoders = start(limits=DecodeLimits(decode_seconds=0.25))
+def test_the_time_limit_itself_costs_no_process(start: StartPool) -> None:
+    decoders = start(limits=AudioLimits(read_seconds=0.25))
     with pytest.raises(AudioTooLong, match="WHISPER_DECODE_SECONDS"):
         decoders.read(hours_of_amr(4))
     assert decoders.restarts == 0
 
 
-def test_memory_is_limited(start: StartDecoders, caplog: pytest.LogCaptureFixture) -> None:
+def test_memory_is_limited(start: StartPool, caplog: pytest.LogCaptureFixture) -> None:
     large = wav(channels=16, rate=96_000, seconds=2)
     decoders = start(memory_bytes=16 << 20)
     with pytest.raises(UndecodableAudio) as caught:
@@ -282,7 +283,7 @@ def test_memory_is_limited(start: StartDecoders, caplog: pytest.LogCaptureFixtur
     assert len(start().read(large)) == 2 * 16_000
 
 
-def test_limits_of_a_process(decoders: CountedDecoders, pid: int) -> None:
+def test_limits_of_a_process(decoders: CountedPool, pid: int) -> None:
     assert_still_good(decoders)  # the time is limited file by file
     rows = Path(f"/proc/{pid}/limits").read_text().splitlines()
     soft = {row[:26].strip(): row[26:46].strip() for row in rows}
@@ -295,7 +296,7 @@ def test_limits_of_a_process(decoders: CountedDecoders, pid: int) -> None:
 
 
 def test_a_process_knows_no_secret_and_holds_no_port(
-    monkeypatch: pytest.MonkeyPatch, start: StartDecoders
+    monkeypatch: pytest.MonkeyPatch, start: StartPool
 ) -> None:
     monkeypatch.setenv("WHISPER_API_KEYS", "sk-secret")
     with socket.create_server(("127.0.0.1", 0)) as port:
@@ -312,7 +313,7 @@ def test_a_process_knows_no_secret_and_holds_no_port(
     assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
 
 
-def test_limits_are_for_good(decoders: CountedDecoders, pid: int) -> None:
+def test_limits_are_for_good(decoders: CountedPool, pid: int) -> None:
     rows = Path(f"/proc/{pid}/limits").read_text().splitlines()
     for name in ("Max address space", "Max file size", "Max open files", "Max core file size"):
         [row] = [row for row in rows if row.startswith(name)]
@@ -322,7 +323,7 @@ def test_limits_are_for_good(decoders: CountedDecoders, pid: int) -> None:
 def test_a_process_has_loaded_all_of_pyav_before_it_is_confined() -> None:
     """Behind the filter no library can be loaded: PyAV imports some of its modules late."""
     program = (
-        "import sys, av, pathlib, app.waveform.decoder_process;"
+        "import sys, av, pathlib, app.waveform.audio_decoder_process;"
         "root = pathlib.Path(av.__file__).parent;"
         "names = {'.'.join(('av', *path.relative_to(root).with_name(path.name.split('.')[0]).parts))"
         " for path in root.rglob('*.so')};"
@@ -333,7 +334,7 @@ def test_a_process_has_loaded_all_of_pyav_before_it_is_confined() -> None:
 
 
 def test_what_a_process_writes_is_in_the_workers_log(
-    start: StartDecoders, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    start: StartPool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; print('a\\x1bb', file=sys.stderr)")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
@@ -345,7 +346,7 @@ def test_what_a_process_writes_is_in_the_workers_log(
 
 def test_a_process_carries_no_web_server_about() -> None:
     program = (
-        "import sys, app.waveform.decoder_process;"
+        "import sys, app.waveform.audio_decoder_process;"
         "print(sorted({'flask', 'torch', 'app.settings', 'app.runtime'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
@@ -353,7 +354,7 @@ def test_a_process_carries_no_web_server_about() -> None:
 
 
 def test_a_client_that_leaves_ends_the_work_on_its_file(
-    decoders: CountedDecoders, pid: int, aside: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+    decoders: CountedPool, pid: int, aside: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = Event()
 
@@ -373,7 +374,7 @@ def test_a_client_that_leaves_ends_the_work_on_its_file(
 
 
 def test_a_request_that_waits_for_its_turn_keeps_its_deadline(
-    decoders: CountedDecoders, pid: int, aside: ThreadPoolExecutor
+    decoders: CountedPool, pid: int, aside: ThreadPoolExecutor
 ) -> None:
     first = aside.submit(decoders.read, hours_of_amr(0.1))
     wait_until(lambda: reads(pid))
@@ -389,9 +390,9 @@ def test_a_request_that_waits_for_its_turn_keeps_its_deadline(
 
 
 def test_files_are_read_in_the_order_they_came(
-    decoders: CountedDecoders, pid: int, aside: ThreadPoolExecutor
+    decoders: CountedPool, pid: int, aside: ThreadPoolExecutor
 ) -> None:
-    held = decoders._lent(lambda: None)
+    held = decoders._leased(lambda: None)
     held.__enter__()
     done: list[int] = []
 
@@ -412,20 +413,20 @@ def test_files_are_read_in_the_order_they_came(
     assert done == sorted(done)
 
 
-def test_one_that_ends_while_idle_costs_no_request(decoders: CountedDecoders, pid: int) -> None:
+def test_one_that_ends_while_idle_costs_no_request(decoders: CountedPool, pid: int) -> None:
     end(pid)
     assert_still_good(decoders)
     assert decoders.restarts == 1
 
 
-def test_what_asks_a_worker_to_stop_does_not_stop_its_decoders(decoders: CountedDecoders, pid: int) -> None:
+def test_what_asks_a_worker_to_stop_does_not_stop_its_decoders(decoders: CountedPool, pid: int) -> None:
     for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         os.kill(pid, asked)
     assert_still_good(decoders)
     assert pids() == {pid}
 
 
-def test_closing_ends_everything(start: StartDecoders, aside: ThreadPoolExecutor) -> None:
+def test_closing_ends_everything(start: StartPool, aside: ThreadPoolExecutor) -> None:
     decoders = start(count=2)
     running = [aside.submit(decoders.read, hours_of_amr(4)) for _ in range(2)]
     wait_until(lambda: all(map(reads, pids())))
@@ -443,16 +444,16 @@ def test_closing_ends_everything(start: StartDecoders, aside: ThreadPoolExecutor
 
 WORKER = """
 import time
-from app.waveform.decoders import Decoders
+from app.waveform.audio_decoder_pool import AudioDecoderPool
 
-decoders = Decoders(2, 60, print)
+decoders = AudioDecoderPool(2, 60, print)
 decoders.wait_until_started()
 print("started", flush=True)
 time.sleep(600)
 """
 
 
-def test_decoders_do_not_outlive_a_killed_worker() -> None:
+def test_audio_decoder_pool_do_not_outlive_a_killed_worker() -> None:
     with subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE) as worker:
         assert worker.stdout
         worker.stdout.readline()
@@ -465,14 +466,14 @@ def test_decoders_do_not_outlive_a_killed_worker() -> None:
 
 def test_one_that_can_not_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    decoders = CountedDecoders()
+    decoders = CountedPool()
     with pytest.raises(StartError, match="can't be started: ended with status 1"):
         decoders.wait_until_started()
     decoders.close()
 
 
 def test_one_that_can_not_be_started_again_is_tried_until_it_can(
-    decoders: CountedDecoders, pid: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    decoders: CountedPool, pid: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/bin/false")
@@ -489,7 +490,7 @@ def test_one_that_can_not_be_started_again_is_tried_until_it_can(
 def test_one_for_each_core_but_four_at_most(monkeypatch: pytest.MonkeyPatch, cores: int, count: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    decoders = CountedDecoders(count=0)
+    decoders = CountedPool(count=0)
     decoders.close()
     assert len(decoders._first) == count
 
@@ -499,7 +500,7 @@ def high_water_mb(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def test_a_process_holds_no_more_than_a_block_of_samples(decoders: CountedDecoders, pid: int) -> None:
+def test_a_process_holds_no_more_than_a_block_of_samples(decoders: CountedPool, pid: int) -> None:
     decoders.read(hours_of_amr(0.05))
     before = high_water_mb(pid)
     samples = decoders.read(hours_of_amr(0.25))
@@ -508,7 +509,7 @@ def test_a_process_holds_no_more_than_a_block_of_samples(decoders: CountedDecode
 
 
 @pytest.mark.long
-def test_the_longest_recording(decoders: CountedDecoders, pid: int, ffmpeg: Callable[..., bytes]) -> None:
+def test_the_longest_recording(decoders: CountedPool, pid: int, ffmpeg: Callable[..., bytes]) -> None:
     options = ["-t", "14400", "-frame_size", "65535", "-f", "flac", "pipe:1"]
     flac = ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=stereo", *options)
     assert_still_good(decoders)

@@ -1,4 +1,4 @@
-"""What an answer tells of how it was found: the languages heard, the likelihood of each token."""
+"""Details of single tokens and of the languages: `logprobs` and `languages` of an answer."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,8 +1,8 @@
 """Audio files -> 16 kHz samples, the very ones that openai-whisper's `load_audio` gets from ffmpeg.
 
-An upload is hostile until it is decoded. Only the containers below are tried, a file that points to
+An upload is hostile until it has been read. Only the containers below are tried, a file that points to
 another file or address is refused, and length, sample rate, channels and time are bounded while
-decoding: 72 kB of FLAC can hold ten hours, and what a header declares need not be true.
+reading: 72 kB of FLAC can hold ten hours, and what a header declares need not be true.
 """
 
 import io
@@ -21,15 +21,13 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 
-from app.errors import AudioTooShort, UndecodableAudio
 from app.waveform import SAMPLE_RATE, Pcm
-from app.waveform.limits import Budget, DecodeLimits
+from app.waveform.audio_budget import AudioBudget
+from app.waveform.audio_limits import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SHORTEST_SAMPLES, AudioLimits
+from app.waveform.audio_refusals import AudioRefused, RefusalCode, audio_error
 
 CONTAINERS = "wav,w64,aiff,mp3,mov,matroska,ogg,flac,aac,mpeg,mpegts,amr,asf,caf,au"
 """The demuxers that are tried, by ffmpeg's names; mov reads mp4, m4a and 3gp, matroska also webm."""
-SHORTEST_SAMPLES = SAMPLE_RATE // 10
-LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000
-MOST_CHANNELS = 16
 MOST_MIXED_CHANNELS = 8
 """ffmpeg guesses the places of more channels than this, and its mix then leaves some of them out."""
 MOST_BAD_PACKETS = 1_000
@@ -44,37 +42,43 @@ comes closest, with a seek for every 45."""
 MOST_SEARCHES = 100_000
 """Seeks beyond that; then a file ends where they were."""
 
-UNDECODABLE = "The audio file could not be decoded or its format is not supported."
-
 Signal = tuple[str, AudioLayout, int]
 """What one resampler takes: sample format, channel layout, sample rate."""
 
 
-def decode(file: BinaryIO, limits: DecodeLimits) -> Pcm:
+def read_audio(file: BinaryIO, limits: AudioLimits) -> Pcm:
     """All audio of a seekable file, mixed down: 16 bits `[samples]` at 16 kHz.
 
     Up to 8 channels are mixed as ffmpeg does, more are averaged. Raises UndecodableAudio,
     AudioTooShort (under 0.1 s) or AudioTooLong (over one of the limits).
     """
-    samples: Pcm = _joined(list(blocks(file, limits, mixed=True)))[0]
+    samples: Pcm = _joined(_read_blocks(file, limits, mixed=True))[0]
     return samples
 
 
-def decode_channels(file: BinaryIO, limits: DecodeLimits) -> Pcm:
+def read_audio_channels(file: BinaryIO, limits: AudioLimits) -> Pcm:
     """Each channel apart: 16 bits `[channels, samples]` at 16 kHz.
 
     Memory grows with the channels, so beyond two of them `max_seconds` shrinks in proportion.
-    Raises what `decode` raises.
+    Raises what `read_audio` raises.
     """
-    return _joined(list(blocks(file, limits, mixed=False)))
+    return _joined(_read_blocks(file, limits, mixed=False))
 
 
-def blocks(file: BinaryIO, limits: DecodeLimits, *, mixed: bool) -> Iterator[Pcm]:
-    """The same, block by block as it is decoded: `[channels, samples]`.
+def _read_blocks(file: BinaryIO, limits: AudioLimits, *, mixed: bool) -> list[Pcm]:
+    try:
+        return list(audio_blocks(file, limits, mixed=mixed))
+    except AudioRefused as refused:
+        error = audio_error(refused.code, limits, refused.number)
+        raise error from refused.__cause__ or refused
 
-    Raises what `decode` raises, AudioTooShort after the last block.
+
+def audio_blocks(file: BinaryIO, limits: AudioLimits, *, mixed: bool) -> Iterator[Pcm]:
+    """The same, block by block as the file is read: `[channels, samples]`, one channel if `mixed`.
+
+    Raises AudioRefused; for a file that is too short, after the last block.
     """
-    budget = Budget(limits)
+    budget = AudioBudget(limits)
     upload = _Upload(file, budget)
     total = 0
     try:
@@ -86,27 +90,27 @@ def blocks(file: BinaryIO, limits: DecodeLimits, *, mixed: bool) -> Iterator[Pcm
                 yield block
     except (av.error.FFmpegError, ValueError, MemoryError) as error:
         budget.check_time()
-        raise UndecodableAudio(UNDECODABLE, param="file") from error
+        raise AudioRefused(RefusalCode.UNDECODABLE) from error
     if total < SHORTEST_SAMPLES:
-        raise _too_short()
+        raise AudioRefused(RefusalCode.TOO_SHORT)
 
 
 class _Upload:
     """The bytes of a file and nothing else: a name would sway ffmpeg's guess of the format.
 
     It ends when the time is up, and where it has been searched too often, so that no demuxer looks for
-    sound in a hostile file for long. What is before that place is read as ever.
+    sound in a hostile file for long. What is before its end is read as ever.
     """
 
-    def __init__(self, file: BinaryIO, budget: Budget) -> None:
+    def __init__(self, file: BinaryIO, budget: AudioBudget) -> None:
         self._end = file.seek(0, io.SEEK_END)
         if self._end == 0:
-            raise _too_short()
+            raise AudioRefused(RefusalCode.TOO_SHORT)
         file.seek(0)
         self.tell = file.tell
         self._file = file
         self._budget = budget
-        self._at = 0  # behind the last bytes read
+        self._read_end = 0  # behind the last bytes read
         self._seeks_left = 0  # in these bytes
         self._searches_left = MOST_SEARCHES
 
@@ -115,7 +119,7 @@ class _Upload:
         if self._seeks_left < 0:
             self._searches_left -= 1
             if self._searches_left < 0:
-                self._end = min(self._end, self._at)
+                self._end = min(self._end, self._read_end)
                 self._searches_left = MOST_SEARCHES
         return self._file.seek(offset, whence)
 
@@ -123,7 +127,7 @@ class _Upload:
         if self._budget.late:
             return b""
         chunk = self._file.read(max(0, min(size, self._end - self.tell())))
-        self._at = self.tell()
+        self._read_end = self.tell()
         self._seeks_left = len(chunk) // BYTES_FOR_A_SEEK
         return chunk
 
@@ -156,16 +160,16 @@ def _decodes_audio(name: str) -> bool:
 
 
 def _refuse_reference(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    raise UndecodableAudio(f"{UNDECODABLE} It refers to another file.", param="file")
+    raise AudioRefused(RefusalCode.REFERS_TO_A_FILE)
 
 
 def _audio_stream(container: InputContainer) -> AudioStream:
     """The stream that ffmpeg would choose."""
     stream = container.streams.best("audio")
     if stream is None:
-        raise UndecodableAudio("The audio file could not be decoded: it has no audio track.", param="file")
+        raise AudioRefused(RefusalCode.NO_AUDIO_TRACK)
     if not isinstance(stream, AudioStream):
-        raise UndecodableAudio(UNDECODABLE, param="file")
+        raise AudioRefused(RefusalCode.UNDECODABLE)
     return stream
 
 
@@ -179,9 +183,9 @@ def _declared_seconds(container: InputContainer, stream: AudioStream) -> float:
 
 
 def _frames(
-    container: InputContainer, stream: AudioStream, budget: Budget, *, mixed: bool
+    container: InputContainer, stream: AudioStream, budget: AudioBudget, *, mixed: bool
 ) -> Iterator[AudioFrame]:
-    """Decoded frames, counted and checked. Like ffmpeg's, it steps over packets that are damaged."""
+    """The stream's frames, counted and checked. Like ffmpeg's, it steps over packets that are damaged."""
     damage: list[av.error.FFmpegError] = []
     for packet in _packets(container, stream, damage):
         budget.check_time()
@@ -216,24 +220,19 @@ def _packets(
 
 def _check_signal(rate: int, channels: int) -> None:
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise UndecodableAudio(
-            f"Sample rate {rate} Hz is not supported. It must be from {LOWEST_RATE} to {HIGHEST_RATE} Hz.",
-            param="file",
-        )
+        raise AudioRefused(RefusalCode.SAMPLE_RATE, rate)
     if not 1 <= channels <= MOST_CHANNELS:
-        raise UndecodableAudio(
-            f"{channels} channels are not supported. There must be 1 to {MOST_CHANNELS}.", param="file"
-        )
+        raise AudioRefused(RefusalCode.CHANNELS, channels)
 
 
 def _resampled(frames: Iterable[AudioFrame], *, mixed: bool) -> Iterator[Pcm]:
     """Blocks of 16 kHz samples `[channels, samples]`. A change of signal starts a new resampler."""
-    kept: AudioLayout | None = None
+    output_layout: AudioLayout | None = None
     for (_, layout, _), run in groupby(frames, _signal):
         if mixed:
-            kept = AudioLayout("mono") if layout.nb_channels <= MOST_MIXED_CHANNELS else layout
-        resampler = AudioResampler("s16", kept := kept or layout, SAMPLE_RATE)
-        for block in chain(_blocks(run), [None]):
+            output_layout = AudioLayout("mono") if layout.nb_channels <= MOST_MIXED_CHANNELS else layout
+        resampler = AudioResampler("s16", output_layout := output_layout or layout, SAMPLE_RATE)
+        for block in chain(_joined_frames(run), [None]):
             for frame in resampler.resample(block):
                 yield _samples(frame, mixed=mixed)
 
@@ -242,7 +241,7 @@ def _signal(frame: AudioFrame) -> Signal:
     return frame.format.name, frame.layout, frame.sample_rate
 
 
-def _blocks(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+def _joined_frames(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
     """Frames of one signal, joined: resampling each by itself would take twice the time.
 
     Counted in seconds, as the resampled block's size depends on them alone.
@@ -266,16 +265,12 @@ def _samples(frame: AudioFrame, *, mixed: bool) -> Pcm:
     return samples
 
 
-def _joined(decoded: list[Pcm]) -> Pcm:
+def _joined(blocks: list[Pcm]) -> Pcm:
     """One array `[channels, samples]`. Empties the list, so that hardly more than one copy is held."""
-    total = sum(block.shape[1] for block in decoded)
-    joined = np.empty((len(decoded[0]), total), np.int16)
-    while decoded:
-        block = decoded.pop()
+    total = sum(block.shape[1] for block in blocks)
+    joined = np.empty((len(blocks[0]), total), np.int16)
+    while blocks:
+        block = blocks.pop()
         joined[:, total - block.shape[1] : total] = block
         total -= block.shape[1]
     return joined
-
-
-def _too_short() -> AudioTooShort:
-    return AudioTooShort("Audio file is too short. Minimum audio length is 0.1 seconds.", param="file")

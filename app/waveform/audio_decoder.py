@@ -1,4 +1,4 @@
-"""One decoder process, seen from its worker."""
+"""One process that reads audio files, as its worker sees it."""
 
 import json
 import os
@@ -8,16 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
-from app.errors import AudioTooLong, AudioTooShort, InvalidRequest, UndecodableAudio
+from app.errors import InvalidRequest, UndecodableAudio
 from app.settings import bare_environ
 from app.waveform import SAMPLE_RATE
-from app.waveform.decode import MOST_CHANNELS, SHORTEST_SAMPLES, UNDECODABLE
-from app.waveform.decoder_process import MOST_BYTES, OUT_OF_MEMORY, OUT_OF_SPACE, READY
+from app.waveform.audio_decoder_process import MOST_BYTES, OUT_OF_MEMORY, OUT_OF_SPACE, READY
+from app.waveform.audio_limits import MOST_CHANNELS, SHORTEST_SAMPLES, AudioLimits
+from app.waveform.audio_refusals import UNDECODABLE, RefusalCode, audio_error
 from app.waveform.error_output import ErrorOutput
-from app.waveform.limits import DecodeLimits
 
 Check = Callable[[], None]
 """Called four times a second while a request waits; raises once nobody waits for it any more."""
@@ -28,7 +27,6 @@ GRACE_SECONDS = 3.0
 
 _START_SECONDS = 120.0
 _ROOT = Path(__file__).resolve().parents[2]
-_REFUSALS = {refusal.__name__: refusal for refusal in (UndecodableAudio, AudioTooShort, AudioTooLong)}
 _ENDS = {OUT_OF_MEMORY: "needed more memory than it may take", OUT_OF_SPACE: "gave more samples than it may"}
 _ENVIRON = {
     "OMP_NUM_THREADS": "1",
@@ -39,10 +37,11 @@ _ENVIRON = {
 }
 
 
-class DecoderLost(Exception):
-    """A process can't go on; says why. `refusal` is what the file is answered with that it was reading.
+class AudioDecoderLost(Exception):
+    """A process has ended or must be ended; says why.
 
-    `by_file` is False where the file had no part in it: it may be read by another process.
+    `refusal` is the error for the file that it was reading. `by_file` is False where the file did not
+    cause it: another process may read it.
     """
 
     def __init__(self, reason: str, refusal: InvalidRequest | None = None, *, by_file: bool = True) -> None:
@@ -51,14 +50,14 @@ class DecoderLost(Exception):
         self.by_file = by_file
 
 
-class Decoder:
-    """A process that was started, for recordings of at most `max_seconds`.
+class AudioDecoder:
+    """A process that was started to read audio files: recordings of at most `max_seconds`.
 
     It may take no more than `memory_bytes` beyond what it starts with, and ends with the thread that
     made it. What it writes to its standard error becomes lines of this process's log.
     """
 
-    module = "app.waveform.decoder_process"
+    module = "app.waveform.audio_decoder_process"
 
     def __init__(self, max_seconds: float, memory_bytes: int) -> None:
         # Two channels, and what each change of the sample rate may add.
@@ -107,28 +106,33 @@ class Decoder:
         return state == "T"
 
     def await_ready(self) -> None:
-        """Wait until it takes files. Raises DecoderLost."""
+        """Wait until it takes files. Raises AudioDecoderLost."""
         if self._receive(_START_SECONDS, lambda: None) != READY:
-            raise DecoderLost("did not start as it should")
+            raise AudioDecoderLost("did not start as it should")
 
-    def decode(
-        self, upload: int, output: int, limits: DecodeLimits, *, by_channel: bool, check: Check
+    def read(
+        self, upload: int, output: int, limits: AudioLimits, *, by_channel: bool, check: Check
     ) -> tuple[int, int]:
-        """Let it read the file `upload`: the channels and samples of 16 bits that `output` then holds.
+        """Let it read the file `upload`: how many channels and samples of 16 bits `output` then holds.
 
-        Raises UndecodableAudio, AudioTooShort, AudioTooLong, what `check` raises, and DecoderLost.
+        Raises UndecodableAudio, AudioTooShort, AudioTooLong, what `check` raises, and AudioDecoderLost.
         """
-        job = json.dumps({"by_channel": by_channel, **asdict(limits)})
+        request = {
+            "by_channel": by_channel,
+            "max_seconds": limits.max_seconds,
+            "read_seconds": limits.read_seconds,
+        }
         try:
-            socket.send_fds(self._connection, [job.encode()], [upload, output])
+            socket.send_fds(self._connection, [json.dumps(request).encode()], [upload, output])
         except OSError as error:
-            raise DecoderLost(str(self._end()), by_file=False) from error
-        reply = self._receive(limits.decode_seconds + GRACE_SECONDS, check, limits.too_slow())
-        channels, samples = _shape(reply)
+            raise AudioDecoderLost(str(self._end()), by_file=False) from error
+        too_slow = audio_error(RefusalCode.TOO_SLOW, limits)
+        reply = self._receive(limits.read_seconds + GRACE_SECONDS, check, too_slow)
+        channels, samples = _shape(reply, limits)
         size = os.fstat(output).st_size
-        sound = 1 <= channels <= (MOST_CHANNELS if by_channel else 1) and samples >= SHORTEST_SAMPLES
-        if not sound or size != 2 * channels * samples or size > self._most_bytes:
-            raise DecoderLost(f"answered with {channels} channels of {samples} samples in {size} bytes")
+        possible = 1 <= channels <= (MOST_CHANNELS if by_channel else 1) and samples >= SHORTEST_SAMPLES
+        if not possible or size != 2 * channels * samples or size > self._most_bytes:
+            raise AudioDecoderLost(f"answered with {channels} channels of {samples} samples in {size} bytes")
         return channels, samples
 
     def kill(self) -> None:
@@ -144,20 +148,20 @@ class Decoder:
         if self._process.stderr:
             self._process.stderr.close()
 
-    def _receive(self, seconds: float, check: Check, too_slow: AudioTooLong | None = None) -> bytes:
+    def _receive(self, seconds: float, check: Check, too_slow: InvalidRequest | None = None) -> bytes:
         deadline = time.monotonic() + seconds
         while not (reply := self._received()):
             check()
             self._errors.drain()
             if self.stopped:
-                raise DecoderLost("was stopped", by_file=False)
+                raise AudioDecoderLost("was stopped", by_file=False)
             if time.monotonic() > deadline:
-                raise DecoderLost(f"did not answer within {seconds:g} seconds", too_slow)
+                raise AudioDecoderLost(f"did not answer within {seconds:g} seconds", too_slow)
         self._errors.log()
         return reply
 
     def _received(self) -> bytes:
-        """A message, or b"" if none has come for a while. Raises DecoderLost."""
+        """A message, or b"" if none has come for a while. Raises AudioDecoderLost."""
         try:
             if message := self._connection.recv(MOST_BYTES):
                 return message
@@ -167,26 +171,26 @@ class Decoder:
             pass
         raise self._end()
 
-    def _end(self) -> DecoderLost:
+    def _end(self) -> AudioDecoderLost:
         """How the process has ended, which has closed its connection."""
         try:
             status = self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            return DecoderLost("closed its connection")
+            return AudioDecoderLost("closed its connection")
         if status < 0:
             # Nothing that a file can do ends in SIGKILL, but a machine without memory does, or an operator.
             by_file = status != -signal.SIGKILL
             name = signal.strsignal(-status)
-            return DecoderLost(f"was ended by signal {-status} ({name})", by_file=by_file)
-        return DecoderLost(_ENDS.get(status, f"ended with status {status}"))
+            return AudioDecoderLost(f"was ended by signal {-status} ({name})", by_file=by_file)
+        return AudioDecoderLost(_ENDS.get(status, f"ended with status {status}"))
 
 
-def _shape(reply: bytes) -> tuple[int, int]:
-    """Channels and samples of a reply. Raises the refusal it may be instead, or DecoderLost for nonsense."""
+def _shape(reply: bytes, limits: AudioLimits) -> tuple[int, int]:
+    """Channels and samples of a reply. Raises the error of a refusal, or AudioDecoderLost for nonsense."""
     try:
-        answer = json.loads(reply)
-        if "refused" in answer:
-            raise _REFUSALS[answer["refused"]](str(answer["message"]), param="file")
-        return int(answer["channels"]), int(answer["samples"])
+        fields = json.loads(reply)
+        if "refused" in fields:
+            raise audio_error(RefusalCode(fields["refused"]), limits, fields["number"])
+        return int(fields["channels"]), int(fields["samples"])
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
-        raise DecoderLost(f"answered {reply[:100]!r}") from error
+        raise AudioDecoderLost(f"answered {reply[:100]!r}") from error

@@ -1,4 +1,4 @@
-"""What runs in the process itself; what it does for a worker is in test_decoders."""
+"""What runs in the process itself; what it does for a worker is in test_audio_decoder_pool."""
 
 import io
 import os
@@ -8,9 +8,9 @@ from tempfile import TemporaryFile
 import numpy as np
 import pytest
 
-from app.waveform.decode import decode
-from app.waveform.decoder_process import SharedFile
-from app.waveform.limits import DecodeLimits
+from app.waveform.audio_decoder_process import SharedFile
+from app.waveform.audio_file import read_audio
+from app.waveform.audio_limits import AudioLimits
 
 FLAGSHIP = (Path(__file__).resolve().parents[2] / "data" / "flagship.wav").read_bytes()
 
@@ -41,7 +41,7 @@ def test_filling_after_a_wav_file_is_walked_through_without_system_calls() -> No
                 seeks += 1
                 return super().seek(offset, whence)
 
-        samples = decode(Counted(file.fileno()), DecodeLimits())
+        samples = read_audio(Counted(file.fileno()), AudioLimits())
         assert seeks > (1 << 18) / 8
         assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 7
-    np.testing.assert_array_equal(samples, decode(io.BytesIO(FLAGSHIP), DecodeLimits()))
+    np.testing.assert_array_equal(samples, read_audio(io.BytesIO(FLAGSHIP), AudioLimits()))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from app import download as module
-from app.download import download, masked, part_of
+from app.checkpoints import download as module
+from app.checkpoints.download import download, masked, part_of
 from app.errors import DownloadFailed
 from tests.hub_server import HubServer, ProxyServer, make_certificates, running
 

@@ -1,13 +1,13 @@
 import pytest
 
 from app.errors import SynthesisFailure
-from app.synthesis.spoken import SpeechTooLong, Spoken
+from app.synthesis.encoded_speech import EncodedSpeech, SpeechTooLong
 from app.waveform.encode import ENCODINGS
 from tests.scripted_synthesizer import RATE, SAMPLES_PER_CHARACTER, ScriptedSynthesizer
 
 
-def spoken(text: str, synthesizer: ScriptedSynthesizer, form: str = "pcm") -> Spoken:
-    return Spoken(synthesizer.speak(text, "alloy"), ENCODINGS[form])
+def spoken(text: str, synthesizer: ScriptedSynthesizer, form: str = "pcm") -> EncodedSpeech:
+    return EncodedSpeech(synthesizer.speak(text, "alloy"), ENCODINGS[form])
 
 
 def test_pieces_and_tokens() -> None:
@@ -41,10 +41,10 @@ def test_what_breaks_off_is_raised() -> None:
 
 @pytest.mark.parametrize("form", ENCODINGS)
 def test_the_time_that_a_text_may_take(form: str) -> None:
-    just = Spoken(ScriptedSynthesizer().speak("a" * 100, "alloy"), ENCODINGS[form], most_seconds=1)
+    just = EncodedSpeech(ScriptedSynthesizer().speak("a" * 100, "alloy"), ENCODINGS[form], most_seconds=1)
     assert b"".join(just.pieces())
     assert just.seconds == 1.0
-    longer = Spoken(ScriptedSynthesizer().speak("a" * 101, "alloy"), ENCODINGS[form], most_seconds=1)
+    longer = EncodedSpeech(ScriptedSynthesizer().speak("a" * 101, "alloy"), ENCODINGS[form], most_seconds=1)
     with pytest.raises(SpeechTooLong, match="more than 1 seconds to say") as caught:
         list(longer.pieces())
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, "input", "invalid_value")

@@ -1,4 +1,4 @@
-"""A worker's decoder processes: an audio file goes to one of them, its samples come back.
+"""A worker's processes that read audio files: a file goes to one of them, its samples come back.
 
 A file that crashes FFmpeg, hangs it or makes it eat memory costs its own request a 400, and a new
 process is started. A file whose process is killed or stopped from outside is read by another one.
@@ -16,9 +16,9 @@ from typing import BinaryIO
 
 from app.errors import InvalidRequest, ServerBusy, StartError
 from app.waveform import Pcm
-from app.waveform.decoder import POLL_SECONDS, Check, Decoder, DecoderLost
+from app.waveform.audio_decoder import POLL_SECONDS, AudioDecoder, AudioDecoderLost, Check
+from app.waveform.audio_limits import AudioLimits
 from app.waveform.descriptors import descriptor_of, memory_file, taken_samples
-from app.waveform.limits import DecodeLimits
 
 MEMORY_BYTES = 1 << 30
 """Far more than any sound file needs: samples leave a process block by block."""
@@ -31,7 +31,7 @@ _BUSY_SECONDS = 5
 _log = logging.getLogger(__name__)
 
 
-class Decoders:
+class AudioDecoderPool:
     """So many decoder processes (0: one per core, at most 4), being started; only after the fork.
 
     They take recordings of at most `max_seconds`. `on_restart` is told of each that was lost and is
@@ -50,9 +50,9 @@ class Decoders:
         self._memory_bytes = memory_bytes
         self._lock = Lock()
         self._closed = Event()
-        self._living: set[Decoder] = set()
-        self._idle: deque[Decoder] = deque()
-        self._waiting: deque[Future[Decoder]] = deque()
+        self._started: set[AudioDecoder] = set()
+        self._idle: deque[AudioDecoder] = deque()
+        self._waiting: deque[Future[AudioDecoder]] = deque()
         count = count or min(_MOST_BY_CORES, len(os.sched_getaffinity(0)))
         # A process ends with the thread that made it, so these threads do nothing else and stay.
         self._starters = ThreadPoolExecutor(count, thread_name_prefix="decoder-starter")
@@ -63,10 +63,10 @@ class Decoders:
         for started in self._first:
             try:
                 started.result()
-            except (OSError, DecoderLost) as error:
+            except (OSError, AudioDecoderLost) as error:
                 raise StartError(f"The process that reads audio files can't be started: {error}.") from error
 
-    def decode(self, file: BinaryIO, limits: DecodeLimits, *, by_channel: bool, check: Check) -> Pcm:
+    def read_audio(self, file: BinaryIO, limits: AudioLimits, *, by_channel: bool, check: Check) -> Pcm:
         """An audio file at 16 kHz, of 16 bits: `[n]`, or `[channels, n]`. Files wait their turn.
 
         Raises UndecodableAudio, AudioTooShort, AudioTooLong, what `check` raises, and ServerBusy when closed
@@ -75,45 +75,45 @@ class Decoders:
         with descriptor_of(file) as upload:
             for _ in range(_TRIES):
                 try:
-                    found = self._decoded(upload, limits, by_channel=by_channel, check=check)
-                except DecoderLost as lost:
+                    samples = self._read(upload, limits, by_channel=by_channel, check=check)
+                except AudioDecoderLost as lost:
                     self._require_open()
                     if lost.by_file:
                         raise lost.refusal from lost
                 else:
-                    return found if by_channel else found[0]
+                    return samples if by_channel else samples[0]
         raise ServerBusy(
             "The processes that read the audio file were ended. Please retry.",
             retry_after_seconds=_BUSY_SECONDS,
         )
 
-    def _decoded(self, upload: int, limits: DecodeLimits, *, by_channel: bool, check: Check) -> Pcm:
+    def _read(self, upload: int, limits: AudioLimits, *, by_channel: bool, check: Check) -> Pcm:
         with memory_file("samples") as output:
-            with self._lent(check) as decoder:
-                shape = decoder.decode(upload, output, limits, by_channel=by_channel, check=check)
+            with self._leased(check) as decoder:
+                shape = decoder.read(upload, output, limits, by_channel=by_channel, check=check)
             return taken_samples(output, *shape)
 
     def close(self) -> None:
         """End all processes. Files that wait or are being read are answered with ServerBusy."""
         with self._lock:
             self._closed.set()
-            for place in self._waiting:
-                place.cancel()
-            living = list(self._living)
-        for decoder in living:
+            for lease in self._waiting:
+                lease.cancel()
+            started = list(self._started)
+        for decoder in started:
             decoder.kill()
         self._starters.shutdown()
         while self._idle:
             self._idle.pop().close()
 
     @contextmanager
-    def _lent(self, check: Check) -> Iterator[Decoder]:
+    def _leased(self, check: Check) -> Iterator[AudioDecoder]:
         decoder = self._next(check)
         try:
             yield decoder
         except InvalidRequest:
             raise  # the file is done with, so the next one can come
-        except DecoderLost as lost:
+        except AudioDecoderLost as lost:
             self._lose(decoder, lost)
             raise
         except BaseException:
@@ -122,72 +122,72 @@ class Decoders:
         finally:
             self._take_back(decoder)
 
-    def _next(self, check: Check) -> Decoder:
+    def _next(self, check: Check) -> AudioDecoder:
         """A decoder that lives, once it is this request's turn."""
         while True:
             decoder = self._wait(check)
             if decoder.alive and not decoder.stopped:
                 return decoder
             fate = "was stopped" if decoder.alive else "ended"
-            self._lose(decoder, DecoderLost(f"{fate} while it had nothing to do"))
+            self._lose(decoder, AudioDecoderLost(f"{fate} while it had nothing to do"))
             self._take_back(decoder)
 
-    def _wait(self, check: Check) -> Decoder:
-        place: Future[Decoder] = Future()
+    def _wait(self, check: Check) -> AudioDecoder:
+        lease: Future[AudioDecoder] = Future()
         with self._lock:
             self._require_open()
-            self._waiting.append(place)
+            self._waiting.append(lease)
             self._pair()
         while True:
             try:
                 check()
-                return place.result(POLL_SECONDS)
+                return lease.result(POLL_SECONDS)
             except TimeoutError:
                 continue
             except CancelledError:
                 self._require_open()
                 raise
             except BaseException:
-                if not place.cancel():
-                    self._take_back(place.result())
+                if not lease.cancel():
+                    self._take_back(lease.result())
                 raise
 
     def _pair(self) -> None:
         """Give who waits longest the next decoder. Called with the lock held."""
         while self._idle and self._waiting:
-            place = self._waiting.popleft()
-            if place.set_running_or_notify_cancel():
-                place.set_result(self._idle.popleft())
+            lease = self._waiting.popleft()
+            if lease.set_running_or_notify_cancel():
+                lease.set_result(self._idle.popleft())
 
-    def _take_back(self, decoder: Decoder) -> None:
+    def _take_back(self, decoder: AudioDecoder) -> None:
         """Let the next file have it, or start another one if it has ended."""
         with self._lock:
             if decoder.alive and not self._closed.is_set():
                 self._idle.append(decoder)
                 self._pair()
                 return
-            self._living.discard(decoder)
+            self._started.discard(decoder)
             if not self._closed.is_set():
                 self._starters.submit(self._restart)
         decoder.close()
 
-    def _lose(self, decoder: Decoder, reason: DecoderLost) -> None:
+    def _lose(self, decoder: AudioDecoder, reason: AudioDecoderLost) -> None:
         decoder.kill()
         if not self._closed.is_set():
             self._on_restart()
             _log.warning("Decoder process %d %s; another one is started", decoder.pid, reason)
 
     def _start(self) -> None:
-        decoder = Decoder(self._max_seconds, self._memory_bytes)
+        decoder = AudioDecoder(self._max_seconds, self._memory_bytes)
         with self._lock:
-            self._living.add(decoder)
+            self._started.add(decoder)
             if self._closed.is_set():
                 decoder.kill()
         try:
             decoder.await_ready()
-        except DecoderLost:
+        except AudioDecoderLost:
             with self._lock:
-                self._living.discard(decoder)
+                self._started.discard(decoder)
             decoder.close()
             raise
         self._take_back(decoder)
@@ -196,7 +196,7 @@ class Decoders:
         while not self._closed.is_set():
             try:
                 return self._start()
-            except (OSError, DecoderLost) as error:
+            except (OSError, AudioDecoderLost) as error:
                 if not self._closed.wait(_RETRY_SECONDS):
                     _log.warning("A decoder process can't be started: %s", error)
         return None

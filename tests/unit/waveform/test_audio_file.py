@@ -14,9 +14,10 @@ from whisper.audio import load_audio
 
 from app.errors import AudioTooShort, UndecodableAudio
 from app.waveform import STEP
-from app.waveform.decode import DecodeLimits, decode, decode_channels
+from app.waveform.audio_file import read_audio, read_audio_channels
+from app.waveform.audio_limits import AudioLimits
 
-LIMITS = DecodeLimits()
+LIMITS = AudioLimits()
 TWO_ROUNDINGS = 2e-4
 """ffmpeg's versions differ by up to four steps of 16 bits."""
 
@@ -88,7 +89,7 @@ PIPED = {
 def assert_as_openai_whisper(path: Path) -> None:
     expected = load_audio(str(path))
     with path.open("rb") as file:
-        samples = decode(file, LIMITS)
+        samples = read_audio(file, LIMITS)
     assert samples.dtype == np.int16
     samples = samples * STEP
     assert samples.shape == expected.shape
@@ -158,22 +159,22 @@ def test_tags_in_an_unknown_encoding_do_no_harm(ffmpeg, speech, tmp_path):
 def test_a_file_object_is_read_from_its_start_and_left_open(speech):
     file = io.BytesIO(speech.read_bytes())
     file.seek(1_000)
-    first = decode(file, LIMITS)
-    np.testing.assert_array_equal(first, decode(file, LIMITS))
+    first = read_audio(file, LIMITS)
+    np.testing.assert_array_equal(first, read_audio(file, LIMITS))
 
 
 def test_the_name_of_the_upload_is_not_looked_at(tmp_path):
     path = tmp_path / "song.mp3"
     path.write_bytes(b"this is no music at all " * 500)
     with path.open("rb") as file, pytest.raises(UndecodableAudio):
-        decode(file, LIMITS)
+        read_audio(file, LIMITS)
 
 
 def test_channels_are_kept_apart(ffmpeg, speech, tmp_path):
     path = tmp_path / "two.wav"
     ffmpeg("-i", speech, "-af", "pan=stereo|c0=c0|c1=0.5*c0", "-ar", "16000", path)
     with path.open("rb") as file:
-        channels = decode_channels(file, LIMITS)
+        channels = read_audio_channels(file, LIMITS)
     with wave.open(str(path)) as wav:
         expected = np.frombuffer(wav.readframes(wav.getnframes()), np.int16).reshape(-1, 2).T
     assert channels.dtype == np.int16
@@ -192,24 +193,24 @@ def many_channels(count: int) -> tuple[io.BytesIO, np.ndarray]:
 @pytest.mark.parametrize("count", range(1, 17))
 def test_up_to_16_channels(count):
     file, expected = many_channels(count)
-    np.testing.assert_array_equal(decode_channels(file, LIMITS), expected)
-    assert decode(file, LIMITS).shape == (16_000,)
+    np.testing.assert_array_equal(read_audio_channels(file, LIMITS), expected)
+    assert read_audio(file, LIMITS).shape == (16_000,)
 
 
 @pytest.mark.parametrize("count", [9, 12, 16])
 def test_more_than_8_channels_are_averaged(count):
     file, expected = many_channels(count)
-    np.testing.assert_allclose(decode(file, LIMITS), expected.mean(axis=0), atol=0.6)
+    np.testing.assert_allclose(read_audio(file, LIMITS), expected.mean(axis=0), atol=0.6)
 
 
 @pytest.mark.parametrize("codec", ["libvorbis", "libopus -mapping_family 255"])
 def test_16_channels_from_a_planar_decoder(codec, ffmpeg):
     file, expected = many_channels(16)
     source = io.BytesIO(_through(ffmpeg, file, codec))
-    channels = decode_channels(source, LIMITS)
+    channels = read_audio_channels(source, LIMITS)
     assert channels.shape[0] == 16
     assert abs(channels.shape[1] - expected.shape[1]) < 1_600
-    assert decode(source, LIMITS).shape == channels.shape[1:]
+    assert read_audio(source, LIMITS).shape == channels.shape[1:]
 
 
 def _through(ffmpeg, file: io.BytesIO, codec: str) -> bytes:
@@ -235,7 +236,7 @@ def test_damage_in_the_middle_is_stepped_over(suffix, ffmpeg, speech, tmp_path):
     middle = len(data) // 2
     data[middle : middle + 600] = np.random.default_rng(5).bytes(600)
     path.write_bytes(data)
-    assert len(decode(io.BytesIO(data), LIMITS)) == len(load_audio(str(path)))
+    assert len(read_audio(io.BytesIO(data), LIMITS)) == len(load_audio(str(path)))
 
 
 @pytest.mark.parametrize(
@@ -247,8 +248,8 @@ def test_a_signal_that_changes_its_rate_and_channels_midway(suffix, codec, ffmpe
     ffmpeg("-i", speech, "-c:a", codec, "-ar", "44100", "-ac", "2", two)
     file = io.BytesIO(one.read_bytes() + two.read_bytes())
     expected = len(load_audio(str(one))) + len(load_audio(str(two)))
-    assert abs(len(decode(file, LIMITS)) - expected) < 3_200
-    assert decode_channels(file, LIMITS).shape[0] == 1
+    assert abs(len(read_audio(file, LIMITS)) - expected) < 3_200
+    assert read_audio_channels(file, LIMITS).shape[0] == 1
 
 
 def test_a_chain_that_can_not_be_followed_ends_after_its_first_link(ffmpeg, speech, tmp_path):
@@ -256,25 +257,25 @@ def test_a_chain_that_can_not_be_followed_ends_after_its_first_link(ffmpeg, spee
     ffmpeg("-i", speech, "-ar", "22050", one)
     ffmpeg("-i", speech, "-ar", "44100", two)
     expected = load_audio(str(one))
-    samples = decode(io.BytesIO(one.read_bytes() + two.read_bytes()), LIMITS)
+    samples = read_audio(io.BytesIO(one.read_bytes() + two.read_bytes()), LIMITS)
     assert abs(len(samples) - len(expected)) < 1_600
 
 
 @pytest.mark.parametrize("samples", [0, 1, 1_599])
 def test_too_short(samples):
     with pytest.raises(AudioTooShort) as caught:
-        decode(silence(samples), LIMITS)
+        read_audio(silence(samples), LIMITS)
     assert caught.value.message == "Audio file is too short. Minimum audio length is 0.1 seconds."
     assert (caught.value.param, caught.value.code) == ("file", "audio_too_short")
 
 
 def test_a_tenth_of_a_second_is_enough():
-    assert decode(silence(1_600), LIMITS).shape == (1_600,)
+    assert read_audio(silence(1_600), LIMITS).shape == (1_600,)
 
 
 def test_an_empty_file_is_too_short():
     with pytest.raises(AudioTooShort):
-        decode(io.BytesIO(), LIMITS)
+        read_audio(io.BytesIO(), LIMITS)
 
 
 def silence(samples: int) -> io.BytesIO:
@@ -289,23 +290,24 @@ def test_decoding_side_by_side_changes_nothing(ffmpeg, speech, tmp_path):
     path = tmp_path / "speech.mp3"
     ffmpeg("-i", speech, path)
     data = path.read_bytes()
-    alone = decode(io.BytesIO(data), LIMITS)
+    alone = read_audio(io.BytesIO(data), LIMITS)
     with ThreadPoolExecutor(8) as pool:
-        for samples in pool.map(lambda _: decode(io.BytesIO(data), LIMITS), range(16)):
+        for samples in pool.map(lambda _: read_audio(io.BytesIO(data), LIMITS), range(16)):
             np.testing.assert_array_equal(samples, alone)
 
 
 MEASURE = """
 import re, sys
 from pathlib import Path
-from app.waveform.decode import DecodeLimits, decode
+from app.waveform.audio_file import read_audio
+from app.waveform.audio_limits import AudioLimits
 
 def memory(name):
     return int(re.search(name + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
 before = memory("VmRSS")
 with open(sys.argv[1], "rb") as file:
-    samples = decode(file, DecodeLimits())
+    samples = read_audio(file, AudioLimits())
 print(len(samples), memory("VmHWM") - before)
 """
 

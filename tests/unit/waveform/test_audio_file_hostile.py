@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from app.errors import AudioTooLong, UndecodableAudio
-from app.waveform.decode import UNDECODABLE, DecodeLimits, decode, decode_channels
+from app.waveform.audio_file import read_audio, read_audio_channels
+from app.waveform.audio_limits import AudioLimits
+from app.waveform.audio_refusals import UNDECODABLE
 
-LIMITS = DecodeLimits()
+LIMITS = AudioLimits()
 IN_OPEN, IN_NONBLOCK = 0x20, 0o4000
 
 
@@ -94,7 +96,7 @@ def test_an_upload_can_not_name_a_file_of_the_server(kind, scheme, secret, tmp_p
     upload = tmp_path / f"upload.{kind}"
     upload.write_text(REFERENCES[kind].format(target=f"{scheme}{secret}"))
     with watched(secret) as opened, upload.open("rb") as file, pytest.raises(UndecodableAudio):
-        decode(file, LIMITS)
+        read_audio(file, LIMITS)
     assert opened == [False]
 
 
@@ -102,7 +104,7 @@ def test_an_upload_can_not_name_its_neighbour(secret):
     upload = secret.with_name("upload.m3u8")
     upload.write_text(M3U8.format(target=secret.name))
     with watched(secret) as opened, upload.open("rb") as file, pytest.raises(UndecodableAudio):
-        decode(file, LIMITS)
+        read_audio(file, LIMITS)
     assert opened == [False]
 
 
@@ -124,7 +126,7 @@ def test_an_upload_can_not_make_the_server_call_out(kind, scheme, tmp_path):
     upload.write_text(REFERENCES[kind].format(target=f"{scheme}://127.0.0.1:{listener.port}/a.mp3"))
     try:
         with upload.open("rb") as file, pytest.raises(UndecodableAudio):
-            decode(file, LIMITS)
+            read_audio(file, LIMITS)
     finally:
         listener.close()
     assert listener.hits == 0
@@ -161,7 +163,7 @@ NOT_AUDIO = {
 
 
 @pytest.mark.parametrize("name", NOT_AUDIO)
-@pytest.mark.parametrize("reader", [decode, decode_channels])
+@pytest.mark.parametrize("reader", [read_audio, read_audio_channels])
 def test_what_is_no_audio(name, reader):
     with pytest.raises(UndecodableAudio) as caught:
         reader(io.BytesIO(NOT_AUDIO[name]), LIMITS)
@@ -174,14 +176,14 @@ def test_what_is_no_audio(name, reader):
 def test_containers_that_are_not_read(name, ffmpeg, tmp_path):
     ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x64:duration=0.1", "-frames:v", "1", tmp_path / name)
     with (tmp_path / name).open("rb") as file, pytest.raises(UndecodableAudio):
-        decode(file, LIMITS)
+        read_audio(file, LIMITS)
 
 
 @pytest.mark.parametrize("name", ["silent.mp4", "silent.webm", "silent.mkv"])
 def test_a_film_without_sound(name, ffmpeg, tmp_path):
     ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x64:duration=1", tmp_path / name)
     with (tmp_path / name).open("rb") as file, pytest.raises(UndecodableAudio, match="no audio track"):
-        decode(file, LIMITS)
+        read_audio(file, LIMITS)
 
 
 def test_an_m4a_cut_before_its_index(ffmpeg, speech, tmp_path):
@@ -189,7 +191,7 @@ def test_an_m4a_cut_before_its_index(ffmpeg, speech, tmp_path):
     ffmpeg("-i", speech, path)
     os.truncate(path, path.stat().st_size // 2)
     with path.open("rb") as file, pytest.raises(UndecodableAudio) as caught:
-        decode(file, LIMITS)
+        read_audio(file, LIMITS)
     assert isinstance(caught.value.__cause__, av.error.FFmpegError)
 
 
@@ -200,7 +202,7 @@ def test_a_good_header_before_nothing_but_damage(suffix, codec, ffmpeg, speech, 
     data = bytearray(path.read_bytes())
     data[3_000:-3_000] = b"\xff" * len(data[3_000:-3_000])
     with pytest.raises(UndecodableAudio) as caught:
-        decode(io.BytesIO(data), LIMITS)
+        read_audio(io.BytesIO(data), LIMITS)
     assert isinstance(caught.value.__cause__, av.error.FFmpegError)
 
 
@@ -210,7 +212,7 @@ def test_a_codec_that_nobody_knows(codec_id, ffmpeg, speech, tmp_path):
     ffmpeg("-i", speech, "-c:a", "flac", path)
     strange = path.read_bytes().replace(b"A_FLAC", codec_id)
     with pytest.raises(UndecodableAudio):
-        decode(io.BytesIO(strange), LIMITS)
+        read_audio(io.BytesIO(strange), LIMITS)
 
 
 def wav(*, rate: int = 16_000, channels: int = 1, seconds: float = 1) -> io.BytesIO:
@@ -224,19 +226,19 @@ def wav(*, rate: int = 16_000, channels: int = 1, seconds: float = 1) -> io.Byte
 @pytest.mark.parametrize("rate", [1, 3_999, 384_001, 2_000_000_000])
 def test_sample_rates_that_are_not_taken(rate):
     with pytest.raises(UndecodableAudio, match=rf"Sample rate {rate} Hz .* 4000 to 384000") as caught:
-        decode(wav(rate=rate, seconds=3_600), LIMITS)
+        read_audio(wav(rate=rate, seconds=3_600), LIMITS)
     assert caught.value.param == "file"
 
 
 @pytest.mark.parametrize("rate", [4_000, 384_000])
 def test_sample_rates_at_the_border(rate):
-    assert abs(len(decode(wav(rate=rate, seconds=0.25), LIMITS)) - 4_000) <= 1
+    assert abs(len(read_audio(wav(rate=rate, seconds=0.25), LIMITS)) - 4_000) <= 1
 
 
 @pytest.mark.parametrize("channels", [17, 24, 64, 1_000, 32_000])
 def test_too_many_channels(channels):
     with pytest.raises(UndecodableAudio) as caught:
-        decode(wav(channels=channels), LIMITS)
+        read_audio(wav(channels=channels), LIMITS)
     assert caught.value.param == "file"
 
 
@@ -244,7 +246,7 @@ def test_no_channels():
     header = bytearray(wav().getvalue())
     header[22:24] = b"\0\0"
     with pytest.raises(UndecodableAudio):
-        decode(io.BytesIO(header), LIMITS)
+        read_audio(io.BytesIO(header), LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +268,7 @@ def claiming(flac: bytes, samples: int) -> bytes:
 def test_a_declared_length_over_the_limit_is_refused_at_once(ten_hours):
     assert len(ten_hours) < 200_000
     with pytest.raises(AudioTooLong) as caught:
-        decode(io.BytesIO(ten_hours), LIMITS)
+        read_audio(io.BytesIO(ten_hours), LIMITS)
     assert caught.value.message == (
         "Audio duration 36000.0 seconds is longer than 14400 seconds, "
         "which is the maximum for this server (WHISPER_MAX_AUDIO_SECONDS)."
@@ -275,46 +277,46 @@ def test_a_declared_length_over_the_limit_is_refused_at_once(ten_hours):
 
 
 @pytest.mark.parametrize("claimed", [0, 8_000], ids=["unknown", "lying"])
-@pytest.mark.parametrize("reader", [decode, decode_channels])
+@pytest.mark.parametrize("reader", [read_audio, read_audio_channels])
 def test_a_length_that_is_not_declared_is_counted(claimed, reader, ten_hours):
     with pytest.raises(AudioTooLong, match=r"is longer than 600 seconds.*WHISPER_MAX_AUDIO_SECONDS"):
-        reader(io.BytesIO(claiming(ten_hours, claimed)), DecodeLimits(max_seconds=600))
+        reader(io.BytesIO(claiming(ten_hours, claimed)), AudioLimits(max_seconds=600))
 
 
 def test_a_recorder_stream_without_a_length_is_counted(ffmpeg):
     recorded = ["-t", "120", "-c:a", "libopus", "-f", "webm", "pipe:1"]
     webm = ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", *recorded)
     with pytest.raises(AudioTooLong, match="longer than 60 seconds"):
-        decode(io.BytesIO(webm), DecodeLimits(max_seconds=60))
+        read_audio(io.BytesIO(webm), AudioLimits(max_seconds=60))
 
 
 def test_an_adts_stream_that_begins_in_silence_is_not_taken_for_a_long_one(ffmpeg, speech):
     filters = ["-filter_complex", "[0][1]concat=n=2:v=0:a=1", "-c:a", "aac", "-b:a", "128k"]
     aac = ffmpeg("-f", "lavfi", "-i", "anullsrc=r=44100:d=8", "-i", speech, *filters, "-f", "adts", "pipe:1")
-    assert 8 * 16_000 < len(decode(io.BytesIO(aac), DecodeLimits(max_seconds=30))) < 30 * 16_000
+    assert 8 * 16_000 < len(read_audio(io.BytesIO(aac), AudioLimits(max_seconds=30))) < 30 * 16_000
 
 
 def test_the_limit_itself_is_allowed():
-    limits = DecodeLimits(max_seconds=1)
-    assert len(decode(wav(seconds=1), limits)) == 16_000
+    limits = AudioLimits(max_seconds=1)
+    assert len(read_audio(wav(seconds=1), limits)) == 16_000
     with pytest.raises(AudioTooLong):
-        decode(wav(seconds=1.01), limits)
+        read_audio(wav(seconds=1.01), limits)
 
 
 @pytest.mark.parametrize(("channels", "most"), [(1, 2.0), (2, 2.0), (4, 1.0), (16, 0.25)])
 def test_more_channels_apart_may_last_less_long(channels, most):
-    limits = DecodeLimits(max_seconds=2)
-    assert decode_channels(wav(channels=channels, rate=8_000, seconds=most), limits).shape[0] == channels
+    limits = AudioLimits(max_seconds=2)
+    assert read_audio_channels(wav(channels=channels, rate=8_000, seconds=most), limits).shape[0] == channels
     with pytest.raises(AudioTooLong):
-        decode_channels(wav(channels=channels, rate=8_000, seconds=most * 1.1), limits)
+        read_audio_channels(wav(channels=channels, rate=8_000, seconds=most * 1.1), limits)
 
 
-@pytest.mark.parametrize("decode_seconds", [1e-9, 0.1])
-def test_decoding_ends_at_its_deadline(decode_seconds, ten_hours):
-    limits = DecodeLimits(max_seconds=1e9, decode_seconds=decode_seconds)
+@pytest.mark.parametrize("read_seconds", [1e-9, 0.1])
+def test_decoding_ends_at_its_deadline(read_seconds, ten_hours):
+    limits = AudioLimits(max_seconds=1e9, read_seconds=read_seconds)
     begin = time.process_time()
-    with pytest.raises(AudioTooLong, match=rf"than {decode_seconds:g} seconds.*WHISPER_DECODE_SECONDS"):
-        decode(io.BytesIO(ten_hours), limits)
+    with pytest.raises(AudioTooLong, match=rf"than {read_seconds:g} seconds.*WHISPER_DECODE_SECONDS"):
+        read_audio(io.BytesIO(ten_hours), limits)
     assert time.process_time() - begin < 2  # of this process, so others don't count
 
 
@@ -326,7 +328,7 @@ def test_searching_for_a_format_ends_at_the_deadline():
 
     slow = Slow(b"\x47" + bytes(187) * 20_000)
     with pytest.raises(AudioTooLong, match="WHISPER_DECODE_SECONDS"):
-        decode(slow, DecodeLimits(decode_seconds=0.2))
+        read_audio(slow, AudioLimits(read_seconds=0.2))
     assert 0 < slow.bytes <= 8 * 512
 
 
@@ -358,8 +360,8 @@ SPOKEN = wav(seconds=3).getvalue()[:44] + np.random.default_rng(0).integers(-9, 
 @pytest.mark.parametrize("tail", [bytes(20 << 20), chunks(0, 2 << 20), chunks(16, 1 << 20)], ids=len)
 def test_the_search_for_chunks_behind_the_sound_ends(tail):
     file = Counted(SPOKEN + tail)
-    samples = decode(file, LIMITS)
-    np.testing.assert_array_equal(samples, decode(io.BytesIO(SPOKEN), LIMITS))
+    samples = read_audio(file, LIMITS)
+    np.testing.assert_array_equal(samples, read_audio(io.BytesIO(SPOKEN), LIMITS))
     assert file.seeks < 500_000
     assert file.bytes < len(SPOKEN) + (4 << 20)
 
@@ -368,14 +370,16 @@ def test_the_search_for_chunks_behind_the_sound_ends(tail):
     "tail", [bytes(1), bytes(4_096), bytes(100_000), chunks(40, 2_000), chunks(1 << 20, 20)], ids=len
 )
 def test_filling_and_chunks_behind_the_sound_are_no_matter(tail):
-    samples = decode(io.BytesIO(SPOKEN + tail), LIMITS)
-    np.testing.assert_array_equal(samples, decode(io.BytesIO(SPOKEN), LIMITS))
+    samples = read_audio(io.BytesIO(SPOKEN + tail), LIMITS)
+    np.testing.assert_array_equal(samples, read_audio(io.BytesIO(SPOKEN), LIMITS))
 
 
 @pytest.mark.parametrize("before", [chunks(40, 2_000), chunks(1 << 20, 20), chunks(2, 5_000)], ids=len)
 def test_chunks_before_the_sound_are_no_matter(before):
     file = SPOKEN[:36] + before + SPOKEN[36:]
-    np.testing.assert_array_equal(decode(io.BytesIO(file), LIMITS), decode(io.BytesIO(SPOKEN), LIMITS))
+    np.testing.assert_array_equal(
+        read_audio(io.BytesIO(file), LIMITS), read_audio(io.BytesIO(SPOKEN), LIMITS)
+    )
 
 
 def test_an_mp4_in_many_fragments_is_no_search(ffmpeg, tmp_path, monkeypatch):
@@ -384,8 +388,8 @@ def test_an_mp4_in_many_fragments_is_no_search(ffmpeg, tmp_path, monkeypatch):
     path = tmp_path / "many.mp4"
     ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=300:a=0.1:r=16000", *options, path)
     file = Counted(path.read_bytes())
-    samples = decode(file, LIMITS)
+    samples = read_audio(file, LIMITS)
     assert file.seeks > 50_000
-    monkeypatch.setattr("app.waveform.decode.MOST_SEARCHES", 0)
-    np.testing.assert_array_equal(decode(io.BytesIO(file.getvalue()), LIMITS), samples)
+    monkeypatch.setattr("app.waveform.audio_file.MOST_SEARCHES", 0)
+    np.testing.assert_array_equal(read_audio(io.BytesIO(file.getvalue()), LIMITS), samples)
     assert len(samples) > 299 * 16_000
