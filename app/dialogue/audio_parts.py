@@ -54,9 +54,7 @@ class ConversationTranscriber:
         return deltas
 
 
-def transcribe_audio_parts(
-    parts: Sequence[AudioPart], transcriber: AudioTranscriber
-) -> Iterator[TranscriptDelta]:
+def transcribe_audio_parts(parts: Sequence[AudioPart], transcriber: AudioTranscriber) -> Deltas:
     """What is said in all parts, a line for each; the usage of a part comes with its end.
 
     Raises InvalidRequest, with the part's path as `param`, and what transcribing raises.

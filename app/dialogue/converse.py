@@ -1,10 +1,11 @@
 """A conversation -> this server's own reply: what was said in its recordings."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 from app.dialogue.audio_parts import AudioTranscriber, transcribe_audio_parts
-from app.dialogue.request import ChatRequest, check_all_heard
+from app.dialogue.request import ChatRequest, check_all_audio
 
 NOTE = "This server writes down what is said in audio. Send a recording as an 'input_audio' part."
 """The answer where there is nothing to hear: clients check their credentials with such requests."""
@@ -27,12 +28,12 @@ class ReplyDelta:
     usage: Usage | None = None
 
 
-def converse(request: ChatRequest, transcriber: AudioTranscriber) -> Iterator[ReplyDelta]:
-    """The reply in pieces: each as soon as it was heard.
+def converse(request: ChatRequest, transcriber: AudioTranscriber) -> Generator[ReplyDelta, None, None]:
+    """The reply in pieces, each as soon as it is transcribed. Closing it ends the work.
 
-    Raises InvalidParameter for parts that can't be heard, and what hearing them raises.
+    Raises InvalidParameter for parts that hold no audio; reading it raises what transcribing raises.
     """
-    check_all_heard(request)
+    check_all_audio(request)
     if request.recordings:
         return _repeat(request, transcriber)
     return _note(request, transcriber)
@@ -43,18 +44,19 @@ def text_tokens(request: ChatRequest, transcriber: AudioTranscriber) -> int:
     return sum(map(transcriber.count_tokens, request.texts))
 
 
-def _repeat(request: ChatRequest, transcriber: AudioTranscriber) -> Iterator[ReplyDelta]:
+def _repeat(request: ChatRequest, transcriber: AudioTranscriber) -> Generator[ReplyDelta, None, None]:
     audio_tokens = reply_tokens = 0
-    for delta in transcribe_audio_parts(request.last_recordings, transcriber):
-        if delta.text:
-            yield ReplyDelta(delta.text)
-        if delta.usage:
-            audio_tokens += delta.usage.audio_tokens
-            reply_tokens += delta.usage.output_tokens
+    with closing(transcribe_audio_parts(request.last_recordings, transcriber)) as deltas:
+        for delta in deltas:
+            if delta.text:
+                yield ReplyDelta(delta.text)
+            if delta.usage:
+                audio_tokens += delta.usage.audio_tokens
+                reply_tokens += delta.usage.output_tokens
     yield ReplyDelta(usage=Usage(audio_tokens, text_tokens(request, transcriber), reply_tokens))
 
 
-def _note(request: ChatRequest, transcriber: AudioTranscriber) -> Iterator[ReplyDelta]:
+def _note(request: ChatRequest, transcriber: AudioTranscriber) -> Generator[ReplyDelta, None, None]:
     text = "Pong" if request.question.strip().lower() == "ping" else NOTE
     yield ReplyDelta(text)
     yield ReplyDelta(usage=Usage(0, text_tokens(request, transcriber), transcriber.count_tokens(text)))

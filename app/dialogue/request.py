@@ -103,7 +103,7 @@ def chat_request(fields: Mapping[str, Any]) -> ChatRequest:
     )
 
 
-def check_all_heard(request: ChatRequest) -> None:
+def check_all_audio(request: ChatRequest) -> None:
     """Raise InvalidParameter for what only a server with eyes, or one that fetches, could answer.
 
     Pictures and documents beside a recording are passed over: the reply is what was said.

@@ -100,22 +100,22 @@ class MeteredEngine(EngineProxy):
     def __init__(self, engine: Engine, meter: Meter, cost: RequestCost) -> None:
         super().__init__(engine)
         self._meter = meter
-        self._effort = cost
+        self._cost = cost
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once."""
-        return self._meter.watch(self._engine.submit(window, options), self._effort, windows=1)
+        return self._meter.watch(self._engine.submit(window, options), self._cost, windows=1)
 
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         """The probability of every language code."""
-        return self._meter.watch(self._engine.detect_language(window), self._effort)
+        return self._meter.watch(self._engine.detect_language(window), self._cost)
 
     def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Future[list[float]]:
         """The log-probability of each of a window's tokens."""
-        return self._meter.watch(self._engine.score(window, options, tokens), self._effort)
+        return self._meter.watch(self._engine.score(window, options, tokens), self._cost)
 
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
         """Place text tokens in time."""
-        return self._meter.watch(self._engine.align(window, tokens, language, task), self._effort)
+        return self._meter.watch(self._engine.align(window, tokens, language, task), self._cost)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from itertools import chain
 from typing import Any, Protocol
 
@@ -48,15 +49,14 @@ class OwnReply:
 
     def chunks(self) -> Generator[Json, None, None]:
         """Segment by segment. Nothing is said before the first is heard, so that errors keep their status."""
-        begun = False
-        for delta in converse(self._request, self._transcriber):
-            if not begun:
-                yield from self._completion.opening()
-                begun = True
-            if delta.text:
-                yield from self._completion.more(delta.text)
-            if delta.usage:
-                yield from self._completion.closing(delta.usage)
+        with closing(converse(self._request, self._transcriber)) as deltas:
+            for number, delta in enumerate(deltas):
+                if not number:
+                    yield from self._completion.opening()
+                if delta.text:
+                    yield from self._completion.more(delta.text)
+                if delta.usage:
+                    yield from self._completion.closing(delta.usage)
 
 
 class UpstreamReply:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from app.dialogue.request import MOST_RECORDINGS, chat_request, check_all_heard
+from app.dialogue.request import MOST_RECORDINGS, chat_request, check_all_audio
 from app.errors import InvalidParameter
 from tests.unit.dialogue.conftest import audio, base64, fields, linked, text, user
 
@@ -31,7 +31,7 @@ def test_what_is_heard(part: dict[str, Any]) -> None:
     [recording] = request.recordings
     assert recording.file().read() == b"hi"
     assert recording.param == f"messages[0].content[1].{part['type']}"
-    check_all_heard(request)
+    check_all_audio(request)
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_what_can_be_neither_heard_nor_read(part: dict[str, Any]) -> None:
     alone = chat_request(fields(user(part)))
     assert alone.recordings == ()
     with pytest.raises(InvalidParameter, match="expected audio") as caught:
-        check_all_heard(alone)
+        check_all_audio(alone)
     assert caught.value.param == f"messages[0].content[0].{part['type']}"
-    check_all_heard(chat_request(fields(user(part, audio("hi")))))
+    check_all_audio(chat_request(fields(user(part, audio("hi")))))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_can_be_neither_heard_nor_read(part: dict[str, Any]) -> None:
 def test_nothing_is_fetched(kind: str, url: str) -> None:
     request = chat_request(fields(user(audio("hi")), user(text("x"), linked(kind, url))))
     with pytest.raises(InvalidParameter, match="fetches nothing") as caught:
-        check_all_heard(request)
+        check_all_audio(request)
     assert caught.value.param == f"messages[1].content[1].{kind}"
 
 
