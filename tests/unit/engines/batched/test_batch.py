@@ -125,6 +125,7 @@ WISHES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(wishes=st.lists(WISHES, min_size=1, max_size=8))
 @example(
     wishes=[
