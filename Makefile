@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := tests/functional/node
-# A process for each core and one more; a file stays in one of them, so that its tests share their server.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+# Spread over processes; a file stays in one of them, so that its tests share their server.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --numprocesses
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -22,13 +22,13 @@ demo: export WHISPER_MODEL := demo
 demo: serve ## serve the demo model: a toy, nothing to download, not for human speech
 
 test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## nearly all tests, in minutes
-	$(PYTEST) -m "not slow and not long"
+	$(PYTEST) auto -m "not slow and not long"
 
 test-all: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## those and the slow ones, as CI runs them
-	$(PYTEST) -m "not long"
+	$(PYTEST) auto -m "not long"
 
 test-quick: $(VENV)/.installed-dev ## the unit tests, in a minute
-	$(PYTEST) -m "not slow and not long" tests/unit
+	$(PYTEST) logical -m "not slow and not long" tests/unit
 
 soak: $(VENV)/.installed-dev ## the tests that take minutes to an hour each, one after the other
 	$(BIN)/python -m pytest -m long

@@ -20,9 +20,13 @@ PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "ope
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, as tests also wait for timers; each may hold two models."""
-    return min(len(os.sched_getaffinity(0)) + 1, 8)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`auto`: one more than there are cores, for tests that wait for timers. `logical`: as many as cores.
+
+    Never more than 8: each may hold a model and have a server that holds another.
+    """
+    waiting = config.option.numprocesses == "auto"
+    return min(len(os.sched_getaffinity(0)) + waiting, 8)
 
 
 @pytest.hookimpl(wrapper=True)

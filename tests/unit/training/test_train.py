@@ -87,6 +87,7 @@ def test_a_run_goes_on_from_an_earlier_one(run_folder: Path, corpus_path: Path, 
     assert (tmp_path / "vocabulary.json").read_text() == (run_folder / "vocabulary.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_batches(corpus_path: Path) -> None:
     corpus = Corpus.load(corpus_path)
     vocabulary = Vocabulary.of(corpus.utterances)
@@ -98,6 +99,7 @@ def test_the_same_seed_draws_the_same_batches(corpus_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["single", "several", "full"])
 def test_batches_are_consistent(corpus_path: Path, kind: str) -> None:
     corpus = Corpus.load(corpus_path)

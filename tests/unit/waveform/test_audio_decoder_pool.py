@@ -218,6 +218,7 @@ def test_a_crash_costs_one_request(
     assert line.startswith(f"Decoder process {pid} was ended by signal 11 ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_file_whose_process_is_lost_from_outside_is_read_by_another(
     decoders: CountedPool, pid: int, aside: ThreadPoolExecutor, number: signal.Signals
@@ -271,6 +272,7 @@ def test_the_time_limit_itself_costs_no_process(start: StartPool) -> None:
     assert decoders.restarts == 0
 
 
+@pytest.mark.slow
 def test_memory_is_limited(start: StartPool, caplog: pytest.LogCaptureFixture) -> None:
     large = wav(channels=16, rate=96_000, seconds=2)
     decoders = start(memory_bytes=16 << 20)

@@ -312,6 +312,7 @@ print(len(samples), memory("VmHWM") - before)
 """
 
 
+@pytest.mark.slow
 def test_an_hour_costs_little_more_than_its_samples(ffmpeg, tmp_path):
     path = tmp_path / "hour.flac"
     ffmpeg("-f", "lavfi", "-i", "sine=frequency=300:sample_rate=22050:duration=3600", path)

@@ -382,6 +382,7 @@ def test_chunks_before_the_sound_are_no_matter(before):
     )
 
 
+@pytest.mark.slow
 def test_an_mp4_in_many_fragments_is_no_search(ffmpeg, tmp_path, monkeypatch):
     """It is searched most of all that people send: a fragment for every frame."""
     options = ["-c:a", "aac", "-movflags", "dash+frag_every_frame+empty_moov"]

@@ -504,6 +504,7 @@ def test_the_upstreams_answer_spoken(forwarding: FlaskClient, upstream: Upstream
 TWO_SENTENCES = "a" * 1_000 + ". " + "b" * 1_000 + ". "
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("copies", "spoken"), [(1, True), (2, False)])
 def test_copies_of_a_spoken_reply_share_the_time(
     client: FlaskClient, synthesizer: ScriptedSynthesizer, copies: int, spoken: bool
@@ -517,6 +518,7 @@ def test_copies_of_a_spoken_reply_share_the_time(
     assert synthesizer.open == 0
 
 
+@pytest.mark.slow
 def test_spoken_replies_of_the_upstream_share_the_time(
     forwarding: FlaskClient, upstream: UpstreamServer, synthesizer: ScriptedSynthesizer
 ) -> None:
@@ -530,6 +532,7 @@ def test_spoken_replies_of_the_upstream_share_the_time(
     assert (len(synthesizer.said), synthesizer.open) == (2, 0)  # the third is not even tried
 
 
+@pytest.mark.slow
 def test_the_sound_of_a_streamed_reply_ends_with_the_time(
     forwarding: FlaskClient, upstream: UpstreamServer, synthesizer: ScriptedSynthesizer
 ) -> None:

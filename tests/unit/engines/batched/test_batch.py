@@ -127,6 +127,7 @@ REQUESTS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(requests=st.lists(REQUESTS, min_size=1, max_size=8))
 @example(
     requests=[

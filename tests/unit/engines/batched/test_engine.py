@@ -303,6 +303,7 @@ def test_a_step_that_fails_fails_nobody_if_it_was_a_moments_weakness(
     assert "a step of 3 windows failed" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_window_that_breaks_every_step_fails_alone(
     engine: BatchedEngine, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
@@ -348,6 +349,7 @@ def test_a_file_that_is_no_checkpoint_stops_the_start(tmp_path) -> None:
         engines.start("batched", Checkpoint("model", path, "0" * 64), "cpu", EngineOptions(threads=1))
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_batch_and_goes_on(
     engine: BatchedEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -78,6 +78,7 @@ TOKENS = st.one_of(st.integers(0, 16), st.integers(SMALL.timestamp_begin, SMALL.
 HISTORIES = st.lists(st.lists(TOKENS, max_size=7), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @given(histories=HISTORIES, seed=st.integers(0, 10**6), towards_times=st.sampled_from([-2.0, 0.0, 2.0]))
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
 def test_any_history(histories: list[list[int]], seed: int, towards_times: float) -> None:
