@@ -9,7 +9,7 @@ from select import select
 import pytest
 
 from app.admission import READING
-from tests.functional.gunicorn_server import GunicornServer
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.raw_requests import connected, refusal, upload
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
@@ -25,13 +25,13 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServ
 
 
 def test_stalled_uploads_leave_room_and_are_cut(impatient: GunicornServer) -> None:
-    half = upload(FLAGSHIP)[:20_000]
+    # So much that none counts as slow and has to give way, however long it takes to open all of them.
+    half = upload(FLAGSHIP.read_bytes() + bytes(1_000_000))[:700_000]
     with ExitStack() as clients:
-        stalled: list[socket.socket] = []
-        while not select(stalled, [], [], 2 if len(stalled) > READING else 0)[0]:
-            stalled.append(clients.enter_context(connected(impatient.port)))
-            stalled[-1].sendall(half)
-        [refused] = select(stalled, [], [], 0)[0]
+        stalled = [clients.enter_context(connected(impatient.port)) for _ in range(READING + 1)]
+        for client in stalled:
+            client.sendall(half)
+        [refused] = select(stalled, [], [], PATIENCE_SECONDS)[0]
         answer, error = refusal(refused)
         assert (answer.status, answer.headers["Connection"]) == (503, "close")
         assert error["message"].startswith(f"The server is reading {READING} uploads")
