@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.settings import Settings, keep_packages_silent
+from app.environment import keep_packages_silent
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from app.runtime import Runtime
+    from app.settings import Settings
 
 keep_packages_silent()  # here, because every module of this package is imported after this one
 
@@ -26,6 +27,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     from app import api  # noqa: PLC0415
     from app.api.application import Application  # noqa: PLC0415
     from app.runtime import Runtime  # noqa: PLC0415
+    from app.settings import Settings  # noqa: PLC0415
 
     settings = settings or Settings.from_environ()
     app = Application(__name__, static_folder=None)

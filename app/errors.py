@@ -7,7 +7,8 @@ An error says what went wrong; `app.api.error_body` alone turns it into HTTP.
     │   ├── MissingParameter
     │   ├── InvalidParameter             invalid_value
     │   │   ├── InvalidLanguage          invalid_language_format
-    │   │   └── UnsupportedValue         unsupported_value
+    │   │   ├── UnsupportedValue         unsupported_value
+    │   │   └── SpeechTooLong
     │   ├── UnparsableBody
     │   ├── UndecodableAudio             invalid_value
     │   ├── AudioTooShort                audio_too_short
@@ -82,6 +83,10 @@ class UnsupportedValue(InvalidParameter):
     """A legal value that this combination of model and fields does not offer."""
 
     code = "unsupported_value"
+
+
+class SpeechTooLong(InvalidParameter):
+    """The text would be spoken for longer than the server allows."""
 
 
 class UnparsableBody(InvalidRequest):

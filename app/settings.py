@@ -1,4 +1,4 @@
-"""The server's settings. Nothing else in the package reads os.environ."""
+"""The server's settings. Nothing else in the package reads them from os.environ."""
 
 import os
 import re
@@ -237,22 +237,6 @@ def variable(name: str) -> str:
 
 def _is_socket(host: str) -> bool:
     return _SOCKET.fullmatch(host) is not None and len(host.encode()) <= _SOCKET_BYTES
-
-
-def bare_environ(**more: str) -> dict[str, str]:
-    """The environment of a process that reads what strangers sent: no keys, only what starting takes."""
-    kept = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME")
-    # A Python without HOME asks the machine's name service for it, which may ask the network.
-    home = {"HOME": "/nonexistent"}
-    return {name: os.environ[name] for name in kept if name in os.environ} | home | more
-
-
-def keep_packages_silent() -> None:
-    """Switch off what packages report to their makers; they look when they are imported, so call this before.
-
-    onnxruntime, which silero-vad and piper run on, would send events to Microsoft and keep them below HOME.
-    """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 _SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)

@@ -13,7 +13,8 @@ from packaging.requirements import Requirement
 
 from app.checkpoints.download import mebibytes
 from app.commands.row import Row, bad, good, warn
-from app.settings import Settings, bare_environ
+from app.environment import bare_environ
+from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements.txt"

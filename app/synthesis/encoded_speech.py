@@ -5,7 +5,7 @@ from math import ceil
 
 import numpy as np
 
-from app.errors import InvalidParameter
+from app.errors import SpeechTooLong
 from app.synthesis.interface import Speech
 from app.waveform import Pcm
 from app.waveform.encode import Encoding, encoded
@@ -15,10 +15,6 @@ MOST_SECONDS = 1_800
 
 _TOKENS_PER_SECOND = 10
 _LEAST_SECONDS = 0.1
-
-
-class SpeechTooLong(InvalidParameter):
-    """The text would be spoken for longer than is allowed."""
 
 
 class EncodedSpeech:

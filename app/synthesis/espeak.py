@@ -13,8 +13,8 @@ from unicodedata import category
 
 import numpy as np
 
+from app.environment import bare_environ
 from app.errors import ServerBusy, SpeechUnavailable, SynthesisFailure, UnsupportedValue
-from app.settings import bare_environ
 from app.synthesis import espeak_process
 from app.synthesis.interface import Speech
 from app.synthesis.scripts import language_of

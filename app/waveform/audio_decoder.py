@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from app.environment import bare_environ
 from app.errors import InvalidRequest, UndecodableAudio
-from app.settings import bare_environ
 from app.waveform import SAMPLE_RATE
 from app.waveform.audio_decoder_process import MOST_BYTES, OUT_OF_MEMORY, OUT_OF_SPACE, READY
 from app.waveform.audio_limits import MOST_CHANNELS, SHORTEST_SAMPLES, AudioLimits

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from app.environment import bare_environ
 from app.errors import StartError
-from app.settings import Settings, bare_environ, variable
+from app.settings import Settings, variable
 
 FIELDS = {entry.name: entry for entry in fields(Settings)}
 

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from app.api.audio.speech import voice_name
 from app.api.form_values import Fields
-from app.errors import MissingParameter, SpeechUnavailable, UnsupportedValue
+from app.errors import MissingParameter, SpeechTooLong, SpeechUnavailable, UnsupportedValue
 from app.runtime import Runtime
-from app.synthesis.encoded_speech import MOST_SECONDS, EncodedSpeech, SpeechTooLong
+from app.synthesis.encoded_speech import MOST_SECONDS, EncodedSpeech
 
 Json = dict[str, Any]
 

@@ -14,7 +14,6 @@ PATIENCE_SECONDS = 120.0
 class FakeRuntime:
     """Notes what it is told, and fails to start with `failure`."""
 
-    card = SimpleNamespace(name="tiny")
     notice: str | None = None
 
     def __init__(self, failure: Exception | None = None, stall_seconds: int = 60) -> None:
@@ -24,10 +23,11 @@ class FakeRuntime:
         self.told: list[Any] = []
         self.metrics = SimpleNamespace(share=lambda *shared: self.told.append(shared))
 
-    def start(self, device: str, checkpoint: Checkpoint | None) -> None:
+    def start(self, device: str, checkpoint: Checkpoint | None) -> SimpleNamespace:
         self.told.append((device, checkpoint))
         if self.failure:
             raise self.failure
+        return SimpleNamespace(card=SimpleNamespace(name="tiny"), notice=self.notice)
 
     def drain(self) -> None:
         self.told.append("drain")

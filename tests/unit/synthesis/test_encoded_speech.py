@@ -1,7 +1,7 @@
 import pytest
 
-from app.errors import SynthesisFailure
-from app.synthesis.encoded_speech import EncodedSpeech, SpeechTooLong
+from app.errors import SpeechTooLong, SynthesisFailure
+from app.synthesis.encoded_speech import EncodedSpeech
 from app.waveform.encode import ENCODINGS
 from tests.scripted_synthesizer import RATE, SAMPLES_PER_CHARACTER, ScriptedSynthesizer
 

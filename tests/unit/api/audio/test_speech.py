@@ -11,11 +11,10 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.admission import ADMITTED, SPEAKING
-from app.errors import ServerBusy, SpeechError, SynthesisFailure
+from app.errors import ServerBusy, SpeechError, SpeechTooLong, SynthesisFailure
 from app.runtime import Runtime
 from app.settings import Settings
 from app.synthesis import VOICES
-from app.synthesis.encoded_speech import SpeechTooLong
 from tests.scripted_engine import ScriptedEngine, result
 from tests.scripted_synthesizer import SAMPLES_PER_CHARACTER, ScriptedSynthesizer
 from tests.unit.scripted import error_of
