@@ -5,6 +5,7 @@ import json
 import time
 import wave
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,10 @@ ODD_TEXTS = (
 
 
 @pytest.fixture(scope="module")
-def client(server: GunicornServer) -> OpenAI:
-    return OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=PATIENCE_SECONDS)
+def client(server: GunicornServer) -> Iterator[OpenAI]:
+    url = f"{server.url}/v1"
+    with OpenAI(base_url=url, api_key="none", max_retries=0, timeout=PATIENCE_SECONDS) as client:
+        yield client
 
 
 def heard(client: OpenAI, file: Any) -> str:
@@ -140,9 +143,9 @@ def test_sound_that_is_sent_ends_with_the_time(server: GunicornServer) -> None:
 
 
 def test_events_of_sound_end_with_an_error(server: GunicornServer) -> None:
-    body = {**LONG_TO_SAY, "response_format": "opus", "stream_format": "sse"}
+    body = {**LONG_TO_SAY, "response_format": "pcm", "stream_format": "sse"}
     answer = requests.post(f"{server.url}/v1/audio/speech", json=body, timeout=PATIENCE_SECONDS)
-    last = json.loads(answer.text.split("\n\n")[-2].removeprefix("data: "))
+    last = json.loads(answer.content.rsplit(b"data: ", 1)[1])
     assert (last["error"]["param"], last["error"]["code"]) == ("input", "invalid_value")
 
 

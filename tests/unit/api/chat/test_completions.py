@@ -511,7 +511,7 @@ def test_copies_of_a_spoken_reply_share_the_time(
 ) -> None:
     """A thousand seconds each, of 1,800 in all."""
     synthesizer.slow = 10_000
-    answer = post(client, n=copies, **SPOKEN | {"audio": {"voice": "alloy", "format": "opus"}}).json
+    answer = post(client, n=copies, **SPOKEN | {"audio": {"voice": "alloy", "format": "pcm16"}}).json
     for choice in answer["choices"]:
         assert choice["message"]["audio"]["transcript"] == "Hello there."
         assert bool(choice["message"]["audio"]["data"]) is spoken
@@ -527,7 +527,7 @@ def test_spoken_replies_of_the_upstream_share_the_time(
         {"index": number, "message": {"role": "assistant", "content": "a" * 1_000}} for number in range(3)
     ]
     upstream.answers(completion(choices=choices))
-    answer = post(forwarding, **SPOKEN | {"audio": {"voice": "alloy", "format": "opus"}}).json
+    answer = post(forwarding, **SPOKEN | {"audio": {"voice": "alloy", "format": "pcm16"}}).json
     assert [bool(choice["message"]["audio"]["data"]) for choice in answer["choices"]] == [True, False, False]
     assert (len(synthesizer.said), synthesizer.open) == (2, 0)  # the third is not even tried
 
