@@ -8,12 +8,8 @@ from app.request_context import RequestContext
 from tests.scripted_engine import ScriptedEngine, result, silence, spell
 
 
-class WarmScriptedEngine(ScriptedEngine):
-    warm_up_seconds = 2.5
-
-
-def engine() -> WarmScriptedEngine:
-    return WarmScriptedEngine(lambda window, options: result(*spell(" Hello.")))
+def engine() -> ScriptedEngine:
+    return ScriptedEngine(lambda window, options: result(*spell(" Hello.")), warm_up_seconds=2.5)
 
 
 def test_what_a_checkpoint_tells() -> None:

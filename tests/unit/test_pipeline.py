@@ -13,7 +13,7 @@ STEPS = {
     "admission.admit": "api/admitted.py",
     "resume_store.resuming": "transcription/transcriber.py",
     "reader.read": "transcription/transcriber.py",
-    "decoders.decode": "transcription/audio_reader.py",
+    "decoders.read_audio": "transcription/audio_reader.py",
     "self.stream_samples": "transcription/transcriber.py",
     "open_audio": "transcription/transcribe.py",
 }

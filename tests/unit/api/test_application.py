@@ -364,7 +364,7 @@ def test_what_has_no_body_needs_no_place(client, runtime, no_place_to_read, leng
 
 def test_a_body_that_was_read_leaves_its_place_before_the_work_begins(client, runtime, monkeypatch):
     taken = []
-    admit = runtime.admit
+    admit = runtime.admission.admit
 
     def note(caller):
         taken.append(runtime.admission.reading.taken)

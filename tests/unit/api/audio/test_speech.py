@@ -210,11 +210,11 @@ def test_those_who_speak_have_permits_of_their_own(client: FlaskClient, runtime:
         response = post(client)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
         assert f"speaking {SPEAKING} texts" in error_of(response)["message"]
-        with runtime.admit():
+        with runtime.admission.admit():
             pass
     with ExitStack() as held:
         for _ in range(ADMITTED):
-            held.enter_context(runtime.admit())
+            held.enter_context(runtime.admission.admit())
         assert post(client).status_code == 200
 
 

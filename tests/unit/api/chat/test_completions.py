@@ -427,9 +427,9 @@ def test_a_permit_is_held_until_the_reply_is_taken(
 @pytest.mark.parametrize("stream", [False, True])
 def test_one_caller_leaves_half_to_the_others(client: FlaskClient, runtime: Runtime, stream: bool) -> None:
     with ExitStack() as held:
-        held.enter_context(runtime.admit("another"))
+        held.enter_context(runtime.admission.admit("another"))
         for _ in range(FAIR_SHARE):
-            held.enter_context(runtime.admit("127.0.0.1"))
+            held.enter_context(runtime.admission.admit("127.0.0.1"))
         response = post(client, stream=stream)
         assert response.status_code == 503
         assert "half of them for you" in error_of(response)["message"]
