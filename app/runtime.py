@@ -53,9 +53,7 @@ class Runtime:
         self.metrics = Metrics()
         self.loaded = LoadedModel(engine, Meter(), (engine.card.name,)) if engine else None
         self.admission = Admission(settings.max_wait_seconds, self._seconds_per_window)
-        self.synthesizer = synthesizer or synthesis.NullSynthesizer(
-            "The server is still starting. Please retry."
-        )
+        self.synthesizer = synthesizer or synthesis.NullSynthesizer(_STARTING)
         self.catalogue = ModelCatalogue(
             settings.model_aliases,
             lambda: self.loaded.names if self.loaded else (),
