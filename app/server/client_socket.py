@@ -48,6 +48,7 @@ class ClientSocket(socket.socket):
     place: Place | None = None
     writers: Places
     continue_expected = False
+    _most_at_once = 1024 * 1024
     _timeout: float | None = 0.0
     _waited_seconds = 0.0
     _bytes_taken = 0
@@ -103,7 +104,7 @@ class ClientSocket(socket.socket):
         """Send what the kernel has room for. The rest is returned."""
         with suppress(*WOULD_BLOCK):
             while rest:
-                sent = super().send(rest)
+                sent = super().send(rest[: self._most_at_once])
                 self._count(sent)
                 rest = rest[sent:]
         return rest
@@ -152,6 +153,8 @@ class ClientSocket(socket.socket):
 
 class TLSClientSocket(ClientSocket, ssl.SSLSocket):  # type: ignore[misc] # SSLSocket names `size` otherwise
     """The same over TLS. The handshake happens in the first `recv`."""
+
+    _most_at_once = 16 * 1024  # a record: of more, OpenSSL tells nothing before all of it is sent
 
     def pending(self) -> int:
         """How many bytes were decrypted that nobody has read yet."""

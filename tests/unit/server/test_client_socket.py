@@ -272,7 +272,6 @@ class Counted(Place):
         self.bytes += size
 
 
-@pytest.mark.parametrize("connection", ["plain"], indirect=True)  # the kernel's buffers know nothing of TLS
 def test_what_a_client_takes_is_seen_soon(connection: Connection) -> None:
     """Else whoever takes an answer steadily, but not fast, is cut like one that takes nothing."""
     ours, theirs = connection
