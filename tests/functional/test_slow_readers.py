@@ -109,23 +109,15 @@ def test_readers_that_never_read_are_cut(impatient: GunicornServer, body: dict[s
 
 
 @pytest.mark.needs("nginx")
-def test_nginx_takes_a_file_for_a_client_that_does_not_read(impatient: GunicornServer, nginx: Nginx) -> None:
-    before = spoken(impatient, "200")
-    with ExitStack() as held:
-        for _ in range(READERS):
-            held.enter_context(asking(nginx.port, AS_FILE))
-        wait_for(before + READERS, impatient, "200")
-
-
-@pytest.mark.needs("nginx")
-def test_events_for_a_client_that_does_not_read_are_cut_behind_nginx(
-    impatient: GunicornServer, nginx: Nginx
+@pytest.mark.parametrize(("body", "status"), [(AS_FILE, "200"), (AS_EVENTS, "499")], ids=["file", "events"])
+def test_nginx_takes_a_file_for_a_client_that_does_not_read_and_events_are_cut(
+    impatient: GunicornServer, nginx: Nginx, body: dict[str, Any], status: str
 ) -> None:
-    before = spoken(impatient, "499")
+    before = spoken(impatient, status)
     with ExitStack() as held:
         for _ in range(READERS):
-            held.enter_context(asking(nginx.port, AS_EVENTS))
-        wait_for(before + READERS, impatient, "499")
+            held.enter_context(asking(nginx.port, body))
+        wait_for(before + READERS, impatient, status)
 
 
 @pytest.mark.needs("nginx")
