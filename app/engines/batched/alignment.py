@@ -6,16 +6,16 @@ Source: openai-whisper's `timing.find_alignment`, over stored keys instead of a 
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from whisper.audio import TOKENS_PER_SECOND
-from whisper.timing import dtw_cpu
 
+from app.engines.batched.compiled import compiled
 from app.engines.batched.cross_attention import CrossKV
 from app.engines.batched.decoder import Decoder
+from app.engines.batched.dtw import cheapest_path
 from app.engines.interface import FRAMES_PER_TOKEN, WordTiming
 
 _MEDIAN_REACH = 3
@@ -62,7 +62,7 @@ class Aligner:
         states = self._decoder.prefill(sequence, cross, on_queries=scores)
         probabilities = self._probabilities(states[prompt_length:-2], tokens, tokenizer.eot)
         matrix = _alignment_matrix(scores.scores)[prompt_length:-1]
-        text_indices, time_indices = dtw_cpu(-matrix.double().numpy())
+        text_indices, time_indices = cheapest_path(-matrix.double().numpy())
         jumps = np.pad(np.diff(text_indices), (1, 0), constant_values=1).astype(bool)
         return _words(tokenizer, tokens, time_indices[jumps] / TOKENS_PER_SECOND, probabilities)
 
@@ -102,7 +102,7 @@ def running_median(x: Tensor) -> Tensor:
     return medians
 
 
-@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+@compiled()
 def _running_median(x: NDArray[np.float32], medians: NDArray[np.float32]) -> None:
     """Seven numbers in thirteen comparisons, each a minimum and a maximum, which processors do for many
     neighbours at once. Source: the network of N. Devillard, "Fast median search", 1998.

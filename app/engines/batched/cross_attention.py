@@ -2,11 +2,12 @@
 
 from typing import Protocol
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from app.engines.batched.compiled import compiled
 
 _FLOAT_QUERIES = 16
 """From so many queries on, dequantizing once and multiplying floats is faster."""
@@ -84,7 +85,7 @@ def _dequantize(x: Tensor, scales: Tensor) -> Tensor:
     return x.float() * scales[..., None]
 
 
-@numba.njit(fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(fastmath=True)
 def _int8_scores(
     queries: NDArray[np.float32],
     keys: NDArray[np.int8],
@@ -116,7 +117,7 @@ def _int8_scores(
                 scores[head, query, frame + 3] = d * scales[head, frame + 3]
 
 
-@numba.njit(fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(fastmath=True)
 def _int8_weighted_sum(
     weights: NDArray[np.float32],
     values: NDArray[np.int8],

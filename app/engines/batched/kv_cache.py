@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from app.engines.batched.compiled import compiled
 
 
 class StepPositions(NamedTuple):
@@ -88,7 +89,7 @@ class KVCache:
         self.values[:, targets, :, positions] = self.values[:, sources, :, positions]
 
 
-@numba.njit(fastmath={"reassoc", "contract", "nsz"}, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def _attend(  # noqa: PLR0917 (numba takes arrays, not objects)
     qkv: NDArray[np.float32],
     keys: NDArray[np.float32],
