@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 keep_packages_silent()  # here, because every module of this package is imported after this one
 
+VERSION = "0.1.0"
+"""Of this program."""
+
 _LARGEST_FIELD_BYTES = 16 * 1024 * 1024
 """Reference recordings of known speakers come as data URLs in plain form fields."""
 

@@ -122,10 +122,17 @@ _OTHER_NAMES = {
     "mandarin": "zh",
 }
 
-_CODES = {**{name: code for code, name in LANGUAGES.items()}, **_OTHER_NAMES}
+_OTHER_CODES = {"nb": "no", "iw": "he", "cmn": "zh", "fil": "tl", "jv": "jw"}
+"""Codes of BCP 47 for languages that Whisper knows by another one."""
+
+_CODES = {**{name: code for code, name in LANGUAGES.items()}, **_OTHER_NAMES, **_OTHER_CODES}
 
 
 def language_code(language: str) -> str | None:
-    """The code of a language given as code or English name in any case; None where it is unknown."""
-    wanted = language.strip().lower()
-    return wanted if wanted in LANGUAGES else _CODES.get(wanted)
+    """The code of a language given as code, tag (`pt-BR`) or English name in any case; None if unknown."""
+    name = language.strip().lower()
+    primary_subtag = name.replace("_", "-").partition("-")[0]
+    for candidate in (name, primary_subtag):
+        if code := candidate if candidate in LANGUAGES else _CODES.get(candidate):
+            return code
+    return None

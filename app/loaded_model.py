@@ -1,7 +1,9 @@
 """What loading a checkpoint gives."""
 
+import hashlib
 from dataclasses import dataclass
 
+from app import VERSION
 from app.checkpoints import Checkpoint
 from app.engines.interface import Engine, LiveEngine, ModelCard
 from app.engines.metered import Meter, MeteredEngine
@@ -13,7 +15,8 @@ class LoadedModel:
     """A started engine and what is known of its weights.
 
     `meter` counts what the engine does, over all requests. `created` is when the checkpoint's file was
-    last written, in Unix seconds; `notice` what every answer must carry as `x-model-notice`.
+    last written, in Unix seconds; `notice` what every answer must carry as `x-model-notice`; `fingerprint`
+    the chat API's `system_fingerprint`, which changes whenever answers may.
     """
 
     engine: LiveEngine
@@ -22,10 +25,11 @@ class LoadedModel:
     owner: str = ""
     created: int = 0
     notice: str | None = None
+    fingerprint: str = ""
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, engine: LiveEngine) -> "LoadedModel":
-        """An engine that was started with a checkpoint."""
+    def of(cls, checkpoint: Checkpoint, engine: LiveEngine, precision: str) -> "LoadedModel":
+        """An engine that was started with a checkpoint, for answers of a precision."""
         return cls(
             engine,
             Meter(engine.warm_up_seconds),
@@ -33,6 +37,7 @@ class LoadedModel:
             checkpoint.owner,
             int(checkpoint.path.stat().st_mtime),
             checkpoint.notice,
+            _fingerprint(checkpoint.sha256, precision),
         )
 
     @property
@@ -47,3 +52,9 @@ class LoadedModel:
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""
         return len(self.engine.tokenizer(None, "transcribe").encode(text))
+
+
+def _fingerprint(sha256: str, precision: str) -> str:
+    """`fp_` and ten hexadecimal digits, the same on every machine."""
+    digest = hashlib.sha256(f"{sha256} {precision} {VERSION}".encode()).hexdigest()
+    return f"fp_{digest[:10]}"

@@ -81,7 +81,8 @@ class Runtime:
         # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
         self._start_reading(options.rows(device))
         self.synthesizer = synthesis.start(settings.speech_engine, settings.speech_voice)
-        self.loaded = LoadedModel.of(checkpoint, engines.start(settings.engine, checkpoint, device, options))
+        engine = engines.start(settings.engine, checkpoint, device, options)
+        self.loaded = LoadedModel.of(checkpoint, engine, settings.precision)
         if decoders := self.transcriber.reader.decoders:
             decoders.wait_until_started()
         return self.loaded

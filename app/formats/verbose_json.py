@@ -1,7 +1,8 @@
 """response_format=verbose_json: the text with its segments, its words or both."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.formats.render_options import RenderOptions
@@ -10,6 +11,8 @@ from app.formats.wire import dump_json, finite
 from app.languages import LANGUAGES
 from app.transcript import Segment, Transcript, Word
 
+_WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+"""Languages whose words are not told apart by spaces; for openai-whisper, too."""
 _SPOKEN_SIGNS = frozenset("%‰‱٪&@#§")  # Unicode counts them as punctuation, but they are read aloud
 
 
@@ -27,7 +30,7 @@ def render(transcript: Transcript, options: RenderOptions) -> str:
     if "segment" in options.granularities:
         body["segments"] = [_segment(segment) for segment in transcript.segments]
     if options.asks_words():
-        body["words"] = _words(transcript.words)
+        body["words"] = _words(transcript)
     return dump_json(body | {"usage": duration_usage(transcript)})
 
 
@@ -51,14 +54,34 @@ def _segment(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _words(words: Sequence[Word]) -> list[dict[str, Any]]:
+def _words(transcript: Transcript) -> list[dict[str, Any]]:
     """The words as whisper-1 lists them, bare; those that are nothing but punctuation are left out."""
+    spaced = transcript.task == "translate" or transcript.language not in _WITHOUT_SPACES
+    words = (
+        word
+        for segment in transcript.segments
+        for word in (_joined(segment.words) if spaced else segment.words)
+    )
     bared = ((bare(word.text), word) for word in words)
     return [
         {"word": text, "start": finite(word.start_seconds), "end": finite(word.end_seconds)}
         for text, word in bared
         if text
     ]
+
+
+def _joined(words: Sequence[Word]) -> Iterator[Word]:
+    """The words between blanks: openai-whisper cuts `c'est` and `3.5` at their punctuation."""
+    whole: Word | None = None
+    for word in words:
+        if whole and not word.text[:1].isspace():
+            whole = replace(whole, text=whole.text + word.text, end_seconds=word.end_seconds)
+            continue
+        if whole:
+            yield whole
+        whole = word
+    if whole:
+        yield whole
 
 
 def bare(word: str) -> str:

@@ -1,6 +1,7 @@
 """Chat with audio through the front door: the predecessor's programs, OpenAI's SDK, and other clients."""
 
 import os
+import re
 import subprocess
 import sys
 from base64 import b64decode, b64encode
@@ -131,6 +132,9 @@ def test_the_answer_is_typed_and_counted(client: OpenAI) -> None:
     assert 6 <= usage.prompt_tokens_details.text_tokens <= 8
     assert 10 <= usage.completion_tokens <= 16
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    assert re.fullmatch("fp_[0-9a-f]{10}", answer.system_fingerprint)
+    chunks = create(client, stream=True)
+    assert {chunk.system_fingerprint for chunk in chunks} == {answer.system_fingerprint}
 
 
 def test_a_spoken_answer(client: OpenAI) -> None:

@@ -21,6 +21,24 @@ def test_a_code_is_its_own_code_in_any_case(code: str) -> None:
     assert language_code(f" {code.upper()} ") == code
 
 
-@pytest.mark.parametrize("language", ["", " ", "xx", "eng", "en-US", "klingon", "english german"])
+@pytest.mark.parametrize(
+    ("tag", "code"),
+    [
+        ("en-US", "en"),
+        ("pt_BR", "pt"),
+        ("zh-CN", "zh"),
+        ("zh-Hant-TW", "zh"),
+        ("nb", "no"),
+        ("nb-NO", "no"),
+        ("iw", "he"),
+        ("cmn-Hans", "zh"),
+        ("fil", "tl"),
+    ],
+)
+def test_tags_of_bcp_47(tag: str, code: str) -> None:
+    assert language_code(tag) == language_code(tag.upper()) == code
+
+
+@pytest.mark.parametrize("language", ["", " ", "xx", "eng", "-en", "klingon", "xx-US", "english german"])
 def test_the_rest_is_unknown(language: str) -> None:
     assert language_code(language) is None

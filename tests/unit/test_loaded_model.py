@@ -1,5 +1,7 @@
 """What is known of a loaded checkpoint, and whose work is counted where."""
 
+import re
+
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, Checkpoint
 from app.engines.interface import Window, WindowOptions
 from app.engines.metered import Meter
@@ -13,13 +15,23 @@ def engine() -> ScriptedEngine:
 
 
 def test_what_a_checkpoint_tells() -> None:
-    model = LoadedModel.of(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), engine())
+    model = LoadedModel.of(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), engine(), "exact")
     assert model.names == Checkpoint("demo", DEMO_PATH, DEMO_SHA256).names
     assert model.owner == "tiny-openai-whisper-api"
     assert model.created == int(DEMO_PATH.stat().st_mtime)
     assert model.notice == DEMO_NOTICE
     assert model.meter.seconds_per_window == 2.5
     assert model.card.name == "scripted"
+
+
+def test_the_fingerprint_changes_with_weights_and_precision() -> None:
+    def fingerprint(sha256: str, precision: str) -> str:
+        return LoadedModel.of(Checkpoint("any", DEMO_PATH, sha256), engine(), precision).fingerprint
+
+    fingerprints = {fingerprint(sha256, precision) for sha256 in "ab" for precision in ("exact", "int8")}
+    assert len(fingerprints) == 4
+    assert fingerprint("a", "exact") in fingerprints
+    assert all(re.fullmatch(r"fp_[0-9a-f]{10}", each) for each in fingerprints)
 
 
 def test_work_is_counted_for_the_request_and_for_all() -> None:

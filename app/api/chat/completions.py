@@ -50,4 +50,4 @@ def _reply(fields: Fields, runtime: Runtime, context: RequestContext) -> Reply:
         )
         return UpstreamReply(fields, chat_request(fields), transcriber, voiced, upstream)
     runtime.catalogue.require(fields["model"])
-    return OwnReply(fields, chat_request(fields), transcriber, voiced)
+    return OwnReply(fields, chat_request(fields), transcriber, voiced, runtime.model.fingerprint)

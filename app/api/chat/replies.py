@@ -32,14 +32,17 @@ class OwnReply:
     """This server's: the transcript."""
 
     def __init__(
-        self, fields: Fields, request: ChatRequest, transcriber: ConversationTranscriber, voices: Voices
+        self,
+        fields: Fields,
+        request: ChatRequest,
+        transcriber: ConversationTranscriber,
+        voices: Voices,
+        fingerprint: str,
     ) -> None:
         self._request = request
         self._transcriber = transcriber
-        self._include_usage = _include_usage(fields)
-        self._completion = Completion.of(
-            request, self._include_usage, voices(copies=request.choices) if voices else None
-        )
+        voice = voices(copies=request.choices) if voices else None
+        self._completion = Completion.of(request, _include_usage(fields), voice, fingerprint)
 
     def whole(self) -> Json:
         """All of it, once everything was heard."""

@@ -23,11 +23,20 @@ class Completion:
     choices: int
     counts: bool
     voice: Voice | None
+    fingerprint: str
 
     @classmethod
-    def of(cls, request: ChatRequest, counts: bool, voice: Voice | None) -> "Completion":
+    def of(cls, request: ChatRequest, counts: bool, voice: Voice | None, fingerprint: str) -> "Completion":
         """A new one."""
-        return cls(f"chatcmpl-{uuid4().hex}", int(time.time()), request.model, request.choices, counts, voice)
+        return cls(
+            id=f"chatcmpl-{uuid4().hex}",
+            created=int(time.time()),
+            model=request.model,
+            choices=request.choices,
+            counts=counts,
+            voice=voice,
+            fingerprint=fingerprint,
+        )
 
     def whole(self, text: str, usage: Usage) -> Json:
         """The `chat.completion`."""
@@ -86,7 +95,7 @@ class Completion:
             "created": self.created,
             "model": self.model,
             "service_tier": None,
-            "system_fingerprint": None,
+            "system_fingerprint": self.fingerprint,
         }
 
 

@@ -1,3 +1,4 @@
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from app.formats.render_options import RenderOptions
 from app.formats.verbose_json import bare, render
 from app.languages import LANGUAGES
-from app.transcript import Transcript
+from app.transcript import Segment, Task, Transcript, Word
 
 Read = Callable[[str, str], dict[str, Any]]
 SPEC = "transcription_verbose_json"
@@ -75,6 +76,45 @@ def test_words_are_bare_and_punctuation_alone_is_no_word(talk: Transcript, read_
         {"word": "nine", "start": 1.75, "end": 2.0},
     ]
     assert "words" not in body["segments"][0]
+
+
+def listed(
+    texts: list[str], language: str = "fr", task: Task = "transcribe"
+) -> list[tuple[str, float, float]]:
+    """The words of one segment, a second each."""
+    words = tuple(Word(text, number, number + 1, 0.5) for number, text in enumerate(texts))
+    segment = Segment(0, 0, 0.0, len(words), "".join(texts), (), 0.0, -0.1, 1.0, 0.0, words)
+    transcript = Transcript(task, language, len(words), "".join(texts), (segment,))
+    body = json.loads(render(transcript, WORDS_ONLY))
+    return [(word["word"], word["start"], word["end"]) for word in body["words"]]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [" c", "'est"],
+        [" aujourd", "'hui,"],
+        [" well", "-known."],
+        [" 3", ".5"],
+        [" l", "'", "eau"],
+        ["c", "'est"],
+    ],
+)
+def test_a_word_is_what_stands_between_blanks(texts: list[str]) -> None:
+    whole = "".join(texts).strip(" ,.")
+    assert listed([*texts, " bien."]) == [(whole, 0, len(texts)), ("bien", len(texts), len(texts) + 1)]
+
+
+def test_words_without_blanks_stay_apart_where_a_language_has_none() -> None:
+    assert listed(["今", "日", "は"], "ja") == [("今", 0, 1), ("日", 1, 2), ("は", 2, 3)]
+    assert listed([" It", "'s"], "ja", "translate") == [("It's", 0, 2)]
+
+
+def test_segments_share_no_word(talk: Transcript) -> None:
+    first, second = talk.segments
+    glued = replace(second, words=(replace(second.words[0], text="it"), *second.words[1:]))
+    words = json.loads(render(replace(talk, segments=(first, glued)), WORDS_ONLY))["words"]
+    assert [word["word"] for word in words][1:3] == ["morning", "it"]
 
 
 def test_silence_has_empty_lists(read_as: Read) -> None:

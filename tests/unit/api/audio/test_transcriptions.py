@@ -106,7 +106,7 @@ NAMES = "'json', 'text', 'srt', 'verbose_json', 'vtt', and 'diarized_json'"
         ("temperature", "1e999", "invalid_type"),
         ("temperature", "warm", "invalid_type"),
         ("language", "xx", "invalid_language_format"),
-        ("language", "en-US", "invalid_language_format"),
+        ("language", "xx-US", "invalid_language_format"),
         ("language", "klingon", "invalid_language_format"),
         ("language", "x" * 65, "string_above_max_length"),
         ("prompt", "x" * 32769, "string_above_max_length"),
