@@ -8,7 +8,7 @@ from threading import Event
 from typing import TypeVar
 
 from app.errors import ClientGone, RequestTimeout, ServerBusy
-from app.transcript import RequestCost
+from app.request_cost import RequestCost
 
 T = TypeVar("T")
 

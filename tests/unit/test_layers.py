@@ -8,7 +8,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-BASE = {"app.environment", "app.errors", "app.transcript", "app.languages", "app.settings"}
+BASE = {
+    "app.environment",
+    "app.errors",
+    "app.languages",
+    "app.request_cost",
+    "app.settings",
+    "app.transcript",
+}
 LAYERS = {
     "app": {"app.api", "app.runtime"},
     "app.api": {
