@@ -42,6 +42,17 @@ def test_each_step_has_one_call_site(step: str) -> None:
     assert call_sites(step) == [STEPS[step]]
 
 
+def test_a_client_that_has_gone_is_noticed_in_one_place() -> None:
+    assert call_sites("ClientGone") == ["waiting.py"]
+
+
+def test_threads_for_single_pieces_of_work_are_made_in_one_place() -> None:
+    """The others stay: the engine's, SideBySide's and those that start decoder processes."""
+    assert call_sites("Thread") == ["background.py", "engines/engine_thread.py"]
+    pools = ["transcription/side_by_side.py", "waveform/audio_decoder_pool.py"]
+    assert call_sites("ThreadPoolExecutor") == pools
+
+
 def test_samples_are_streamed_by_the_transcriber_alone() -> None:
     """But for `transcribe`, which stands beside `stream_samples` and collects it."""
     importers = [name for name, source in SOURCES.items() if imports(source, "stream_samples")]
