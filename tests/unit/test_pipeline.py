@@ -54,10 +54,8 @@ def test_threads_for_single_pieces_of_work_are_made_in_one_place() -> None:
 
 
 def test_samples_are_streamed_by_the_transcriber_alone() -> None:
-    """But for `transcribe`, which stands beside `stream_samples` and collects it."""
     importers = [name for name, source in SOURCES.items() if imports(source, "stream_samples")]
     assert importers == ["transcription/transcriber.py"]
-    assert [name for name, source in SOURCES.items() if imports(source, "transcribe")] == []
 
 
 def test_files_are_streamed_for_audio_requests_and_for_conversations() -> None:
@@ -81,5 +79,6 @@ def imports(source: str, function: str) -> bool:
 def test_the_test_sees_calls() -> None:
     source = "with runtime().admission.admit(who):\n    self.reader.read(file)\nadmission.admit\n"
     assert list(calls(source)) == ["runtime().admission.admit", "self.reader.read", "runtime"]
-    assert imports("def f():\n    from app.transcription.transcribe import transcribe", "transcribe")
-    assert not imports("from app.transcription.transcribe import collected", "transcribe")
+    late = "def f():\n    from app.transcription.transcribe import stream_samples"
+    assert imports(late, "stream_samples")
+    assert not imports("from app.transcription.transcribe import collected", "stream_samples")

@@ -20,8 +20,8 @@ from app.request_context import RequestContext
 from app.transcript import Transcript
 from app.transcription.request import Chunking, Policy, TranscriptionRequest
 from app.transcription.resume_store import ResumeStore
-from app.transcription.transcribe import transcribe
 from tests.scripted_engine import ScriptedEngine, result, silence, spell, ts
+from tests.transcripts import transcribe
 
 SECONDS = 150.0
 WINDOW_SECONDS = 0.002
