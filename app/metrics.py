@@ -14,7 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from app.transcript import RequestCost
+from app.request_cost import CostTotals
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -115,7 +115,7 @@ class Metrics:
         """A request has come."""
         self._series.in_progress.inc()
 
-    def end(self, endpoint: str, status: int, seconds: float, cost: RequestCost) -> None:
+    def end(self, endpoint: str, status: int, seconds: float, cost: CostTotals) -> None:
         """A request has been answered. `endpoint` is one of a fixed few: it becomes a label."""
         series = self._series
         series.in_progress.dec()

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TypeVar
 
-from app.errors import ClientGone, RequestTimeout, ServerBusy
-from app.transcript import RequestCost
+from app.errors import RequestTimeout, ServerBusy
+from app.request_cost import RequestCost
+from app.waiting import check_client, wait_for
 
 T = TypeVar("T")
-
-_POLL_SECONDS = 0.25
 
 
 def _never() -> bool:
@@ -59,22 +58,15 @@ class RequestContext:
     def wait(self, future: Future[T]) -> T:
         """The future's result. Raises RequestTimeout, ClientGone, ServerBusy (stopping) or its own error."""
         try:
-            while True:
-                self.check()
-                try:
-                    return future.result(timeout=_POLL_SECONDS)
-                except TimeoutError:
-                    if future.done():
-                        raise
+            return wait_for(future, self.check)
         except CancelledError:
             raise ServerBusy("The server is stopping. Please retry.") from None
         finally:
-            del future  # it knows the error, which knows this frame: a circle around all that frames hold
+            del future  # as in wait_for
 
     def check(self) -> None:
         """Raise RequestTimeout or ClientGone if there is nothing left to wait for."""
-        if self.abandoned:
-            raise ClientGone("The client closed the connection.")
+        check_client(lambda: self.abandoned)
         if time.monotonic() > self.deadline:
             raise RequestTimeout(
                 f"The request took longer than the {self.limit_seconds:g} seconds that this server allows."

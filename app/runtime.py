@@ -15,10 +15,10 @@ from app.loaded_model import LoadedModel
 from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext
+from app.request_cost import RequestCost
 from app.settings import Settings
 from app.synthesis.encoded_speech import MOST_SECONDS, EncodedSpeech
 from app.synthesis.interface import Synthesizer
-from app.transcript import RequestCost
 from app.transcription.audio_reader import AudioReader
 from app.transcription.request import Policy
 from app.transcription.resume_store import ResumeStore

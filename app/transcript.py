@@ -1,36 +1,9 @@
 """The nouns that all layers share. Times are seconds on the recording's clock."""
 
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import Literal
 
 Task = Literal["transcribe", "translate"]
-
-
-@dataclass
-class RequestCost:
-    """What one request has cost so far.
-
-    `audio_seconds` is the length of its recordings, `decode_seconds` what reading their files took.
-    Of the model's work: `windows` that were decoded (each temperature counts) and how many of them
-    were `fallbacks` to a higher temperature; and seconds, added up over all pieces of work, of which
-    many run at a time: how long they waited for their turn, and how long they took. `unfinished`
-    pieces of work are not in these seconds yet.
-    """
-
-    audio_seconds: float = 0.0
-    decode_seconds: float = 0.0
-    windows: int = 0
-    fallbacks: int = 0
-    queue_seconds: float = 0.0
-    model_seconds: float = 0.0
-    unfinished: int = 0
-    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
-
-    def fall_back(self) -> None:
-        """A window is decoded at a higher temperature; several threads may say so at a time."""
-        with self._lock:
-            self.fallbacks += 1
 
 
 @dataclass(frozen=True)

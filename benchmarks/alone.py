@@ -19,7 +19,7 @@ from app.engines.interface import Engine, EngineOptions
 from app.request_context import RequestContext
 from app.settings import Settings
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import transcribe
+from app.transcription.transcribe import collected, stream_samples
 from app.waveform import Samples
 from benchmarks import random_weights, recordings
 from benchmarks.engine_speed import TOKENS
@@ -84,7 +84,8 @@ def _cells(alone: Alone) -> list[str]:
 def spent_on(engine: Engine, samples: Samples, request: TranscriptionRequest) -> Spent:
     """What a transcript takes."""
     started = perf_counter(), process_time()
-    transcribe(engine, samples, request, Policy(), RequestContext.of(_WAIT_SECONDS))
+    context = RequestContext.of(_WAIT_SECONDS)
+    collected(stream_samples(engine, samples, request, Policy(), context), request.task)
     return Spent(perf_counter() - started[0], process_time() - started[1])
 
 

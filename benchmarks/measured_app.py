@@ -20,9 +20,9 @@ from app.checkpoints import Checkpoint
 from app.engines.interface import Engine, Recording
 from app.loaded_model import LoadedModel
 from app.request_context import RequestContext, T
+from app.request_cost import RequestCost
 from app.runtime import Runtime
 from app.settings import Settings
-from app.transcript import RequestCost
 from app.transcription.audio_reader import AudioReader
 from app.transcription.request import HasSpeech, TranscriptionRequest
 from app.transcription.transcriber import Deltas, Transcriber

@@ -22,7 +22,7 @@ from app.errors import ClientGone
 from app.request_context import RequestContext
 from app.transcription.request import Chunking, Policy, Spans, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
-from app.transcription.transcribe import stream_samples, transcribe
+from app.transcription.transcribe import collected, stream_samples
 from app.waveform import Samples
 from benchmarks import random_weights, recordings
 from benchmarks.contenders import pieces
@@ -105,7 +105,8 @@ def meeting(engine: Engine, samples: Samples, chunking: Chunking | None) -> Iter
 def note_seconds(engine: Engine, note: Samples) -> float:
     """Seconds until a note has its transcript."""
     started = perf_counter()
-    transcribe(engine, note, _NOTE, Policy(), RequestContext.of(_WAIT_SECONDS))
+    context = RequestContext.of(_WAIT_SECONDS)
+    collected(stream_samples(engine, note, _NOTE, Policy(), context), _NOTE.task)
     return perf_counter() - started
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from time import monotonic, perf_counter, sleep
+from time import perf_counter
 
 from flask import Flask, Response, g
 
@@ -18,6 +18,7 @@ from app.api.application import IncomingRequest, incoming
 from app.errors import ClientGone, ServerBusy, SpeechError
 from app.logs import fields
 from app.metrics import Metrics
+from app.request_cost import CostTotals
 
 UNKNOWN = "unknown"
 """The endpoint of every URL that doesn't exist: whatever is asked for must not become a label."""
@@ -55,18 +56,19 @@ class Account:
 
     def close(self) -> None:
         """Nothing more is sent: write it down."""
-        _settle(self.request)
+        # A client may leave while the engine works for it: that is counted when the engine has dropped it.
+        self.request.cost.wait_until_finished(_SETTLE_SECONDS)
+        cost = self.request.cost.totals()
         seconds = perf_counter() - self.began
         status = self.request.outcome or self.status
-        self.metrics.end(self.endpoint, status, seconds, self.request.cost)
+        self.metrics.end(self.endpoint, status, seconds, cost)
         if status == ServerBusy.status and self.request.blueprint not in _QUIET:
             self.metrics.refuse()
-        quiet = self.request.blueprint in _QUIET and status < 400
-        _log.log(logging.DEBUG if quiet else logging.INFO, "answered", extra=self._line(status, seconds))
+        level = logging.DEBUG if self.request.blueprint in _QUIET and status < 400 else logging.INFO
+        _log.log(level, "answered", extra=self._line(status, seconds, cost))
 
-    def _line(self, status: int, seconds: float) -> dict[str, object]:
+    def _line(self, status: int, seconds: float, cost: CostTotals) -> dict[str, object]:
         """What operations ask for. Never what was said, nor the key."""
-        cost = self.request.cost
         return fields(
             request_id=self.request_id,
             who=self.who,
@@ -115,13 +117,6 @@ def _watched(pieces: Iterable[bytes], account: Account) -> Iterator[bytes]:
 
     account.status = ClientGone.status
     return watch()
-
-
-def _settle(request: IncomingRequest) -> None:
-    """Wait for work that the engine is about to drop, and that this request has cost all the same."""
-    give_up = monotonic() + _SETTLE_SECONDS
-    while request.cost.unfinished and monotonic() < give_up:
-        sleep(0.01)
 
 
 def _who(request: IncomingRequest) -> str:

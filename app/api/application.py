@@ -17,7 +17,7 @@ from werkzeug.wsgi import get_input_stream
 from app.admission import SLOW_BYTES_PER_SECOND, Place
 from app.errors import BodyStalled
 from app.logs import fields
-from app.transcript import RequestCost
+from app.request_cost import RequestCost
 
 DRAIN_SECONDS = 2.0
 """How long a refused body is read and dropped at most."""

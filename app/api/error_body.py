@@ -78,7 +78,7 @@ def _should_retry(error: SpeechError) -> bool | None:
 
     A server that stops has not failed, and another one may take over.
     """
-    if error.retry is None and incoming().cost.windows and not isinstance(error, ServerBusy):
+    if error.retry is None and incoming().cost.totals().windows and not isinstance(error, ServerBusy):
         return False
     return error.retry
 

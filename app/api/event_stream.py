@@ -1,7 +1,7 @@
 """Server-sent events: an answer that goes out while it is being made."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain, islice
@@ -14,9 +14,11 @@ from flask import Response, current_app, g
 
 from app.api.application import IncomingRequest, incoming
 from app.api.error_body import describe
+from app.background import run_in_background
 from app.errors import ClientGone, SpeechError
 from app.formats.wire import dump_json
 from app.logs import fields
+from app.waiting import check_client
 
 PING_SECONDS = 10.0
 """After so long a pause a comment is sent: proxies and clients take silence for a dead connection."""
@@ -55,8 +57,7 @@ class _Making:
 
     def __init__(self, events: Generator[Event, None, None], unwanted: Callable[[], bool]) -> None:
         self._made: SimpleQueue[Event | None] = SimpleQueue()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="event-stream")
-        self._outcome = self._pool.submit(self._make, events, unwanted)
+        self._outcome = run_in_background(partial(self._make, events, unwanted), "event-stream")
 
     def __enter__(self) -> "_Making":
         return self
@@ -64,7 +65,7 @@ class _Making:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown()
+        wait([self._outcome])
         del self._outcome  # a failure in there knows frames that know this: a circle around all they hold
 
     def frames(self) -> Iterator[str]:
@@ -84,8 +85,7 @@ class _Making:
         try:
             for event in events:
                 # Not after the last one: who has that may hang up.
-                if unwanted():
-                    raise ClientGone("The client closed the connection.")
+                check_client(unwanted)
                 self._made.put(event)
         finally:
             events.close()

@@ -11,7 +11,8 @@ from flask import Flask, current_app
 from app.api import current_runtime
 from app.api.application import IncomingRequest
 from app.bounded_json import check_structure, parse
-from app.errors import ClientGone, ServerBusy
+from app.errors import ServerBusy
+from app.waiting import check_client, poll
 
 LARGE_BYTES = 1024 * 1024
 """A body of more is parsed in turn; the parser lets no other thread run, and takes memory of its own."""
@@ -21,7 +22,6 @@ for each character, one."""
 
 _LONGEST_WAIT_SECONDS = 30.0
 """Far more than all places to read can be parsed in, one after the other."""
-_POLL_SECONDS = 0.25
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -36,11 +36,14 @@ class Turns:
     def taken(self, client_gone: Callable[[], bool]) -> Iterator[None]:
         """Wait for a turn and hold it. Raises ClientGone, or ServerBusy after the longest wait."""
         give_up = monotonic() + self._longest_wait_seconds
-        while not self._free.acquire(timeout=_POLL_SECONDS):
-            if client_gone():
-                raise ClientGone("The client closed the connection.")
+
+        def check() -> None:
+            check_client(client_gone)
             if monotonic() > give_up:
                 raise ServerBusy("The server is reading other large requests. Please retry.")
+
+        if not self._free.acquire(blocking=False):
+            poll(lambda seconds: self._free.acquire(timeout=seconds), check)
         try:
             yield
         finally:

@@ -45,7 +45,7 @@ class ConversationTranscriber:
     def stream(self, file: BinaryIO) -> Deltas:
         """Read an audio file now; the generator transcribes it. Raises InvalidRequest."""
         deltas = self.transcriber.stream(file, TranscriptionRequest(), self.context)
-        if self.context.cost.audio_seconds > self.max_seconds:
+        if self.context.cost.totals().audio_seconds > self.max_seconds:
             deltas.close()
             raise AudioTooLong(
                 f"The recordings of this request are together longer than {self.max_seconds} seconds, "

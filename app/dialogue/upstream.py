@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar
 
 import requests
 import urllib3.exceptions
 
+from app.background import run_in_background
 from app.bounded_json import TooComplex, check_structure, parse
 from app.dialogue.request import AudioPart, Message
 from app.errors import UpstreamFailure
@@ -151,7 +150,7 @@ class _Call:
     def wait_for(self, work: Callable[[], T]) -> T:
         """The result of reading from or writing to the upstream. Raises UpstreamFailure."""
         try:
-            return self._context.wait(_beside(work))
+            return self._context.wait(run_in_background(work, "upstream"))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # The address stays out of the message: it is the operator's own.
             late = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
@@ -171,20 +170,6 @@ class _Call:
             with suppress(OSError, ValueError, RuntimeError):  # there is no connection any more
                 response.raw.shutdown()
             response.close()
-
-
-def _beside(work: Callable[[], T]) -> Future[T]:
-    """Run in a thread that, should the upstream never answer, doesn't keep the process from ending."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)
-
-    Thread(target=run, name="upstream", daemon=True).start()
-    return future
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

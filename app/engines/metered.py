@@ -15,20 +15,21 @@ from app.engines.interface import (
     WordTiming,
 )
 from app.engines.timed_future import TimedFuture
-from app.transcript import RequestCost, Task
+from app.request_cost import RequestCost
+from app.transcript import Task
 
 F = TypeVar("F", bound=Future[Any])
 
-_FORGET = 1 / 32
-"""How much of what was measured before one window is worth less with it."""
+_DECAY = 31 / 32
+"""The weight of earlier windows is multiplied by this with each window, in the recent average."""
 
 
 class Meter:
-    """What one engine has done and has to do, counted over all requests. Any thread may ask.
+    """Counts one engine's work over all requests. Any thread may read it.
 
-    `windows_finished`, `windows_failed` (cancelled ones are neither) and the seconds are totals;
-    `queue_seconds` and `model_seconds` are added up over pieces of work, of which many run at a
-    time, and `busy_seconds` is the time in which any did.
+    `windows_finished`, `windows_failed` (cancelled ones are neither) and the seconds are totals.
+    `queue_seconds` and `model_seconds` are added up over engine calls, of which many run at a time;
+    `busy_seconds` is the time in which any call was in flight.
     """
 
     def __init__(self, seconds_per_window: float = 0.0, clock: Callable[[], float] = monotonic) -> None:
@@ -40,7 +41,7 @@ class Meter:
         self.busy_seconds = 0.0
         self._clock = clock
         self._lock = Lock()
-        self._works = 0
+        self._calls_in_flight = 0
         self._counted_until = 0.0
         self._recent_seconds = seconds_per_window
         self._recent_windows = 1.0 if seconds_per_window else 0.0
@@ -51,51 +52,50 @@ class Meter:
         with self._lock:
             return self._recent_seconds / self._recent_windows if self._recent_windows else 0.0
 
-    def watch(self, work: F, cost: RequestCost, *, windows: int = 0) -> F:
-        """Count a piece of work that was just handed in until it ends. `windows`: 1 if it decodes one."""
+    def track(self, call: F, cost: RequestCost, *, windows: int = 0) -> F:
+        """Count an engine call that was just submitted, until it ends. `windows`: 1 if it decodes one."""
         with self._lock:
-            if not self._works:
+            if not self._calls_in_flight:
                 self._counted_until = self._clock()
-            self._works += 1
+            self._calls_in_flight += 1
             self.windows_in_flight += windows
-            cost.unfinished += 1
-        work.add_done_callback(lambda ended: self._end(ended, cost, windows))
-        return work
+        cost.start_call()
+        call.add_done_callback(lambda ended: self._end(ended, cost, windows))
+        return call
 
-    def _end(self, work: Future[Any], cost: RequestCost, windows: int) -> None:
-        error = CancelledError() if work.cancelled() else work.exception()
+    def _end(self, call: Future[Any], cost: RequestCost, windows: int) -> None:
+        error = CancelledError() if call.cancelled() else call.exception()
+        queue_seconds, model_seconds = _times(call)
         with self._lock:
-            self._works -= 1
+            self._calls_in_flight -= 1
             self.windows_in_flight -= windows
+            self.queue_seconds += queue_seconds
+            self.model_seconds += model_seconds
             if error is None:
-                self._count_time(windows)
+                self._count_busy_time(windows)
                 self.windows_finished += windows
-                cost.windows += windows
             elif not isinstance(error, CancelledError):
                 self.windows_failed += windows
-            if isinstance(work, TimedFuture):
-                self._count_work(work, cost)
-            cost.unfinished -= 1
+        cost.finish_call(windows if error is None else 0, queue_seconds, model_seconds)
 
-    def _count_time(self, windows: int) -> None:
-        """The time since the last piece of work was finished is what this one took of the engine's."""
+    def _count_busy_time(self, windows: int) -> None:
+        """Add the time since the last call that succeeded, or since the first call after a pause."""
         now = self._clock()
-        taken, self._counted_until = now - self._counted_until, now
-        self.busy_seconds += taken
-        self._recent_seconds += taken
+        seconds, self._counted_until = now - self._counted_until, now
+        self.busy_seconds += seconds
+        self._recent_seconds += seconds
         if windows:
-            self._recent_seconds *= 1 - _FORGET
-            self._recent_windows = (self._recent_windows + 1) * (1 - _FORGET)
+            self._recent_seconds *= _DECAY
+            self._recent_windows = (self._recent_windows + 1) * _DECAY
 
-    def _count_work(self, work: TimedFuture[Any], cost: RequestCost) -> None:
-        self.queue_seconds += work.queue_seconds
-        self.model_seconds += work.model_seconds
-        cost.queue_seconds += work.queue_seconds
-        cost.model_seconds += work.model_seconds
+
+def _times(call: Future[Any]) -> tuple[float, float]:
+    """How long a call waited in the queue and ran; 0.0 where its future doesn't know."""
+    return (call.queue_seconds, call.model_seconds) if isinstance(call, TimedFuture) else (0.0, 0.0)
 
 
 class MeteredEngine(EngineProxy):
-    """An Engine for one request, whose work is done by another engine and counted; `open` is not counted."""
+    """An Engine for one request, whose calls go to another engine and are counted, except `open`."""
 
     def __init__(self, engine: Engine, meter: Meter, cost: RequestCost) -> None:
         super().__init__(engine)
@@ -104,18 +104,18 @@ class MeteredEngine(EngineProxy):
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once."""
-        return self._meter.watch(self._engine.submit(window, options), self._cost, windows=1)
+        return self._meter.track(self._engine.submit(window, options), self._cost, windows=1)
 
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         """The probability of every language code."""
-        return self._meter.watch(self._engine.detect_language(window), self._cost)
+        return self._meter.track(self._engine.detect_language(window), self._cost)
 
     def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Future[list[float]]:
         """The log-probability of each of a window's tokens."""
-        return self._meter.watch(self._engine.score(window, options, tokens), self._cost)
+        return self._meter.track(self._engine.score(window, options, tokens), self._cost)
 
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
         """Place text tokens in time."""
-        return self._meter.watch(self._engine.align(window, tokens, language, task), self._cost)
+        return self._meter.track(self._engine.align(window, tokens, language, task), self._cost)

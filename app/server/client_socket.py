@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a non-blocking socket raises for `not now`."""
 
-SLOWEST_TAKER = 1024
-"""Bytes a second. A client that takes its answer more slowly than this, on average, is cut."""
+LEAST_BYTES_PER_SECOND = 1024
+"""A client that receives its answer more slowly than this, on average, is cut off."""
 
 _UNSENT_BYTES = 128 * 1024
-"""What the kernel keeps of an answer beyond what the client has room for.
+"""How much of an answer the kernel buffers beyond the client's receive window (TCP_NOTSENT_LOWAT).
 
-It tells that it has room again only when a third of what it keeps is gone. Left alone it keeps megabytes,
-so that a client which takes its answer steadily, but not fast, seemed to take nothing.
+It reports room again only when a third of the buffer is free. Its default is megabytes: a client that
+receives steadily, but not fast, would seem to receive nothing.
 """
 _TICK_SECONDS = 0.25
-"""How soon a waiting thread notices that it has lost its place."""
+"""How often a waiting thread looks whether it has lost its place."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -51,7 +51,7 @@ class ClientSocket(socket.socket):
     _most_at_once = 1024 * 1024
     _timeout: float | None = 0.0
     _waited_seconds = 0.0
-    _bytes_taken = 0
+    _bytes_sent = 0
 
     def settimeout(self, value: float | None) -> None:
         """None: wait within the limits. 0: never wait. Else wait for so many seconds at most."""
@@ -66,12 +66,12 @@ class ClientSocket(socket.socket):
         self.settimeout(None if flag else 0.0)
 
     def pending(self) -> int:
-        """How many bytes have come that no poller sees: none but over TLS."""
+        """How many bytes can be read that a poller doesn't report: 0 except over TLS."""
         return 0
 
-    def begin_answer(self) -> None:
-        """Count the time that the client takes for an answer from zero."""
-        self._waited_seconds, self._bytes_taken = 0.0, 0
+    def reset_send_timer(self) -> None:
+        """Start to measure how fast the client receives an answer. Called before each one."""
+        self._waited_seconds, self._bytes_sent = 0.0, 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """At least one byte, b"" at the end. With `flags` it never waits."""
@@ -93,15 +93,15 @@ class ClientSocket(socket.socket):
         rest = self._send_now(memoryview(data).cast("B"))
         if not rest:
             return
-        with self._counted_among_writers():
+        with self._place_among_writers():
             while rest:
-                self._wait_for_taker()
+                self._wait_until_writable()
                 left = self._send_now(rest)
-                self._bytes_taken += len(rest) - len(left)
+                self._bytes_sent += len(rest) - len(left)
                 rest = left
 
     def _send_now(self, rest: memoryview) -> memoryview:
-        """Send what the kernel has room for. The rest is returned."""
+        """Send what the kernel has room for; returns the rest."""
         with suppress(*WOULD_BLOCK):
             while rest:
                 sent = super().send(rest[: self._most_at_once])
@@ -128,15 +128,16 @@ class ClientSocket(socket.socket):
             raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    def _wait_for_taker(self) -> None:
+    def _wait_until_writable(self) -> None:
+        """Raises BlockingIOError for a client that stalls or is too slow on average."""
         began = monotonic()
-        patience = self.idle_seconds + self._bytes_taken / SLOWEST_TAKER - self._waited_seconds
-        self._wait(select.POLLOUT, min(self._limit(), began + patience))
+        allowed = self.idle_seconds + self._bytes_sent / LEAST_BYTES_PER_SECOND
+        self._wait(select.POLLOUT, min(self._limit(), began + allowed - self._waited_seconds))
         self._waited_seconds += monotonic() - began
 
     @contextmanager
-    def _counted_among_writers(self) -> Iterator[None]:
-        """Hold a place among those that wait, if one can be had: an answer is sent without one, too."""
+    def _place_among_writers(self) -> Iterator[None]:
+        """Hold one of `writers`' places, if one is free: an answer is sent without one, too."""
         self.place = self.writers.take()
         try:
             yield
@@ -154,20 +155,20 @@ class ClientSocket(socket.socket):
 class TLSClientSocket(ClientSocket, ssl.SSLSocket):  # type: ignore[misc] # SSLSocket names `size` otherwise
     """The same over TLS. The handshake happens in the first `recv`."""
 
-    _most_at_once = 16 * 1024  # a record: of more, OpenSSL tells nothing before all of it is sent
+    _most_at_once = 16 * 1024  # one record: OpenSSL reports nothing of a longer write until all is sent
 
     def pending(self) -> int:
-        """How many bytes were decrypted that nobody has read yet."""
+        """How many decrypted bytes have not been read."""
         return ssl.SSLSocket.pending(self)
 
 
 def client_socket(accepted: socket.socket, context: ssl.SSLContext | None) -> ClientSocket:
-    """The connection behind a socket that was just accepted, which is used up.
+    """The connection of a socket that was just accepted; that socket is detached from it.
 
     Raises OSError if its client has gone already, which TLS notices at once.
     """
     if context is not None:
-        accepted.getpeername()  # else TLS would look for one too late to close what it has taken
+        accepted.getpeername()  # SSLSocket would call it when it can no longer close the descriptor
     client = ClientSocket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
     socket.socket.setblocking(client, False)
     if client.family != socket.AF_UNIX:

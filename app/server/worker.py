@@ -28,14 +28,16 @@ HEAD_SECONDS = 10.0
 """From its first byte, or from the connection, the head of a request must be complete within this time."""
 HEAD_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0
-"""How long a client that was answered may go on sending before its connection is closed all the same."""
-PAUSE_SECONDS = 0.1
-NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-"""Why a connection can't be taken now, but may be later."""
-NOBODY_CAME = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
+"""How long a connection that has had its last answer is read before it is closed."""
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Errors of `accept` that pass: no descriptor or memory is free at present."""
+SHORTAGE_SECONDS = 0.1
+"""The pause after one of them."""
+NO_CONNECTION = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
+"""Errors of `accept` where the client has gone or another worker has accepted it."""
 
 _CHUNK_BYTES = 64 * 1024
-_DROP_BYTES = 256 * 1024
+_DISCARD_BYTES = 256 * 1024
 _HEAD_ENDS = re.compile(rb"\r\n\r\n|(?<!\r)\n")
 """The end of a head, or a line feed alone, which makes it one that Gunicorn refuses at once."""
 
@@ -48,12 +50,12 @@ class Connection(TConn):  # type: ignore[misc]
     def __init__(self, cfg: Config, client: ClientSocket, address: object, server: object) -> None:
         super().__init__(cfg, client, address, server)
         self.parser = http.get_parser(cfg, client, address)
-        self.initialized = self.data_ready = True  # a thread that handles it has nothing to wait for
+        self.initialized = self.data_ready = True  # or Gunicorn would wait for data in a thread
         self.head = bytearray()
         self._searched = 0
 
     def receive(self) -> bool:
-        """Take what has come, without waiting; False once the client has gone."""
+        """Read what has arrived, without waiting; False once the client has gone."""
         try:
             data = self.sock.recv(_CHUNK_BYTES)
         except WOULD_BLOCK:
@@ -64,13 +66,13 @@ class Connection(TConn):  # type: ignore[misc]
         return bool(data)
 
     def is_complete(self, request_line_limit: int) -> bool:
-        """Whether Gunicorn's parser can read or refuse the head without waiting."""
+        """Whether the head is complete, or so wrong that Gunicorn's parser refuses it without more bytes."""
         searched, self._searched = self._searched, len(self.head)
         if _HEAD_ENDS.search(self.head, max(0, searched - 3)):
             return True
         return len(self.head) > request_line_limit + 2 and b"\r\n" not in self.head
 
-    def hand_over(self) -> None:
+    def pass_to_parser(self) -> None:
         """Give the head to the parser."""
         self.parser.unreader.unread(bytes(self.head))
         self.head.clear()
@@ -78,34 +80,34 @@ class Connection(TConn):  # type: ignore[misc]
 
 
 class SpeechWorker(ThreadWorker):  # type: ignore[misc]
-    """A worker whose port is closed as soon as it stops, and which answers failures as OpenAI does.
+    """A worker that closes its port as soon as it stops, and answers malformed HTTP as OpenAI does.
 
-    `waiting` are connections whose request isn't complete, `lingering` those that were answered for the
-    last time; both in the order in which their time is up. When there are too many connections the
-    oldest of these is closed, so that new ones are always accepted.
+    `waiting` are connections whose request head isn't complete, `lingering` those that have had their last
+    answer; both in the order of their time-outs. When there are too many connections, the oldest of these
+    is closed, so that new ones are always accepted.
     """
 
     def load_wsgi(self) -> None:
         """Gunicorn calls this once, after the fork."""
         super().load_wsgi()
-        self.wsgi: Callable[..., Iterable[bytes]] = partial(closing_when_told, self.wsgi)
+        self.wsgi: Callable[..., Iterable[bytes]] = partial(obey_connection_close, self.wsgi)
         self.runtime: Runtime = self.app.wsgi().extensions["runtime"]
         self.tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
         self.waiting: dict[Connection, None] = {}
         self.lingering: dict[Connection, None] = {}
-        util.write_error = refuse  # there is no setting for it
+        replace_write_error()
 
     def accept(self, listener: socket.socket) -> None:
-        """Gunicorn calls this when somebody wants to connect. Without room they wait in the backlog."""
+        """Gunicorn calls this for a new connection. Out of descriptors or memory, it stays in the backlog."""
         try:
             accepted, address = listener.accept()
         except OSError as error:
-            self._explain(error)
+            self._handle_accept_error(error)
             return
         try:
             client = client_socket(accepted, self.tls)
         except OSError as error:
-            self.log.debug("A client had gone before it was let in: %s", error)
+            self.log.debug("A client had gone before it was accepted: %s", error)
             accepted.close()
             return
         client.idle_seconds = self.runtime.settings.stall_seconds
@@ -123,9 +125,9 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Gunicorn calls this in one of the threads; False closes the connection."""
-        # Gunicorn would ask for the body before anybody has looked at the head.
+        # Gunicorn would send `100 Continue` before the application has checked the head.
         conn.sock.continue_expected, req._expected_100_continue = req._expected_100_continue, False
-        conn.sock.begin_answer()
+        conn.sock.reset_send_timer()
         try:
             return bool(super().handle_request(req, conn))
         except BlockingIOError:
@@ -145,15 +147,15 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
             super().finish_request(conn, fs)
 
     def murder_pending(self) -> None:
-        """Gunicorn calls this about once a second: close what has had its time."""
+        """Gunicorn calls this about once a second: close the connections whose time is up."""
         now = time.monotonic()
         for conn in [conn for conn in self.waiting if conn.timeout < now]:
             if conn.head:
                 self._refuse(conn, 408, "Request Timeout", "The head of the request did not come in time.")
             else:
-                self._drop(conn)
+                self._close(conn)
         for conn in [conn for conn in self.lingering if conn.timeout < now]:
-            self._drop(conn)
+            self._close(conn)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Gunicorn calls this with False when the worker is full, and once when it stops."""
@@ -166,12 +168,12 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
                 if not conn.head:
                     conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
 
-    def _explain(self, error: OSError) -> None:
-        """Say why nobody was let in. Raises what is no passing trouble."""
-        if error.errno in NO_ROOM:
+    def _handle_accept_error(self, error: OSError) -> None:
+        """Log and wait if resources are short; ignore clients that have gone. Raises every other error."""
+        if error.errno in SHORTAGES:
             self.log.warning("No room for a new connection: %s", error.strerror)
-            time.sleep(PAUSE_SECONDS)
-        elif error.errno not in NOBODY_CAME:
+            time.sleep(SHORTAGE_SECONDS)
+        elif error.errno not in NO_CONNECTION:
             raise error
 
     def _await_head(self, conn: Connection) -> None:
@@ -186,7 +188,7 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
 
     def _on_head_readable(self, conn: Connection, _client: ClientSocket) -> None:
         if not conn.receive():
-            self._drop(conn)
+            self._close(conn)
         elif not self._serve_if_complete(conn) and len(conn.head) > HEAD_BYTES:
             message = f"The head of the request is longer than {HEAD_BYTES} bytes."
             self._refuse(conn, 431, "Request Header Fields Too Large", message)
@@ -194,52 +196,54 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
     def _serve_if_complete(self, conn: Connection) -> bool:
         complete = conn.is_complete(self.cfg.limit_request_line)
         if complete:
-            self._forget(conn)
-            conn.hand_over()
+            self._unregister(conn)
+            conn.pass_to_parser()
             self.enqueue_req(conn)
         return complete
 
     def _refuse(self, conn: Connection, status: int, reason: str, message: str) -> None:
-        self._forget(conn)
+        self._unregister(conn)
         with suppress(OSError):
             conn.sock.send(whole_answer(status, reason, message))
         self._linger(conn)
 
     def _linger(self, conn: Connection) -> None:
-        """Read on until the client hangs up: closed earlier, it might not see its answer."""
+        """Send the end of the stream and read on until the client closes: bytes that are left unread when
+        a socket is closed reset the connection, and the client may lose its answer.
+        """
         conn.timeout = time.monotonic() + LINGER_SECONDS
         self.lingering[conn] = None
         try:
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.setblocking(False)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drop_sent, conn))
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard_input, conn))
         except (OSError, ValueError):
-            self._drop(conn)
+            self._close(conn)
 
-    def _drop_sent(self, conn: Connection, client: ClientSocket) -> None:
+    def _discard_input(self, conn: Connection, client: ClientSocket) -> None:
         try:
-            if client.recv(_DROP_BYTES):
+            if client.recv(_DISCARD_BYTES):
                 return
         except WOULD_BLOCK:
             return
         except OSError:
             pass
-        self._drop(conn)
+        self._close(conn)
 
     def _evict(self) -> None:
-        """Close the connection that can best be done without: first of all one that waits for its client."""
-        for idle in (self.waiting, self.lingering, self.keepalived_conns):
-            if idle:
-                self._drop(cast(Connection, next(iter(idle))))
+        """Close the oldest connection without a request: waiting ones first, kept-alive ones last."""
+        for connections in (self.waiting, self.lingering, self.keepalived_conns):
+            if connections:
+                self._close(cast(Connection, next(iter(connections))))
                 return
 
-    def _drop(self, conn: Connection) -> None:
-        self._forget(conn)
+    def _close(self, conn: Connection) -> None:
+        self._unregister(conn)
         self.nr_conns -= 1
         conn.close()
 
-    def _forget(self, conn: Connection) -> None:
-        """Take it out of the poller and of wherever it waits."""
+    def _unregister(self, conn: Connection) -> None:
+        """Remove it from the poller and from the lists of connections."""
         self.waiting.pop(conn, None)
         self.lingering.pop(conn, None)
         with suppress(ValueError):
@@ -248,10 +252,13 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
             self.poller.unregister(conn.sock)
 
 
-def closing_when_told(
+def obey_connection_close(
     app: Callable[..., Iterable[bytes]], environ: dict[str, object], start_response: Callable[..., object]
 ) -> Iterable[bytes]:
-    """A WSGI application whose `Connection: close` Gunicorn obeys; by itself it drops that header."""
+    """Call a WSGI application, and close the connection if its answer has `Connection: close`.
+
+    Gunicorn drops that header.
+    """
 
     def start(status: str, headers: list[tuple[str, str]], *rest: object) -> object:
         if ("Connection", "close") in headers:
@@ -261,6 +268,14 @@ def closing_when_told(
     return app(environ, start)
 
 
-def refuse(client: socket.socket, status: int, reason: str, message: str) -> None:
-    """Answer what is no HTTP, or not the HTTP that is spoken here, as everything else is answered."""
+def replace_write_error() -> None:
+    """Make Gunicorn write OpenAI's error body where it refuses a request by itself: malformed HTTP.
+
+    It has no setting for this, so its function is replaced, in this process alone. (Its own writes HTML.)
+    """
+    util.write_error = write_error
+
+
+def write_error(client: socket.socket, status: int, reason: str, message: str) -> None:
+    """Send an error answer; Gunicorn calls this with what it could not parse."""
     util.write_nonblock(client, whole_answer(status, reason, message))

@@ -40,10 +40,10 @@ class AudioReader:
         try:
             samples = self._read(file, context, by_channel=by_channel)
         finally:
-            context.cost.decode_seconds += perf_counter() - began
+            context.cost.add_decoding(perf_counter() - began)
         with self.held_audio.share() as share:
             share.take(samples.size)
-            context.cost.audio_seconds += samples.shape[-1] / SAMPLE_RATE
+            context.cost.add_audio(samples.shape[-1] / SAMPLE_RATE)
             yield _speakers(samples) if by_channel else samples
 
     def _read(self, file: BinaryIO, context: RequestContext, *, by_channel: bool) -> Samples:

@@ -18,7 +18,7 @@ def decode_with_fallback(
     for attempt, temperature in enumerate(request.temperatures):
         context.check()
         if attempt:
-            context.cost.fall_back()
+            context.cost.add_fallback()
         result = context.wait(engine.submit(window, at_temperature(options, temperature)))
         if not needs_fallback(result, request):
             break

@@ -40,19 +40,8 @@ class TranscriptionStrategy(Protocol):
         """Segments in the order of time, as soon as they are known."""
 
 
-def transcribe(
-    engine: Engine,
-    samples: Samples,
-    request: TranscriptionRequest,
-    policy: Policy,
-    context: RequestContext,
-) -> Transcript:
-    """All of `stream_samples`, collected."""
-    return collected(stream_samples(engine, samples, request, policy, context), request.task)
-
-
 def collected(deltas: Iterable[TranscriptDelta], task: Task) -> Transcript:
-    """The transcript that `deltas` tell piece by piece."""
+    """The transcript that `deltas` are the pieces of; the last of them has the usage."""
     *others, last = deltas
     assert last.usage is not None
     return Transcript(

@@ -7,21 +7,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from app.environment import bare_environ
 from app.errors import InvalidRequest, UndecodableAudio
+from app.waiting import Check, poll
 from app.waveform import SAMPLE_RATE
 from app.waveform.audio_decoder_process import MOST_BYTES, OUT_OF_MEMORY, OUT_OF_SPACE, READY
 from app.waveform.audio_limits import MOST_CHANNELS, SHORTEST_SAMPLES, AudioLimits
 from app.waveform.audio_refusals import UNDECODABLE, RefusalCode, audio_error
 from app.waveform.error_output import ErrorOutput
 
-Check = Callable[[], None]
-"""Called four times a second while a request waits; raises once nobody waits for it any more."""
-
-POLL_SECONDS = 0.25
 GRACE_SECONDS = 3.0
 """A process ends by itself at a file's time limit, and once its connection is closed; if not, it hangs."""
 
@@ -63,7 +59,6 @@ class AudioDecoder:
         # Two channels, and what each change of the sample rate may add.
         self._most_bytes = int((max_seconds * 1.01 + 1) * SAMPLE_RATE) * 2 * 2
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(POLL_SECONDS)
         self._connection = ours
         with theirs:
             try:
@@ -149,19 +144,24 @@ class AudioDecoder:
             self._process.stderr.close()
 
     def _receive(self, seconds: float, check: Check, too_slow: InvalidRequest | None = None) -> bytes:
+        """The next message. Raises AudioDecoderLost, and what `check` raises."""
         deadline = time.monotonic() + seconds
-        while not (reply := self._received()):
+
+        def check_both_ends() -> None:
             check()
             self._errors.drain()
             if self.stopped:
                 raise AudioDecoderLost("was stopped", by_file=False)
             if time.monotonic() > deadline:
                 raise AudioDecoderLost(f"did not answer within {seconds:g} seconds", too_slow)
+
+        reply = poll(self._received, check_both_ends)
         self._errors.log()
         return reply
 
-    def _received(self) -> bytes:
-        """A message, or b"" if none has come for a while. Raises AudioDecoderLost."""
+    def _received(self, seconds: float) -> bytes:
+        """A message, or b"" if none has come within `seconds`. Raises AudioDecoderLost."""
+        self._connection.settimeout(seconds)
         try:
             if message := self._connection.recv(MOST_BYTES):
                 return message

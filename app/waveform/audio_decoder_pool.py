@@ -15,8 +15,9 @@ from threading import Event, Lock
 from typing import BinaryIO
 
 from app.errors import InvalidRequest, ServerBusy, StartError
+from app.waiting import Check, wait_for
 from app.waveform import Pcm
-from app.waveform.audio_decoder import POLL_SECONDS, AudioDecoder, AudioDecoderLost, Check
+from app.waveform.audio_decoder import AudioDecoder, AudioDecoderLost
 from app.waveform.audio_limits import AudioLimits
 from app.waveform.descriptors import descriptor_of, memory_file, taken_samples
 
@@ -138,19 +139,15 @@ class AudioDecoderPool:
             self._require_open()
             self._waiting.append(lease)
             self._pair()
-        while True:
-            try:
-                check()
-                return lease.result(POLL_SECONDS)
-            except TimeoutError:
-                continue
-            except CancelledError:
-                self._require_open()
-                raise
-            except BaseException:
-                if not lease.cancel():
-                    self._take_back(lease.result())
-                raise
+        try:
+            return wait_for(lease, check)
+        except CancelledError:
+            self._require_open()
+            raise
+        except BaseException:
+            if not lease.cancel():
+                self._take_back(lease.result())
+            raise
 
     def _pair(self) -> None:
         """Give who waits longest the next decoder. Called with the lock held."""

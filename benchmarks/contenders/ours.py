@@ -11,7 +11,7 @@ from app.engines.interface import DecodingOptions, EngineOptions, Window, Window
 from app.request_context import RequestContext
 from app.transcription.request import Chunking, Policy, Spans, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
-from app.transcription.transcribe import transcribe
+from app.transcription.transcribe import collected, stream_samples
 from app.waveform import Samples
 from benchmarks.contenders import LANGUAGE, pieces
 
@@ -72,5 +72,5 @@ class Ours:
 
     def _transcribe(self, samples: Samples, request: TranscriptionRequest) -> int:
         context = RequestContext.of(_PATIENCE_SECONDS)
-        heard = transcribe(self._engine, samples, request, self._policy, context)
-        return heard.usage.output_tokens
+        deltas = stream_samples(self._engine, samples, request, self._policy, context)
+        return collected(deltas, request.task).usage.output_tokens

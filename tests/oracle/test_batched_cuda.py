@@ -12,9 +12,9 @@ from app.engines.interface import EngineOptions, Window, WindowOptions
 from app.request_context import RequestContext
 from app.settings import Settings
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import transcribe
 from tests.oracle.conftest import DEMO
 from tests.oracle.recordings import RECORDINGS, SPOKEN
+from tests.transcripts import transcribe
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -13,9 +13,9 @@ from app.request_context import RequestContext
 from app.transcript import Transcript
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.resume_store import ResumeStore
-from app.transcription.transcribe import transcribe
 from app.waveform import SAMPLE_RATE
 from tests.oracle.recordings import sample
+from tests.transcripts import transcribe
 
 TWO_WINDOWS = 45 * SAMPLE_RATE
 QUESTIONS = ("submit", "score", "align", "detect_language")

@@ -11,9 +11,9 @@ from app.engines.interface import DecodingOptions, Engine
 from app.request_context import RequestContext
 from app.transcript import Segment, Transcript
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import transcribe
 from app.waveform.voice_activity import VoiceActivity
 from tests.oracle.recordings import RECORDINGS, SPOKEN
+from tests.transcripts import transcribe
 
 STRICT = Policy(strict=True)
 # openai-whisper samples from the global generator above temperature 0, so it can't be compared there

@@ -26,8 +26,8 @@ from app.engines.interface import ModelCard, Window, WindowOptions, WindowResult
 from app.engines.tokens import TokenizerTable
 from app.request_context import RequestContext
 from app.transcription.request import LADDER, Policy, TranscriptionRequest
-from app.transcription.transcribe import transcribe
 from tests.scripted_engine import ScriptedEngine
+from tests.transcripts import transcribe
 
 TOKENIZER = get_tokenizer(True, num_languages=99, language="en", task="transcribe")
 TEXTS = [

@@ -11,7 +11,8 @@ from app.errors import SpeechError
 from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext
-from app.transcript import RequestCost, Segment, Transcript, TranscriptDelta, Word
+from app.request_cost import RequestCost
+from app.transcript import Segment, Transcript, TranscriptDelta, Word
 from app.transcription.request import TranscriptionRequest
 from app.transcription.transcriber import Deltas
 

@@ -8,11 +8,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-BASE = {"app.environment", "app.errors", "app.transcript", "app.languages", "app.settings"}
+BASE = {
+    "app.environment",
+    "app.errors",
+    "app.languages",
+    "app.request_cost",
+    "app.settings",
+    "app.transcript",
+}
 LAYERS = {
     "app": {"app.api", "app.runtime"},
     "app.api": {
         "app.admission",
+        "app.background",
         "app.base64_data",
         "app.bounded_json",
         "app.runtime",
@@ -23,10 +31,13 @@ LAYERS = {
         "app.formats",
         "app.logs",
         "app.metrics",
+        "app.waiting",
         "app.waveform",
         "app.synthesis",
     },
-    "app.request_context": set(),
+    "app.request_context": {"app.waiting"},
+    "app.waiting": set(),
+    "app.background": set(),
     "app.requests": {"app.engines.interface", "app.formats", "app.transcription"},
     "app.loaded_model": {"app.checkpoints", "app.engines", "app.request_context"},
     "app.model_catalogue": set(),
@@ -58,12 +69,18 @@ LAYERS = {
         "app.transcription",
     },
     "app.preflight": {"app.checkpoints", "app.engines"},
-    "app.dialogue": {"app.base64_data", "app.bounded_json", "app.request_context", "app.transcription"},
+    "app.dialogue": {
+        "app.background",
+        "app.base64_data",
+        "app.bounded_json",
+        "app.request_context",
+        "app.transcription",
+    },
     "app.transcription": {"app.engines.interface", "app.held_audio", "app.request_context", "app.waveform"},
     "app.formats": set(),
     "app.synthesis": {"app.confinement", "app.waveform"},
     "app.engines": {"app.checkpoints", "app.memory", "app.waveform"},
-    "app.waveform": {"app.confinement"},
+    "app.waveform": {"app.confinement", "app.waiting"},
     "app.confinement": set(),
     "app.checkpoints": set(),
     "app.checkpoints.download": set(),

@@ -40,7 +40,7 @@ def test_work_is_counted_for_the_request_and_for_all() -> None:
     for context in contexts:
         counted = model.engine_for(context)
         counted.submit(Window(counted.open(silence(1)), 0, 100), WindowOptions()).result(0)
-    assert [context.cost.windows for context in contexts] == [1, 1]
+    assert [context.cost.totals().windows for context in contexts] == [1, 1]
     assert model.meter.windows_finished == 2
 
 

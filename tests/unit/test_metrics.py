@@ -8,7 +8,7 @@ from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import Metrics, forget_dead
-from app.transcript import RequestCost
+from app.request_cost import CostTotals
 
 ENDPOINT = "/v1/audio/transcriptions"
 
@@ -30,7 +30,7 @@ def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 def transcribed(metrics: Metrics, status: int = 200, **cost: float) -> None:
     metrics.begin()
-    metrics.end(ENDPOINT, status, 2.0, RequestCost(**cost))
+    metrics.end(ENDPOINT, status, 2.0, CostTotals(**cost))
 
 
 def test_a_request_is_counted() -> None:

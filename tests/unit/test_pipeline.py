@@ -42,11 +42,20 @@ def test_each_step_has_one_call_site(step: str) -> None:
     assert call_sites(step) == [STEPS[step]]
 
 
+def test_a_client_that_has_gone_is_noticed_in_one_place() -> None:
+    assert call_sites("ClientGone") == ["waiting.py"]
+
+
+def test_threads_for_single_pieces_of_work_are_made_in_one_place() -> None:
+    """The others stay: the engine's, SideBySide's and those that start decoder processes."""
+    assert call_sites("Thread") == ["background.py", "engines/engine_thread.py"]
+    pools = ["transcription/side_by_side.py", "waveform/audio_decoder_pool.py"]
+    assert call_sites("ThreadPoolExecutor") == pools
+
+
 def test_samples_are_streamed_by_the_transcriber_alone() -> None:
-    """But for `transcribe`, which stands beside `stream_samples` and collects it."""
     importers = [name for name, source in SOURCES.items() if imports(source, "stream_samples")]
     assert importers == ["transcription/transcriber.py"]
-    assert [name for name, source in SOURCES.items() if imports(source, "transcribe")] == []
 
 
 def test_files_are_streamed_for_audio_requests_and_for_conversations() -> None:
@@ -70,5 +79,6 @@ def imports(source: str, function: str) -> bool:
 def test_the_test_sees_calls() -> None:
     source = "with runtime().admission.admit(who):\n    self.reader.read(file)\nadmission.admit\n"
     assert list(calls(source)) == ["runtime().admission.admit", "self.reader.read", "runtime"]
-    assert imports("def f():\n    from app.transcription.transcribe import transcribe", "transcribe")
-    assert not imports("from app.transcription.transcribe import collected", "transcribe")
+    late = "def f():\n    from app.transcription.transcribe import stream_samples"
+    assert imports(late, "stream_samples")
+    assert not imports("from app.transcription.transcribe import collected", "stream_samples")

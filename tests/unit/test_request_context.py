@@ -66,8 +66,8 @@ def test_a_cancelled_request_takes_no_result() -> None:
 def test_each_request_has_its_own_cost_and_is_cancelled_alone() -> None:
     first, second = RequestContext.of(PATIENCE_SECONDS), RequestContext.of(PATIENCE_SECONDS)
     first.cancel()
-    first.cost.fall_back()
-    assert (first.cost.fallbacks, second.cost.fallbacks) == (1, 0)
+    first.cost.add_fallback()
+    assert (first.cost.totals().fallbacks, second.cost.totals().fallbacks) == (1, 0)
     assert not second.abandoned
 
 

@@ -112,7 +112,7 @@ def test_what_a_request_cost_is_counted_for_it(runtime: Runtime) -> None:
     context = runtime.request_context()
     with (DATA / "flagship.wav").open("rb") as file:
         runtime.transcriber.transcribe(file, TranscriptionRequest(), context)
-    assert (context.cost.windows, runtime.model.meter.windows_finished) == (1, 1)
+    assert (context.cost.totals().windows, runtime.model.meter.windows_finished) == (1, 1)
 
 
 def test_a_request_has_the_time_that_the_settings_say(engine: ScriptedEngine) -> None:

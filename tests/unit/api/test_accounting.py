@@ -254,20 +254,18 @@ def test_work_that_is_being_dropped_is_waited_for(
     runtime: Runtime, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = create_app(Settings(), runtime)
-    pauses = iter([True, False])
 
     @app.after_request
     def leave_unfinished(response: Any) -> Any:
         from app.api.application import incoming
 
         cost = incoming().cost
-        cost.unfinished = 1
+        cost.start_call()
 
         def finish(seconds: float) -> None:
-            assert next(pauses)
-            cost.unfinished, cost.model_seconds = 0, 7.0
+            cost.finish_call(windows=1, queue_seconds=0.0, model_seconds=7.0)
 
-        monkeypatch.setattr("app.api.accounting.sleep", finish)
+        monkeypatch.setattr(cost, "wait_until_finished", finish)
         return response
 
     app.test_client().get("/v1/models").close()

@@ -144,7 +144,8 @@ def test_what_clients_are_told_about_retrying(app, error, header, value):
 def test_what_the_model_has_worked_for_is_not_sent_again(app, error, value):
     @app.before_request
     def have_worked():
-        incoming().cost.windows = 1
+        incoming().cost.start_call()
+        incoming().cost.finish_call(windows=1, queue_seconds=0.0, model_seconds=1.0)
 
     response = _failing(app, error)
     assert response.headers.get("x-should-retry") == value

@@ -1,10 +1,12 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
+from app.background import run_in_background
 from app.dialogue.request import chat_request
-from app.dialogue.upstream import Upstream, _beside, _lines, written
+from app.dialogue.upstream import Upstream, _lines, written
 from app.errors import ClientGone, RequestTimeout, UpstreamFailure
 from app.request_context import RequestContext
 from tests.functional.gunicorn_server import free_port
@@ -185,8 +187,12 @@ def test_what_came_together_is_waited_for_together(
 ) -> None:
     """Waiting takes a thread each time."""
     waits: list[object] = []
-    beside = _beside
-    monkeypatch.setattr("app.dialogue.upstream._beside", lambda work: waits.append(work) or beside(work))
+
+    def counted(work: Callable[[], Any], thread_name: str) -> "Future[Any]":
+        waits.append(work)
+        return run_in_background(work, thread_name)
+
+    monkeypatch.setattr("app.dialogue.upstream.run_in_background", counted)
     server.streams(*[chunk({"content": "a"})] * 100, "[DONE]")
     server.body = [b"\n" * 60_000 + b"".join(server.body)]
     assert len(list(upstream.stream(BODY, context()))) == 100

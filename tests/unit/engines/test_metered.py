@@ -10,7 +10,7 @@ from app.engines.engine_thread import EngineThread
 from app.engines.interface import Window, WindowOptions
 from app.engines.metered import Meter, MeteredEngine
 from app.engines.timed_future import TimedFuture
-from app.transcript import RequestCost
+from app.request_cost import RequestCost
 from tests.scripted_engine import ScriptedEngine, result, silence, spell
 
 
@@ -49,7 +49,7 @@ def test_the_warm_up_is_a_first_measurement() -> None:
 
 
 def test_windows_decoded_together_share_their_time(meter: Meter, clock: Clock) -> None:
-    works = [meter.watch(Future(), RequestCost(), windows=1) for _ in range(8)]
+    works = [meter.track(Future(), RequestCost(), windows=1) for _ in range(8)]
     assert meter.windows_in_flight == 8
     finished(clock, works, 4.0)
     assert (meter.windows_in_flight, meter.windows_finished, meter.busy_seconds) == (0, 8, 4.0)
@@ -59,15 +59,15 @@ def test_windows_decoded_together_share_their_time(meter: Meter, clock: Clock) -
 def test_idle_time_is_not_counted(meter: Meter, clock: Clock) -> None:
     for _ in range(3):
         clock.now += 1000
-        finished(clock, [meter.watch(Future(), RequestCost(), windows=1)], 2.0)
+        finished(clock, [meter.track(Future(), RequestCost(), windows=1)], 2.0)
     assert meter.busy_seconds == pytest.approx(6.0)
     assert meter.seconds_per_window == pytest.approx(2.0)
 
 
 def test_overlapping_windows(meter: Meter, clock: Clock) -> None:
-    first = meter.watch(Future(), RequestCost(), windows=1)
+    first = meter.track(Future(), RequestCost(), windows=1)
     clock.now += 1
-    second = meter.watch(Future(), RequestCost(), windows=1)
+    second = meter.track(Future(), RequestCost(), windows=1)
     finished(clock, [first], 2.0)
     finished(clock, [second], 3.0)
     assert meter.busy_seconds == pytest.approx(6.0)
@@ -76,30 +76,30 @@ def test_overlapping_windows(meter: Meter, clock: Clock) -> None:
 
 def test_the_measure_follows_a_change(meter: Meter, clock: Clock) -> None:
     for _ in range(200):
-        finished(clock, [meter.watch(Future(), RequestCost(), windows=1)], 1.0)
+        finished(clock, [meter.track(Future(), RequestCost(), windows=1)], 1.0)
     for _ in range(200):
-        finished(clock, [meter.watch(Future(), RequestCost(), windows=1)], 5.0)
+        finished(clock, [meter.track(Future(), RequestCost(), windows=1)], 5.0)
     assert meter.seconds_per_window == pytest.approx(5.0, rel=0.01)
 
 
 def test_other_work_costs_time_and_is_no_window(meter: Meter, clock: Clock) -> None:
-    finished(clock, [meter.watch(Future(), RequestCost())], 1.0)
-    finished(clock, [meter.watch(Future(), RequestCost(), windows=1)], 1.0)
+    finished(clock, [meter.track(Future(), RequestCost())], 1.0)
+    finished(clock, [meter.track(Future(), RequestCost(), windows=1)], 1.0)
     assert meter.windows_finished == 1
     assert meter.seconds_per_window == pytest.approx(2.0)
 
 
 def test_failed_and_cancelled_windows_are_not_finished(meter: Meter, clock: Clock) -> None:
     cost = RequestCost()
-    failed, cancelled, running = (meter.watch(Future(), cost, windows=1) for _ in range(3))
-    assert cost.unfinished == 3
+    failed, cancelled, running = (meter.track(Future(), cost, windows=1) for _ in range(3))
+    assert cost.totals().unfinished == 3
     failed.set_exception(ValueError())
     cancelled.cancel()
     running.set_running_or_notify_cancel()
     running.set_exception(CancelledError())
     assert (meter.windows_in_flight, meter.windows_finished, meter.windows_failed) == (0, 0, 1)
-    assert (cost.windows, cost.unfinished) == (0, 0)
-    finished(clock, [meter.watch(Future(), cost, windows=1)], 2.0)
+    assert (cost.totals().windows, cost.totals().unfinished) == (0, 0)
+    finished(clock, [meter.track(Future(), cost, windows=1)], 2.0)
     assert meter.seconds_per_window == pytest.approx(2.0)
 
 
@@ -137,7 +137,7 @@ def test_each_request_has_its_own_account(meter: Meter) -> None:
     ours.detect_language(window).result()
     ours.align(window, [1], "en", "transcribe").result()
     ours.score(window, WindowOptions(), [1]).result()
-    assert (one.windows, other.windows, meter.windows_finished) == (2, 1, 3)
+    assert (one.totals().windows, other.totals().windows, meter.windows_finished) == (2, 1, 3)
     assert (ours.card, ours.tokenizer("en", "transcribe").eot) == (engine.card, 900)
 
 

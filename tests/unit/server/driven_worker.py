@@ -103,7 +103,7 @@ def driven_worker(**settings: Any) -> Iterator[Driven]:
             pool.shutdown()
             worker.method_queue.run_callbacks(None)
             for conn in open_connections(worker):
-                worker._drop(conn)
+                worker._close(conn)
             worker.method_queue.close()
             worker.poller.close()
             worker.tmp.close()

@@ -327,7 +327,7 @@ def test_a_client_that_takes_too_little_on_average_is_cut(
 ) -> None:
     """It takes something all the time, so that no single wait is long."""
     ours, theirs = connection
-    monkeypatch.setattr(module, "SLOWEST_TAKER", 10**12)
+    monkeypatch.setattr(module, "LEAST_BYTES_PER_SECOND", 10**12)
     ours.idle_seconds = 20 * SHORT_SECONDS
     cut = Event()
     pieces: list[int] = []
@@ -381,7 +381,7 @@ def test_a_byte_a_second_is_too_slow(narrow: Callable[[float], tuple[ClientSocke
     ours, taker = narrow(50.0)
     ends_in(BlockingIOError, lambda: ours.sendall(bytes(2**20)))
     assert 0 < taker.taken < 2**16
-    assert taker.now < 60.0 + taker.taken / module.SLOWEST_TAKER + 50.0
+    assert taker.now < 60.0 + taker.taken / module.LEAST_BYTES_PER_SECOND + 50.0
 
 
 def test_the_slowest_that_may_be_gets_all(narrow: Callable[[float], tuple[ClientSocket, Taker]]) -> None:
@@ -394,7 +394,7 @@ def test_every_answer_is_counted_anew(narrow: Callable[[float], tuple[ClientSock
     """A connection that is kept would else be cut for the sum of its waits."""
     ours, taker = narrow(25.0)
     for _ in range(20):
-        ours.begin_answer()
+        ours.reset_send_timer()
         ours.sendall(bytes(6000))
     assert taker.now > ours.idle_seconds
 
@@ -404,7 +404,7 @@ def test_the_waits_of_one_answer_are_added_up(
 ) -> None:
     """An answer in pieces is one answer."""
     ours, taker = narrow(25.0)
-    ours.begin_answer()
+    ours.reset_send_timer()
     ends_in(BlockingIOError, lambda: [ours.sendall(bytes(6000)) for _ in range(20)])
     assert taker.now < 200.0
 

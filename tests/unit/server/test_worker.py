@@ -205,7 +205,7 @@ def test_no_thread_waits_for_a_head_that_is_complete(pieces: list[bytes]) -> Non
             break
     else:
         return
-    conn.hand_over()
+    conn.pass_to_parser()
     assert conn.head == b""
     with suppress(http.errors.ParseException):  # refused or read, but not waited for
         next(conn.parser)
@@ -220,7 +220,7 @@ class TestAccepting:
         monkeypatch.setattr(module.time, "sleep", slept.append)
         worker.accept(failing_listener(number))
         assert worker.log.levels == ["warning"]
-        assert slept == [module.PAUSE_SECONDS]
+        assert slept == [module.SHORTAGE_SECONDS]
         assert worker.nr_conns == 0
 
     @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ECONNABORTED])
@@ -339,7 +339,7 @@ class TestLingering:
         self, worker: Driven, client: socket.socket, outcome: str
     ) -> None:
         [conn] = worker.waiting
-        worker._forget(conn)
+        worker._unregister(conn)
         done: Future[object] = Future()
         if outcome == "closed":
             conn.sock.close()
@@ -367,10 +367,10 @@ class TestAnswering:
 
     def test_every_answer_is_counted_anew(self, worker: Driven, client: socket.socket) -> None:
         [conn] = worker.waiting
-        conn.sock._waited_seconds, conn.sock._bytes_taken = 1e9, 7
+        conn.sock._waited_seconds, conn.sock._bytes_sent = 1e9, 7
         client.sendall(GET)
         read_answer(worker, client)
-        assert (conn.sock._waited_seconds, conn.sock._bytes_taken) == (0.0, 0)
+        assert (conn.sock._waited_seconds, conn.sock._bytes_sent) == (0.0, 0)
 
     def test_the_application_can_close_a_connection(self, worker: Driven, client: socket.socket) -> None:
         client.sendall(b"GET /refused HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -388,14 +388,14 @@ class TestAnswering:
             start_response("200 OK", [("Content-Length", "0"), *headers])
             return []
 
-        assert module.closing_when_told(app, {}, response.start_response) == []
+        assert module.obey_connection_close(app, {}, response.start_response) == []
         assert response.should_close() is closed
         assert response.status == "200 OK"
 
     def test_what_is_no_http_is_answered_in_openais_way(self) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs, HTTPResponse(theirs) as answer:
-            module.refuse(ours, 400, "Bad Request", "Invalid Method 'é'")
+            module.write_error(ours, 400, "Bad Request", "Invalid Method 'é'")
             answer.begin()
             error = read_as("error", answer.read())["error"]
         assert (answer.status, answer.reason, answer.will_close) == (400, "Bad Request", True)

@@ -6,8 +6,8 @@ import pytest
 from app.engines.interface import Window, WindowOptions
 from app.request_context import RequestContext
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import transcribe
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
+from tests.transcripts import transcribe
 
 
 def conversation(*names: str) -> object:

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import request_context
+from app import waiting
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.errors import ClientGone
 from app.request_context import RequestContext
 from app.transcript import Transcript
 from app.transcription.request import Chunking, Policy, TranscriptionRequest
 from app.transcription.resume_store import ResumeStore
-from app.transcription.transcribe import transcribe
 from tests.scripted_engine import ScriptedEngine, result, silence, spell, ts
+from tests.transcripts import transcribe
 
 SECONDS = 150.0
 WINDOW_SECONDS = 0.002
@@ -106,7 +106,7 @@ def undisturbed() -> dict[str, tuple[Transcript, int]]:
 @pytest.fixture
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request sees within a window that its client has gone."""
-    monkeypatch.setattr(request_context, "_POLL_SECONDS", WINDOW_SECONDS / 4)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", WINDOW_SECONDS / 4)
 
 
 MOMENTS = st.floats(0, 12)

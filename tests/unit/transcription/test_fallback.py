@@ -60,7 +60,7 @@ def test_temperatures_rise_until_a_result_is_sound() -> None:
     context = RequestContext.of(60)
     found = decode_with_fallback(engine, window, WindowOptions(), TranscriptionRequest(), context)
     assert found.temperature == 0.4
-    assert context.cost.fallbacks == 2
+    assert context.cost.totals().fallbacks == 2
     assert [options.temperature for _, _, options in engine.decoded] == [0.0, 0.2, 0.4]
 
 

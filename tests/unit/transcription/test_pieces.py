@@ -6,8 +6,8 @@ from app.engines.interface import Window, WindowOptions
 from app.request_context import RequestContext
 from app.transcription.pieces import join_spans
 from app.transcription.request import Chunking, Policy, Spans, TranscriptionRequest
-from app.transcription.transcribe import transcribe
 from tests.scripted_engine import ScriptedEngine, result, silence, spell, ts
+from tests.transcripts import transcribe
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from app.errors import ClientGone, EngineFailure, InvalidLanguage, RequestTimeou
 from app.request_context import RequestContext
 from app.transcript import TokenUsage, Transcript
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import stream_samples, transcribe
+from app.transcription.transcribe import stream_samples
 from tests.scripted_engine import ScriptedEngine, result, silence, spell, ts
+from tests.transcripts import transcribe
 
 HELLO = result(ts(0), *spell(" Hello."), ts(2))
 

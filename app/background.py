@@ -1,0 +1,29 @@
+"""Work in a thread of its own, beside the thread that waits for it."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def run_in_background(work: Callable[[], T], thread_name: str) -> Future[T]:
+    """Call `work` in a new daemon thread: one that never ends doesn't keep the process from ending.
+
+    For single pieces of work. Threads that stay are made elsewhere: the engine's (one for the model),
+    SideBySide's (a fixed number for all requests) and AudioDecoderPool's (a process ends with the thread
+    that has started it).
+    """
+    future: Future[T] = Future()
+    Thread(target=_run, args=(work, future), name=thread_name, daemon=True).start()
+    return future
+
+
+def _run(work: Callable[[], T], future: Future[T]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
+    finally:
+        del work, future  # the error refers to this frame: a cycle that would keep what the frames hold
