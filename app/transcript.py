@@ -30,7 +30,8 @@ class Segment:
     """A stretch of speech between two of Whisper's timestamps.
 
     `seek` is the first frame (1/100 s) of the window it was decoded in; `text` keeps its leading
-    blank; `tokens` keep their timestamps; `words` is empty unless word times were asked for.
+    blank; `tokens` keep their timestamps; `words` is empty unless word times were asked for; `language`
+    is the code of the one that it was decoded in.
     """
 
     id: int
@@ -46,6 +47,7 @@ class Segment:
     words: tuple[Word, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     speaker: str | None = None
+    language: str = ""
 
 
 @dataclass(frozen=True)

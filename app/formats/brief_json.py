@@ -14,7 +14,7 @@ def render(transcript: Transcript, options: RenderOptions) -> str:
     text = transcript.text.strip()
     body: dict[str, Any] = {"text": text}
     if options.languages:
-        body["languages"] = languages(transcript.language, text)
+        body["languages"] = languages(transcript.segments)
     if options.logprobs:
         body["logprobs"] = logprobs(transcript.segments)
     return dump_json(body | {"usage": usage_of(transcript, options)})

@@ -25,7 +25,7 @@ def text_events(deltas: Iterable[TranscriptDelta], options: RenderOptions) -> Ev
             yield event | _token_details(unsent_segments, options)
             unsent_segments.clear()
     text = "".join(delta.text for delta in received)
-    yield _done(text, received[-1], options, _token_details(_segments(received), options))
+    yield _done(text, received, options, _token_details(_segments(received), options))
 
 
 def speaker_events(deltas: Iterable[TranscriptDelta], options: RenderOptions) -> Events:
@@ -34,7 +34,7 @@ def speaker_events(deltas: Iterable[TranscriptDelta], options: RenderOptions) ->
     for delta in deltas:
         received.append(delta)
         yield from map(speaker_segment, _segments([delta]))
-    yield _done(conversation(_segments(received)), received[-1], options, {})
+    yield _done(conversation(_segments(received)), received, options, {})
 
 
 def _segments(deltas: Iterable[TranscriptDelta]) -> list[Segment]:
@@ -45,10 +45,10 @@ def _token_details(segments: Iterable[Segment], options: RenderOptions) -> Event
     return {"logprobs": logprobs(segments)} if options.logprobs else {}
 
 
-def _done(text: str, last: TranscriptDelta, options: RenderOptions, token_details: Event) -> Event:
+def _done(text: str, received: list[TranscriptDelta], options: RenderOptions, token_details: Event) -> Event:
     event: Event = {"type": "transcript.text.done", "text": text, **token_details}
     if options.languages:
-        event["languages"] = languages(last.language, text)
-    if last.usage:
-        event["usage"] = token_usage(last.usage)
+        event["languages"] = languages(_segments(received))
+    if usage := received[-1].usage:
+        event["usage"] = token_usage(usage)
     return event

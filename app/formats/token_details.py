@@ -7,9 +7,10 @@ from app.formats.wire import finite
 from app.transcript import Segment
 
 
-def languages(code: str, text: str) -> list[dict[str, str]]:
-    """The language of a text; none where nothing was said."""
-    return [{"code": code}] if text else []
+def languages(segments: Iterable[Segment]) -> list[dict[str, str]]:
+    """The languages that were spoken, in order of appearance."""
+    codes = dict.fromkeys(segment.language for segment in segments if segment.text)
+    return [{"code": code} for code in codes]
 
 
 def logprobs(segments: Iterable[Segment]) -> list[dict[str, Any]]:

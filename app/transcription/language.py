@@ -1,13 +1,15 @@
 """Which language is spoken."""
 
 from operator import itemgetter
+from typing import Protocol
 
 from app.engines.interface import WINDOW_FRAMES, Engine, Recording, Window
 from app.errors import InvalidLanguage
 from app.request_context import RequestContext
 from app.transcription.request import Policy, TranscriptionRequest
 
-_SURE_ENOUGH = 0.5
+SURE_ENOUGH = 0.5
+"""The probability from which on a language is taken from a part of a recording."""
 
 
 def check_languages(engine: Engine, request: TranscriptionRequest) -> None:
@@ -22,6 +24,16 @@ def check_languages(engine: Engine, request: TranscriptionRequest) -> None:
                     f"Invalid language '{language}'. The model {engine.card.name} was not trained on it.",
                     param=param,
                 )
+
+
+class Detector(Protocol):
+    """Tells a WindowLoop the language, once."""
+
+    def of(self, window: Window) -> str:
+        """The language of a window that is about to be decoded."""
+
+    def of_padded_audio(self, recording: Recording) -> str:
+        """The language of a recording of which no window was decoded."""
 
 
 class LanguageDetector:
@@ -45,16 +57,16 @@ class LanguageDetector:
         """The language of a window that is about to be decoded."""
         is_full_start = window.seek == 0 and window.frames == WINDOW_FRAMES
         if is_full_start or not self._strict:
-            language, probability = self._most_likely(window)
-            if is_full_start or probability >= _SURE_ENOUGH:
+            language, probability = self.most_likely(window)
+            if is_full_start or probability >= SURE_ENOUGH:
                 return language
         return self.of_padded_audio(window.recording)
 
     def of_padded_audio(self, recording: Recording) -> str:
         """The language of the first 30 s, the way openai-whisper finds it."""
-        return self._most_likely(Window(recording, 0, WINDOW_FRAMES))[0]
+        return self.most_likely(Window(recording, 0, WINDOW_FRAMES))[0]
 
-    def _most_likely(self, window: Window) -> tuple[str, float]:
+    def most_likely(self, window: Window) -> tuple[str, float]:
         """The best candidate and its probability among the candidates."""
         all_languages = self._context.wait(self._engine.detect_language(window))
         candidates = {code: all_languages.get(code, 0.0) for code in self._languages} or all_languages

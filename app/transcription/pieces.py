@@ -1,15 +1,21 @@
 """A recording cut at its pauses, and the pieces read side by side."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from itertools import chain
 
-from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES, Window
+from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES, Recording, Window
+from app.request_context import RequestContext
 from app.transcript import Segment
+from app.transcription.language import SURE_ENOUGH, LanguageDetector
 from app.transcription.request import Chunking, Spans
 from app.transcription.window_loop import WindowLoop
 
 LONGEST_SECONDS = WINDOW_FRAMES / FRAMES_PER_SECOND
+
+_SHORTEST_FRAMES = 3 * FRAMES_PER_SECOND
+"""In less than this a language is not told apart."""
 
 
 def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
@@ -23,8 +29,56 @@ def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
     return joined
 
 
+class PieceLanguage:
+    """The language of one piece; a Detector.
+
+    It is the piece's own if that lasts long enough and is sure, else that of the piece before.
+    """
+
+    def __init__(
+        self, detector: LanguageDetector, context: RequestContext, before: "PieceLanguage | None"
+    ) -> None:
+        self._detector = detector
+        self._context = context
+        self._before = before
+        self._known: Future[str] = Future()
+
+    def of(self, window: Window) -> str:
+        """The language of the piece's first window that has speech."""
+        if self._before is None:
+            return self._tell(self._detector.of(window))
+        return self._tell(self._own(window) or self._before.wait())
+
+    def of_padded_audio(self, recording: Recording) -> str:
+        """The language of a piece without speech."""
+        if self._before is None:
+            return self._tell(self._detector.of_padded_audio(recording))
+        return self._tell(self._before.wait())
+
+    def wait(self) -> str:
+        """The language, once the thread that reads the piece knows it."""
+        return self._context.wait(self._known)
+
+    def give_up(self) -> None:
+        """The piece is not read to its end."""
+        self._known.cancel()
+
+    def _own(self, window: Window) -> str | None:
+        if window.frames < _SHORTEST_FRAMES:
+            return None
+        language, probability = self._detector.most_likely(window)
+        return language if probability >= SURE_ENOUGH else None
+
+    def _tell(self, language: str) -> str:
+        self._known.set_result(language)
+        return language
+
+
 class PieceByPiece:
-    """Reads each piece on its own, without the text of the one before; a TranscriptionStrategy."""
+    """Reads each piece on its own, without the text of the one before; a TranscriptionStrategy.
+
+    `language` is that of the first piece, unless it was told.
+    """
 
     def __init__(self, whole: WindowLoop, chunking: Chunking) -> None:
         self.whole = whole
@@ -37,21 +91,25 @@ class PieceByPiece:
         return self.whole.prompt_tokens
 
     def segments(self) -> Iterator[Segment]:
-        """The segments of all pieces, in order. The first piece tells the language of all."""
-        pieces = join_spans(self.whole.policy.find_speech(self.whole.audio.samples, self.chunking))
-        self.language = self.language or self._detect(pieces)
-        read = [self._piece(piece).segments() for piece in pieces]
-        with self.whole.policy.side_by_side.ahead(read) as ahead:
-            yield from chain.from_iterable(ahead)
-
-    def _piece(self, piece: tuple[float, float]) -> WindowLoop:
+        """The segments of all pieces, in order."""
         whole = self.whole
-        request = replace(whole.request, language=self.language, clip_seconds=piece)
-        return WindowLoop(whole.engine, whole.audio, request, whole.policy, whole.context)
+        detector = LanguageDetector(whole.engine, whole.request, whole.policy, whole.context)
+        language: PieceLanguage | None = None
+        read = []
+        for piece in join_spans(whole.policy.find_speech(whole.audio.samples, self.chunking)):
+            language = PieceLanguage(detector, whole.context, language)
+            read.append(self._read(piece, language))
+        with whole.policy.side_by_side.ahead(read) as ahead:
+            for segment in chain.from_iterable(ahead):
+                self.language = self.language or segment.language
+                yield segment
+        self.language = self.language or detector.of_padded_audio(whole.recording)
 
-    def _detect(self, pieces: Spans) -> str:
+    def _read(self, piece: tuple[float, float], language: PieceLanguage) -> Iterator[Segment]:
         whole = self.whole
-        if not pieces:
-            return whole.detector.of_padded_audio(whole.recording)
-        start, end = (round(seconds * FRAMES_PER_SECOND) for seconds in pieces[0])
-        return whole.detector.of(Window(whole.recording, start, min(WINDOW_FRAMES, end - start)))
+        request = replace(whole.request, clip_seconds=piece)
+        loop = WindowLoop(whole.engine, whole.audio, request, whole.policy, whole.context, detector=language)
+        try:
+            yield from loop.segments()
+        finally:
+            language.give_up()

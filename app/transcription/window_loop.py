@@ -18,7 +18,7 @@ from app.transcript import Segment, TokenLogprob
 from app.transcription import hallucination
 from app.transcription.fallback import at_temperature, decode_with_fallback, is_silence
 from app.transcription.hallucination import WindowContext
-from app.transcription.language import LanguageDetector
+from app.transcription.language import Detector, LanguageDetector
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.segments import Draft, WindowSegments, cut, last_word_end
 from app.transcription.windows import PreviousText, clip_frames
@@ -61,6 +61,8 @@ class WindowLoop:
         request: TranscriptionRequest,
         policy: Policy,
         context: RequestContext,
+        *,
+        detector: Detector | None = None,
     ) -> None:
         self.engine = engine
         self.audio = audio
@@ -71,7 +73,7 @@ class WindowLoop:
         self.tokenizer = engine.tokenizer(request.language, request.task)
         self.previous = self._previous_text()
         self.language = request.language if engine.card.multilingual else "en"
-        self.detector = LanguageDetector(engine, request, policy, context)
+        self.detector = detector or LanguageDetector(engine, request, policy, context)
         self.seek = 0
         self.last_speech_seconds = 0.0
         self.read = 0
@@ -192,4 +194,5 @@ class WindowLoop:
             no_speech_prob=result.no_speech_prob,
             words=tuple(draft.words),
             logprobs=tuple(self._logprobs(draft)) if draft.scores else (),
+            language=self.language or "",
         )

@@ -67,6 +67,27 @@ def test_chunking_strategy(client: OpenAI, strategy: Any) -> None:
     assert answer.text == EXPECTED["three_utterances.wav"]["text"]
 
 
+@pytest.fixture(scope="module")
+def two_languages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The English sample, half a minute of silence, and the German one twice."""
+    target = tmp_path_factory.mktemp("languages") / "both.wav"
+    german = ("-i", str(DATA / "german.wav"))
+    joined = "[0:a]apad=pad_dur=30[english];[english][1:a][2:a]concat=n=3:v=0:a=1"
+    return convert(FLAGSHIP, target, *german, *german, "-filter_complex", joined)
+
+
+def test_each_piece_has_its_own_language(client: OpenAI, two_languages: Path) -> None:
+    answer = transcribe(client, two_languages, model="gpt-transcribe", chunking_strategy="auto")
+    assert [language.code for language in answer.languages] == ["en", "de"]
+    german = EXPECTED["german.wav"]["text"]
+    assert answer.text == f"{FLAGSHIP_TEXT} {german} {german}"
+
+
+def test_in_order_the_first_window_tells_the_language_of_all(client: OpenAI, two_languages: Path) -> None:
+    answer = transcribe(client, two_languages, model="gpt-transcribe")
+    assert [language.code for language in answer.languages] == ["en"]
+
+
 def test_lists_and_dicts_in_extra_body(client: OpenAI) -> None:
     fields = {
         "languages": ["en", "de"],

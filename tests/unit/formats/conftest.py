@@ -33,6 +33,7 @@ def _segment(number: int, words: tuple[Word, ...]) -> Segment:
         compression_ratio=0.9,
         no_speech_prob=0.01,
         words=words,
+        language="en",
     )
 
 

@@ -35,11 +35,11 @@ def test_silence_is_an_answer(read_as: Read) -> None:
 
 def test_tells_what_was_asked_beside_the_text(talk: Transcript, read_as: Read) -> None:
     token = TokenLogprob("\ufffd", b"\xe4\xbc", float("-inf"))
-    segments = (replace(talk.segments[0], logprobs=(token,)), talk.segments[1])
+    segments = (replace(talk.segments[0], logprobs=(token,)), replace(talk.segments[1], language="de"))
     options = RenderOptions(logprobs=True, languages=True, token_usage=True)
     body = read_as("transcription_json", render(replace(talk, segments=segments), options))
     assert list(body) == ["text", "languages", "logprobs", "usage"]
-    assert body["languages"] == [{"code": "en"}]
+    assert body["languages"] == [{"code": "en"}, {"code": "de"}]
     assert body["logprobs"] == [{"token": "\ufffd", "logprob": -1e9, "bytes": [0xE4, 0xBC]}]
     assert body["usage"]["type"] == "tokens"
 
