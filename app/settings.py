@@ -116,6 +116,16 @@ class Settings:
     stall_seconds: int = _setting(
         "WHISPER_STALL_SECONDS", 60, "Seconds until a connection that transfers nothing is closed."
     )
+    keepalive_seconds: int = _setting(
+        "WHISPER_KEEPALIVE_SECONDS",
+        0,
+        "A JSON answer that takes longer begins with a blank every so many seconds, for gateways. 0 = off.",
+    )
+    ignore_prompts: tuple[str, ...] = _setting(
+        "WHISPER_IGNORE_PROMPTS",
+        (),
+        "Prompts to treat as not sent, comma-separated, or `@FILE` with one per line.",
+    )
     decoders: int = _setting(
         "WHISPER_DECODERS", 0, "Processes per worker that read audio files. 0 = one per core, at most 4."
     )
@@ -155,6 +165,7 @@ class Settings:
         self._check(self.precision in _PRECISIONS, "precision", f"one of {', '.join(_PRECISIONS)}")
         self._check(0.0 <= self.speech_floor <= 1.0, "speech_floor", "a probability from 0 to 1")
         self._check(self.retry_grace_seconds >= 0, "retry_grace_seconds", "0 or more")
+        self._check(self.keepalive_seconds >= 0, "keepalive_seconds", "0 or more")
         self._check(self.decoders >= 0, "decoders", "0 or more")
         self._check(self.log_format in _LOG_FORMATS, "log_format", f"one of {', '.join(_LOG_FORMATS)}")
         for name in (
@@ -224,7 +235,7 @@ class Settings:
             if text:
                 kind = type(entry.default)
                 values[entry.name] = (
-                    _keys(name, text) if entry.name == "api_keys" else _parse(name, text, kind)
+                    _listed(name, text) if entry.name in _MAY_BE_FILES else _parse(name, text, kind)
                 )
         return cls(**values)
 
@@ -239,6 +250,7 @@ def _is_socket(host: str) -> bool:
     return _SOCKET.fullmatch(host) is not None and len(host.encode()) <= _SOCKET_BYTES
 
 
+_MAY_BE_FILES = ("api_keys", "ignore_prompts")
 _SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
@@ -254,12 +266,12 @@ def _parse(name: str, text: str, kind: type) -> Any:
         raise StartError(f"{name} is {text!r}; it must be {wanted}.") from None
 
 
-def _keys(name: str, text: str) -> tuple[str, ...]:
-    """Keys from a list or a file. None at all would leave the server open, which nobody means by that."""
-    keys = _lines(name, Path(text[1:]).expanduser()) if text.startswith("@") else _parse(name, text, tuple)
-    if not keys:
-        raise StartError(f"{name} is {text!r}, and there is no key in it.")
-    return tuple(keys)
+def _listed(name: str, text: str) -> tuple[str, ...]:
+    """A list's entries, or a file's. None at all is never meant: without keys the server would be open."""
+    entries = _lines(name, Path(text[1:]).expanduser()) if text.startswith("@") else _parse(name, text, tuple)
+    if not entries:
+        raise StartError(f"{name} is {text!r}, and there is no entry in it.")
+    return tuple(entries)
 
 
 def _lines(name: str, path: Path) -> tuple[str, ...]:

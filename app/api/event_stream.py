@@ -5,19 +5,16 @@ from concurrent.futures import wait
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain, islice
-from logging import Logger
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from flask import Response, current_app, g
+from flask import Response
 
-from app.api.application import IncomingRequest, incoming
-from app.api.error_body import describe
+from app.api.application import incoming
+from app.api.late_failure import LateFailure
 from app.background import run_in_background
-from app.errors import ClientGone, SpeechError
 from app.formats.wire import dump_json
-from app.logs import fields
 from app.waiting import check_client
 
 PING_SECONDS = 10.0
@@ -45,8 +42,7 @@ def event_stream(
         held.callback(incoming().give_up)
         frames = making.frames()
         first = list(islice(frames, 1))
-        explain = partial(_explain, logger=current_app.logger, request_id=g.request_id)
-        body = chain(first, _to_the_end(frames, closing, explain, incoming()))
+        body = chain(first, _to_the_end(frames, closing, LateFailure()))
         response = Response(body, content_type="text/event-stream; charset=utf-8", headers=_HEADERS)
         response.call_on_close(held.pop_all().close)
         return response
@@ -92,28 +88,14 @@ class _Making:
             self._made.put(None)
 
 
-def _to_the_end(
-    frames: Iterator[str],
-    closing: str | None,
-    explain: Callable[[Exception], Event],
-    request: IncomingRequest,
-) -> Iterator[str]:
+def _to_the_end(frames: Iterator[str], closing: str | None, failure: LateFailure) -> Iterator[str]:
     try:
         yield from frames
         if closing is not None:
             yield _frame(closing)
-    except ClientGone:
-        request.outcome = ClientGone.status
     except Exception as error:
-        request.outcome = error.status if isinstance(error, SpeechError) else SpeechError.status
-        yield _frame(dump_json(explain(error)))
-
-
-def _explain(error: Exception, *, logger: Logger, request_id: str) -> Event:
-    """OpenAI's error body for a failure after the first byte, when the status is long sent."""
-    if not isinstance(error, SpeechError) or error.status == SpeechError.status:
-        logger.error("the stream broke off", exc_info=error, extra=fields(request_id=request_id))
-    return describe(error, request_id)
+        if body := failure.body(error):
+            yield _frame(dump_json(body))
 
 
 def _frame(data: str) -> str:

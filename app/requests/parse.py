@@ -3,6 +3,7 @@
 The schema has checked each field alone, `combinations` checks what they are to each other.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +44,15 @@ class AudioRequest:
     streamed: bool = False
 
 
-def parse(fields: Fields, task: Task) -> AudioRequest:
+def parse(fields: Fields, task: Task, ignored_prompts: Collection[str] = ()) -> AudioRequest:
     """The request behind a body's fields. Raises InvalidLanguage, InvalidParameter, UnsupportedValue.
 
-    As in openai-whisper, `beam_size` and `patience` count at temperature 0 only, `best_of` above it only.
+    A prompt that is one of `ignored_prompts` counts as not sent. As in openai-whisper, `beam_size` and
+    `patience` count at temperature 0 only, `best_of` above it only.
     """
     check_combinations(fields)
+    if fields.get("prompt", "").strip() in ignored_prompts:
+        fields = {name: value for name, value in fields.items() if name != "prompt"}
     answer_format = FORMATS[fields.get("response_format", "json")]
     render_options = _render_options(fields, task)
     needs_words = answer_format.needs_words(render_options)

@@ -149,11 +149,20 @@ def test_a_key_file_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.Monke
     assert keys_in(Path("~/keys")) == ("sk-home",)
 
 
+def test_prompts_to_ignore(tmp_path: Path) -> None:
+    path = tmp_path / "prompts"
+    path.write_text("Hello, you.\n# a comment\nconvert the audio to text\n")
+    given = Settings.from_environ({"WHISPER_IGNORE_PROMPTS": f"@{path}"})
+    assert given.ignore_prompts == ("Hello, you.", "convert the audio to text")
+    given = Settings.from_environ({"WHISPER_IGNORE_PROMPTS": "convert the audio to text, Hello"})
+    assert given.ignore_prompts == ("convert the audio to text", "Hello")
+
+
 @pytest.mark.parametrize("contents", [b"", b"\n \n", b"# only a comment\n"])
 def test_a_key_file_without_keys_stops_the_start(tmp_path: Path, contents: bytes) -> None:
     path = tmp_path / "keys"
     path.write_bytes(contents)
-    with pytest.raises(StartError, match=rf"^WHISPER_API_KEYS is '@{path}', and there is no key in it\.$"):
+    with pytest.raises(StartError, match=rf"^WHISPER_API_KEYS is '@{path}', and there is no entry in it\.$"):
         keys_in(path)
 
 
@@ -169,7 +178,7 @@ def test_a_key_file_that_can_not_be_read_stops_the_start(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("text", [",", " , ,"])
 def test_a_list_without_keys_does_not_open_the_server(text: str) -> None:
-    with pytest.raises(StartError, match=r"^WHISPER_API_KEYS is .* there is no key in it\.$"):
+    with pytest.raises(StartError, match=r"^WHISPER_API_KEYS is .* there is no entry in it\.$"):
         Settings.from_environ({"WHISPER_API_KEYS": text})
 
 

@@ -8,6 +8,7 @@ from flask import Response
 from app.api import current_runtime
 from app.api.admitted import admitted, request_context
 from app.api.event_stream import event_stream
+from app.api.whole_response import whole_response
 from app.requests.parse import AudioRequest
 from app.transcription.transcribe import collected
 
@@ -24,9 +25,12 @@ def answer(file: BinaryIO, request: AudioRequest) -> Response:
             events = request.format.events(deltas, request.render_options)
             response = event_stream(events, on_close=held.pop_all().close)
         else:
-            body = request.format.render(collected(deltas, transcription.task), request.render_options)
-            response = Response(body, content_type=request.format.mimetype)
-            response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
+
+            def make() -> str:
+                transcript = collected(deltas, transcription.task)
+                return request.format.render(transcript, request.render_options)
+
+            response = whole_response(make, request.format.mimetype, held.pop_all().close)
     if runtime.notice:
         response.headers["x-model-notice"] = runtime.notice
     return response

@@ -12,5 +12,6 @@ from app.requests.parse import parse
 def create_transcription() -> Response:
     """A recording's text, in the language that is spoken."""
     fields, file = read_recording(TRANSCRIPTION)
-    current_runtime().catalogue.require(fields["model"])
-    return answer(file, parse(fields, "transcribe"))
+    runtime = current_runtime()
+    runtime.catalogue.require(fields["model"])
+    return answer(file, parse(fields, "transcribe", runtime.settings.ignore_prompts))

@@ -12,5 +12,6 @@ from app.requests.parse import parse
 def create_translation() -> Response:
     """A recording's text in English. `language` may tell which one is spoken, as in openai-whisper."""
     fields, file = read_form(TRANSLATION)
-    current_runtime().catalogue.require(fields["model"])
-    return answer(file, parse(fields, "translate"))
+    runtime = current_runtime()
+    runtime.catalogue.require(fields["model"])
+    return answer(file, parse(fields, "translate", runtime.settings.ignore_prompts))

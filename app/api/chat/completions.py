@@ -12,6 +12,7 @@ from app.api.chat.voice import voices
 from app.api.event_stream import event_stream
 from app.api.form_values import Fields
 from app.api.schemas import CHAT_COMPLETION
+from app.api.whole_response import JSON, whole_response
 from app.dialogue.audio_parts import ConversationTranscriber
 from app.dialogue.request import chat_request
 from app.dialogue.upstream import Upstream
@@ -31,8 +32,7 @@ def create_chat_completion() -> Response:
         if fields.get("stream"):
             response = event_stream(reply.chunks(), closing="[DONE]", on_close=held.pop_all().close)
         else:
-            response = Response(dump_json(reply.whole()), content_type="application/json")
-            response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
+            response = whole_response(lambda: dump_json(reply.whole()), JSON, held.pop_all().close)
     if runtime.notice:
         response.headers["x-model-notice"] = runtime.notice
     return response

@@ -16,6 +16,16 @@ def test_no_fields_are_openai_whispers_defaults():
     )
 
 
+@pytest.mark.parametrize("prompt", ["convert the audio to text", " convert the audio to text\n"])
+def test_prompts_to_ignore(prompt):
+    ignored = ("convert the audio to text", "Hello, you.")
+    assert parse({"prompt": prompt}, "transcribe", ignored).transcription.prompt is None
+    both = parse({"prompt": prompt, "keywords": ["Ann"]}, "transcribe", ignored)
+    assert both.transcription.prompt == "Ann"
+    longer = f"{prompt.strip()}."
+    assert parse({"prompt": longer}, "transcribe", ignored).transcription.prompt == longer
+
+
 def test_the_schemas_formats_are_those_there_are():
     assert set(TRANSCRIPTION.schema["properties"]["response_format"]["enum"]) == set(FORMATS)
 
