@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.formats import brief_json, diarized_json, plain_text, subrip, verbose_json, webvtt
 from app.formats.render_options import RenderOptions
-from app.formats.stream_events import Events, speaker_events, text_events
+from app.formats.stream_events import Events, speaker_events, text_events, verbose_events
 from app.transcript import Transcript, TranscriptDelta
 
 __all__ = ["FORMATS", "Format", "RenderOptions"]
@@ -36,7 +36,7 @@ FORMATS: Mapping[str, Format] = {
     "json": Format(_JSON, brief_json.render, text_events),
     "text": Format(_PLAIN, plain_text.render, text_events),
     "srt": Format(_PLAIN, subrip.render, needs_words=RenderOptions.limits_subtitles),
-    "verbose_json": Format(_JSON, verbose_json.render, needs_words=RenderOptions.asks_words),
+    "verbose_json": Format(_JSON, verbose_json.render, verbose_events, RenderOptions.asks_words),
     "vtt": Format(_PLAIN, webvtt.render, needs_words=RenderOptions.limits_subtitles),
     "diarized_json": Format(_JSON, diarized_json.render, speaker_events),
 }

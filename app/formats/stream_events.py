@@ -7,7 +7,9 @@ from app.formats.diarized_json import conversation, speaker_segment
 from app.formats.render_options import RenderOptions
 from app.formats.token_details import languages, logprobs
 from app.formats.usage import token_usage
-from app.transcript import Segment, TranscriptDelta
+from app.formats.verbose_json import segment_object, spoken_words, verbose_object, word_object
+from app.formats.wire import finite
+from app.transcript import Segment, Transcript, TranscriptDelta
 
 Event = dict[str, Any]
 Events = Generator[Event, None, None]
@@ -26,6 +28,34 @@ def text_events(deltas: Iterable[TranscriptDelta], options: RenderOptions) -> Ev
             unsent_segments.clear()
     text = "".join(delta.text for delta in received)
     yield _done(text, received, options, _token_details(_segments(received), options))
+
+
+def verbose_events(deltas: Iterable[TranscriptDelta], options: RenderOptions) -> Events:
+    """An event for each segment, with its words where they were asked for; then the verbose object.
+
+    Not OpenAI's, which streams no `verbose_json`. A word also has its `probability`.
+    """
+    received: list[TranscriptDelta] = []
+    for delta in deltas:
+        received.append(delta)
+        if delta.segment or delta.text:
+            yield {"type": "transcript.text.delta", "delta": delta.text} | _verbose_details(delta, options)
+    last, text = received[-1], "".join(delta.text for delta in received)
+    segments = tuple(_segments(received))
+    transcript = Transcript("transcribe", last.language, last.duration_seconds, text, segments)
+    yield {"type": "transcript.text.done"} | verbose_object(transcript, options) | {"text": text}
+
+
+def _verbose_details(delta: TranscriptDelta, options: RenderOptions) -> Event:
+    if not delta.segment:
+        return {}
+    segment = segment_object(delta.segment)
+    if options.asks_words():
+        segment["words"] = [
+            word_object(word) | {"probability": finite(word.probability)}
+            for word in spoken_words(delta.segment, "transcribe")
+        ]
+    return {"segment": segment}
 
 
 def speaker_events(deltas: Iterable[TranscriptDelta], options: RenderOptions) -> Events:

@@ -9,7 +9,7 @@ from app.formats.render_options import RenderOptions
 from app.formats.usage import duration_usage
 from app.formats.wire import dump_json, finite
 from app.languages import LANGUAGES
-from app.transcript import Segment, Transcript, Word
+from app.transcript import Segment, Task, Transcript, Word
 
 _WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 """Languages whose words are not told apart by spaces; for openai-whisper, too."""
@@ -17,10 +17,12 @@ _SPOKEN_SIGNS = frozenset("%‰‱٪&@#§")  # Unicode counts them as punctuatio
 
 
 def render(transcript: Transcript, options: RenderOptions) -> str:
-    """OpenAI's TranscriptionVerbose (or TranslationVerbose) object.
+    """OpenAI's TranscriptionVerbose (or TranslationVerbose) object as JSON."""
+    return dump_json(verbose_object(transcript, options))
 
-    No value is ever null: what was not asked for has no key.
-    """
+
+def verbose_object(transcript: Transcript, options: RenderOptions) -> dict[str, Any]:
+    """The same as an object. No value is ever null: what was not asked for has no key."""
     body: dict[str, Any] = {
         "task": transcript.task,
         "language": _language_name(transcript),
@@ -28,10 +30,11 @@ def render(transcript: Transcript, options: RenderOptions) -> str:
         "text": transcript.text.strip(),
     }
     if "segment" in options.granularities:
-        body["segments"] = [_segment(segment) for segment in transcript.segments]
+        body["segments"] = [segment_object(segment) for segment in transcript.segments]
     if options.asks_words():
-        body["words"] = _words(transcript)
-    return dump_json(body | {"usage": duration_usage(transcript)})
+        words = (word for segment in transcript.segments for word in spoken_words(segment, transcript.task))
+        body["words"] = [word_object(word) for word in words]
+    return body | {"usage": duration_usage(transcript)}
 
 
 def _language_name(transcript: Transcript) -> str:
@@ -39,7 +42,8 @@ def _language_name(transcript: Transcript) -> str:
     return "english" if transcript.task == "translate" else LANGUAGES[transcript.language]
 
 
-def _segment(segment: Segment) -> dict[str, Any]:
+def segment_object(segment: Segment) -> dict[str, Any]:
+    """OpenAI's TranscriptionSegment object."""
     return {
         "id": segment.id,
         "seek": segment.seek,
@@ -54,20 +58,17 @@ def _segment(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _words(transcript: Transcript) -> list[dict[str, Any]]:
+def spoken_words(segment: Segment, task: Task) -> Iterator[Word]:
     """The words as whisper-1 lists them, bare; those that are nothing but punctuation are left out."""
-    spaced = transcript.task == "translate" or transcript.language not in _WITHOUT_SPACES
-    words = (
-        word
-        for segment in transcript.segments
-        for word in (_joined(segment.words) if spaced else segment.words)
-    )
-    bared = ((bare(word.text), word) for word in words)
-    return [
-        {"word": text, "start": finite(word.start_seconds), "end": finite(word.end_seconds)}
-        for text, word in bared
-        if text
-    ]
+    spaced = task == "translate" or segment.language not in _WITHOUT_SPACES
+    for word in _joined(segment.words) if spaced else segment.words:
+        if text := bare(word.text):
+            yield replace(word, text=text)
+
+
+def word_object(word: Word) -> dict[str, Any]:
+    """OpenAI's TranscriptionWord object."""
+    return {"word": word.text, "start": finite(word.start_seconds), "end": finite(word.end_seconds)}
 
 
 def _joined(words: Sequence[Word]) -> Iterator[Word]:
@@ -75,7 +76,12 @@ def _joined(words: Sequence[Word]) -> Iterator[Word]:
     whole: Word | None = None
     for word in words:
         if whole and not word.text[:1].isspace():
-            whole = replace(whole, text=whole.text + word.text, end_seconds=word.end_seconds)
+            whole = Word(
+                whole.text + word.text,
+                whole.start_seconds,
+                word.end_seconds,
+                min(whole.probability, word.probability),
+            )
             continue
         if whole:
             yield whole

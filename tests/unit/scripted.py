@@ -12,6 +12,7 @@ from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext
 from app.request_cost import RequestCost
+from app.settings import Settings
 from app.transcript import Segment, Transcript, TranscriptDelta, Word
 from app.transcription.request import TranscriptionRequest
 from app.transcription.transcriber import Deltas
@@ -63,6 +64,7 @@ class ScriptedRuntime:
     """
 
     def __init__(self) -> None:
+        self.settings = Settings()
         self.ready = True
         self.metrics = Metrics()
         self.admission = ScriptedAdmission()

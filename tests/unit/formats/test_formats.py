@@ -65,4 +65,9 @@ def test_word_granularity_needs_words_in_verbose_json(name: str) -> None:
 
 
 def test_what_can_be_streamed() -> None:
-    assert [name for name, form in FORMATS.items() if form.events] == ["json", "text", "diarized_json"]
+    assert [name for name, form in FORMATS.items() if form.events] == [
+        "json",
+        "text",
+        "verbose_json",
+        "diarized_json",
+    ]

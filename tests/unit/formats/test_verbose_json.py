@@ -83,7 +83,9 @@ def listed(
 ) -> list[tuple[str, float, float]]:
     """The words of one segment, a second each."""
     words = tuple(Word(text, number, number + 1, 0.5) for number, text in enumerate(texts))
-    segment = Segment(0, 0, 0.0, len(words), "".join(texts), (), 0.0, -0.1, 1.0, 0.0, words)
+    segment = Segment(
+        0, 0, 0.0, len(words), "".join(texts), (), 0.0, -0.1, 1.0, 0.0, words, language=language
+    )
     transcript = Transcript(task, language, len(words), "".join(texts), (segment,))
     body = json.loads(render(transcript, WORDS_ONLY))
     return [(word["word"], word["start"], word["end"]) for word in body["words"]]

@@ -34,7 +34,6 @@ def test_fields_that_do_not_go_together(fields, param):
     [
         ({"stream": True, "response_format": "srt"}, "response_format"),
         ({"stream": True, "response_format": "vtt"}, "response_format"),
-        ({"stream": True, "response_format": "verbose_json"}, "response_format"),
         ({"model": DIARIZE, "response_format": "srt"}, "response_format"),
         ({"model": DIARIZE, "response_format": "vtt"}, "response_format"),
         ({"model": DIARIZE, "response_format": "verbose_json"}, "response_format"),
@@ -57,6 +56,7 @@ def test_what_a_model_or_a_stream_does_not_offer(fields, param):
         {"stream": True},
         {"known_speaker_names": ["Ann", "", "", "Bob"]},
         {"stream": True, "response_format": "text"},
+        {"stream": True, "response_format": "verbose_json"},
         {"stream": True, "response_format": "diarized_json"},
         {"stream": True, "include": ["logprobs"]},
         {"stream": False, "response_format": "srt"},

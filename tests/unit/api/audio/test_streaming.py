@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.admission import ADMITTED
-from app.engines.interface import Window, WindowOptions, WindowResult
+from app.engines.interface import Window, WindowOptions, WindowResult, WordTiming
 from app.runtime import Runtime
 from app.server.client_socket import client_socket
 from app.settings import Settings
@@ -136,7 +136,29 @@ def test_speakers_stream_by_segment(client: FlaskClient) -> None:
     assert (whole["segments"], whole["text"]) == (segments, done["text"])
 
 
-@pytest.mark.parametrize("form", ["srt", "vtt", "verbose_json"])
+@pytest.mark.parametrize("granularity", ["segment", "word"])
+def test_verbose_json_streams_its_segments(
+    client: FlaskClient, engine: GatedEngine, granularity: str
+) -> None:
+    engine.words = [WordTiming(" one", tuple(spell(" one")), 0.0, 0.5, 0.25)]
+    fields = {"response_format": "verbose_json", "timestamp_granularities[]": granularity}
+    frames = post(client, **fields).text.split("\n\n")[:-1]
+    *deltas, done = [json.loads(frame.removeprefix("data: ")) for frame in frames]
+    whole = post(client, stream="false", **fields).json
+    assert {name: done[name] for name in whole} == whole
+    assert done["type"] == "transcript.text.done"
+    segments = [delta["segment"] for delta in deltas]
+    words = [segment.pop("words", []) for segment in segments]
+    assert "".join(delta["delta"] for delta in deltas) == done["text"]
+    if granularity == "segment":
+        assert segments == whole["segments"]
+        assert not any(words)
+    else:
+        assert all(word.pop("probability") == 0.25 for group in words for word in group)
+        assert [word for group in words for word in group] == whole["words"]
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt"])
 def test_formats_that_cannot_stream(client: FlaskClient, form: str) -> None:
     response = post(client, response_format=form)
     assert response.status_code == 400
@@ -144,7 +166,7 @@ def test_formats_that_cannot_stream(client: FlaskClient, form: str) -> None:
     assert (error["param"], error["code"]) == ("response_format", "unsupported_value")
     assert error["message"] == (
         f"response_format '{form}' is not compatible with 'stream'. "
-        "Use one of 'json', 'text', and 'diarized_json' instead."
+        "Use one of 'json', 'text', 'verbose_json', and 'diarized_json' instead."
     )
 
 
