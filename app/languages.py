@@ -1,6 +1,6 @@
-"""The languages Whisper was trained on, kept apart from the model so that requests are checked without it.
+"""The languages Whisper was trained on, so that requests are checked without loading a model.
 
-Source: openai-whisper's tokenizer tables; a test holds both equal.
+Source: openai-whisper's tokenizer tables; a test compares them.
 """
 
 LANGUAGES = {
@@ -127,5 +127,5 @@ _CODES = {**{name: code for code, name in LANGUAGES.items()}, **_OTHER_NAMES}
 
 def language_code(language: str) -> str | None:
     """The code of a language given as code or English name in any case; None where it is unknown."""
-    wanted = language.strip().lower()
-    return wanted if wanted in LANGUAGES else _CODES.get(wanted)
+    name = language.strip().lower()
+    return name if name in LANGUAGES else _CODES.get(name)

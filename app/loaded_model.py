@@ -1,4 +1,4 @@
-"""What loading a checkpoint gives."""
+"""A checkpoint that has been loaded."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from app.request_context import RequestContext
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A started engine and what is known of its weights.
+    """A started engine and its checkpoint's names, owner and date.
 
-    `meter` counts what the engine does, over all requests. `created` is when the checkpoint's file was
-    last written, in Unix seconds; `notice` what every answer must carry as `x-model-notice`.
+    `meter` counts the engine's work over all requests. `created` is when the checkpoint's file was
+    last written, in Unix seconds; `notice` is the `x-model-notice` of every answer.
     """
 
     engine: LiveEngine
@@ -41,7 +41,7 @@ class LoadedModel:
         return self.engine.card
 
     def engine_for(self, context: RequestContext) -> Engine:
-        """The engine as one request uses it: its work is counted."""
+        """The engine for one request, whose work is counted."""
         return MeteredEngine(self.engine, self.meter, context.cost)
 
     def count_tokens(self, text: str) -> int:

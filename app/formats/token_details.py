@@ -8,12 +8,12 @@ from app.transcript import Segment
 
 
 def languages(code: str, text: str) -> list[dict[str, str]]:
-    """The language of a text; none where nothing was said."""
+    """The language of a text; none if the text is empty."""
     return [{"code": code}] if text else []
 
 
 def logprobs(segments: Iterable[Segment]) -> list[dict[str, Any]]:
-    """The text tokens of segments, in order. A token may be half a character; `bytes` has it whole."""
+    """The text tokens of segments, in order. A token may be part of a character; see `bytes`."""
     return [
         {"token": token.text, "logprob": finite(token.logprob), "bytes": list(token.raw)}
         for segment in segments

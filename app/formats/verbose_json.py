@@ -16,7 +16,7 @@ _SPOKEN_SIGNS = frozenset("%‰‱٪&@#§")  # Unicode counts them as punctuatio
 def render(transcript: Transcript, options: RenderOptions) -> str:
     """OpenAI's TranscriptionVerbose (or TranslationVerbose) object.
 
-    No value is ever null: what was not asked for has no key.
+    No value is null: fields that were not requested have no key.
     """
     body: dict[str, Any] = {
         "task": transcript.task,
@@ -52,19 +52,19 @@ def _segment(segment: Segment) -> dict[str, Any]:
 
 
 def _words(words: Sequence[Word]) -> list[dict[str, Any]]:
-    """The words as whisper-1 lists them, bare; those that are nothing but punctuation are left out."""
-    bared = ((bare(word.text), word) for word in words)
+    """The words without punctuation, as whisper-1 lists them; those of only punctuation are left out."""
+    texts = ((without_punctuation(word.text), word) for word in words)
     return [
         {"word": text, "start": finite(word.start_seconds), "end": finite(word.end_seconds)}
-        for text, word in bared
+        for text, word in texts
         if text
     ]
 
 
-def bare(word: str) -> str:
+def without_punctuation(word: str) -> str:
     """A word without the blanks and punctuation at its edges.
 
-    What is within stays (`o'clock`), and so do signs that carry meaning: `50%`, `C#`, `$5`, `-5`, `.5`.
+    Punctuation inside is kept (`o'clock`), and so are signs that are spoken: `50%`, `C#`, `$5`, `-5`, `.5`.
     """
     kept = [index for index, character in enumerate(word) if not _is_edge(character)]
     if not kept:

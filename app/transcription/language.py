@@ -1,4 +1,4 @@
-"""Which language is spoken."""
+"""Language detection."""
 
 from operator import itemgetter
 
@@ -7,11 +7,11 @@ from app.errors import InvalidLanguage
 from app.request_context import RequestContext
 from app.transcription.request import Policy, TranscriptionRequest
 
-_SURE_ENOUGH = 0.5
+_MIN_PROBABILITY = 0.5
 
 
 def check_languages(engine: Engine, request: TranscriptionRequest) -> None:
-    """Raise InvalidLanguage for a language that Whisper knows and this checkpoint doesn't."""
+    """Raise InvalidLanguage for a language that Whisper supports and this checkpoint doesn't."""
     if not engine.card.multilingual:
         return
     named = {"language": (request.language,) if request.language else (), "languages": request.languages}
@@ -27,10 +27,10 @@ def check_languages(engine: Engine, request: TranscriptionRequest) -> None:
 class LanguageDetector:
     """Detects the language of a recording from its features.
 
-    openai-whisper pads the recording's first 30 s with silence to detect the language and the log-mel
-    with 0.0 to decode. For a full first window both are the same features. Elsewhere the features
-    that are decoded anyway decide if they are sure enough, which saves encoding twice; a strict
-    policy always takes openai-whisper's.
+    openai-whisper pads the first 30 s of samples with silence to detect the language, but the log-mel with
+    0.0 to decode. For a full first window both are the same features. Otherwise the features of the window
+    that is decoded anyway are used, which saves encoding twice, unless the result is under _MIN_PROBABILITY
+    or the policy is strict.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class LanguageDetector:
         is_full_start = window.seek == 0 and window.frames == WINDOW_FRAMES
         if is_full_start or not self._strict:
             language, probability = self._most_likely(window)
-            if is_full_start or probability >= _SURE_ENOUGH:
+            if is_full_start or probability >= _MIN_PROBABILITY:
                 return language
         return self.of_padded_audio(window.recording)
 

@@ -1,4 +1,4 @@
-"""A recording cut at its pauses, and the pieces read side by side."""
+"""A recording cut at its pauses, and the pieces transcribed side by side."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ LONGEST_SECONDS = WINDOW_FRAMES / FRAMES_PER_SECOND
 
 
 def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
-    """Neighbouring spans joined, with the pauses between them, as long as they fit into one window."""
+    """Join neighbouring spans, and the pauses between them, as long as they fit into one window."""
     joined: Spans = []
     for start, end in spans:
         if joined and end - joined[-1][0] <= longest_seconds:
@@ -24,7 +24,7 @@ def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
 
 
 class PieceByPiece:
-    """Reads each piece on its own, without the text of the one before; a TranscriptionStrategy."""
+    """A TranscriptionStrategy that transcribes each piece by itself, without the text before it as prompt."""
 
     def __init__(self, whole: WindowLoop, chunking: Chunking) -> None:
         self.whole = whole
@@ -37,12 +37,12 @@ class PieceByPiece:
         return self.whole.prompt_tokens
 
     def segments(self) -> Iterator[Segment]:
-        """The segments of all pieces, in order. The first piece tells the language of all."""
+        """The segments of all pieces, in order. The language is detected on the first piece, for all."""
         pieces = join_spans(self.whole.policy.find_speech(self.whole.audio.samples, self.chunking))
         self.language = self.language or self._detect(pieces)
-        read = [self._piece(piece).segments() for piece in pieces]
-        with self.whole.policy.side_by_side.ahead(read) as ahead:
-            yield from chain.from_iterable(ahead)
+        by_piece = [self._piece(piece).segments() for piece in pieces]
+        with self.whole.policy.side_by_side.read_ahead(by_piece) as segments_ahead:
+            yield from chain.from_iterable(segments_ahead)
 
     def _piece(self, piece: tuple[float, float]) -> WindowLoop:
         whole = self.whole

@@ -21,7 +21,7 @@ from app.runtime import Runtime
 
 
 def create_chat_completion() -> Response:
-    """What was said in the conversation's audio, or what an upstream server answers to that."""
+    """The transcript of the conversation's audio, or an upstream server's answer to it."""
     fields = read_json(CHAT_COMPLETION)
     runtime = current_runtime()
     with ExitStack() as held:
@@ -32,14 +32,14 @@ def create_chat_completion() -> Response:
             response = event_stream(reply.chunks(), closing="[DONE]", on_close=held.pop_all().close)
         else:
             response = Response(dump_json(reply.whole()), content_type="application/json")
-            response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
+            response.call_on_close(held.pop_all().close)  # held until the client has received all of it
     if runtime.notice:
         response.headers["x-model-notice"] = runtime.notice
     return response
 
 
 def _reply(fields: Fields, runtime: Runtime, context: RequestContext) -> Reply:
-    """Who answers. The upstream knows best which models it has."""
+    """This server's reply, or the upstream's, whose model names are not checked here."""
     settings, voiced = runtime.settings, voices(fields, runtime)
     transcriber = ConversationTranscriber(
         runtime.transcriber, context, settings.max_audio_seconds, runtime.count_tokens

@@ -254,7 +254,7 @@ class Once:
         return self._method(*args, **kwargs)
 
 
-@pytest.mark.parametrize("method", ["join", "_advance"])
+@pytest.mark.parametrize("method", ["add", "_advance"])
 def test_what_fails_in_joining_fails_alone(
     engine: BatchedEngine, method: str, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
