@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.environment import keep_packages_silent
+from app.environment import disable_telemetry
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -12,13 +12,10 @@ if TYPE_CHECKING:
     from app.runtime import Runtime
     from app.settings import Settings
 
-keep_packages_silent()  # here, because every module of this package is imported after this one
-
-VERSION = "0.1.0"
-"""Of this program."""
+disable_telemetry()  # here, because this module is imported before every other one of the package
 
 _LARGEST_FIELD_BYTES = 16 * 1024 * 1024
-"""Reference recordings of known speakers come as data URLs in plain form fields."""
+"""Form fields may hold reference recordings of known speakers, as data URLs."""
 
 
 def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> Flask:
@@ -26,7 +23,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
     Loads no model and imports no torch: the worker starts the runtime after the fork.
     """
-    # Here, because a decoder process imports this package too, and must not carry a web server about.
+    # Imported here, because a decoder process imports this package too, and must not load Flask.
     from app import api  # noqa: PLC0415
     from app.api.application import Application  # noqa: PLC0415
     from app.runtime import Runtime  # noqa: PLC0415

@@ -1,7 +1,7 @@
-"""Who may come in: so many requests are worked on and so many bodies read, and nobody waits too long.
+"""Admission control: how many requests are worked on, read and answered at a time.
 
-Gunicorn has THREADS. What is neither worked on nor read here takes one of the rest for a moment
-only, so that there is always one for health, metrics and refusals.
+Gunicorn has THREADS threads, which is the sum of these limits and SPARE. So a thread is always free for
+health, metrics and refusals, which take it for a moment only.
 """
 
 from collections import Counter, deque
@@ -14,38 +14,38 @@ from time import monotonic
 from app.errors import ServerBusy
 
 ADMITTED = 24
-"""Requests that are worked on at a time, those that wait for the model included."""
+"""The most requests that work on audio at a time, including those that wait for the model."""
 SPEAKING = 8
-"""Texts that are spoken at a time."""
+"""The most texts that are synthesized at a time."""
 READING = 32
-"""Request bodies that are read at a time."""
+"""The most request bodies that are read at a time."""
 DRAINING = 4
-"""Refused bodies that are read and dropped at a time, so that their senders see why."""
+"""The most bodies of refused requests that are read and dropped at a time, so that their senders see why."""
 SPARE = 8
-"""Threads for everything that takes a moment."""
+"""Threads for requests that take a moment."""
 WRITING = ADMITTED + SPEAKING + SPARE // 2
-"""Answers at a time that wait for their clients to take them."""
+"""The most answers that wait at a time for their clients to receive them."""
 THREADS = ADMITTED + SPEAKING + READING + DRAINING + SPARE
 
 SLOW_BYTES_PER_SECOND = 64 * 1024
-"""A client under this pace must give way when all places are taken."""
+"""A client slower than this may lose its slot when all slots are in use."""
 FAIR_SHARE = ADMITTED // 2
-"""Permits that one caller has at most while others ask."""
+"""The most permits that one caller holds while other callers are active."""
 OTHERS_SECONDS = 60.0
-"""How long a caller counts among those who ask after its last request."""
+"""How long a caller counts as active after its last request."""
 
 _PACE_SECONDS = 10.0
 _MOST_MARKS = 12
 _NEW_SECONDS = 1.0
-"""A place as new as this is not taken away: nothing is known about its client."""
+"""A slot newer than this is not taken away: its client's speed is not known yet."""
 _BUSY_SECONDS = 5
 _WINDOW_SECONDS = 30
 
 
-class Place:
-    """One of Places, for a client that sends or takes bytes; `lost` once another client got it.
+class TransferSlot:
+    """One of TransferSlots, held by a client that sends or receives bytes. `lost`: another client has it now.
 
-    One that doesn't give way is kept however few bytes are counted.
+    With `gives_way` False it is never taken away, however slow its client is.
     """
 
     def __init__(self, *, gives_way: bool = True) -> None:
@@ -57,14 +57,14 @@ class Place:
         self._marks = deque([(self.began, 0)], maxlen=_MOST_MARKS)
 
     def count(self, size: int) -> None:
-        """So many bytes came or went."""
+        """Count bytes that were sent or received."""
         now = monotonic()
         if now - self._marks[-1][0] >= 1:
             self._marks.append((now, self._bytes))
         self._bytes += size
 
     def bytes_per_second(self) -> float:
-        """The client's pace in the last ten seconds, whether or not anything was counted in them."""
+        """The client's mean speed over the last ten seconds, or since it has the slot."""
         now = monotonic()
         while len(self._marks) > 1 and self._marks[0][0] <= now - _PACE_SECONDS:
             self._marks.popleft()
@@ -74,51 +74,51 @@ class Place:
         return (self._bytes - bytes_before) / max(_NEW_SECONDS, min(now - self.began, _PACE_SECONDS))
 
 
-class Places:
-    """So many clients at a time. When all places are taken a newcomer gets that of the slowest slow one.
+class TransferSlots:
+    """`count` slots. When all are in use, a new client gets that of the slowest client under the limit.
 
-    As long as places are free nobody loses one for being slow.
+    While slots are free, no client loses one for being slow.
     """
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._taken: set[Place] = set()
+        self._taken: set[TransferSlot] = set()
         self._lock = Lock()
 
     @property
     def taken(self) -> int:
-        """How many places are taken."""
+        """How many slots are in use."""
         return len(self._taken)
 
-    def take(self, *, gives_way: bool = True) -> Place | None:
-        """A place, for which `give_back` must follow; None if there is none."""
+    def take(self, *, gives_way: bool = True) -> TransferSlot | None:
+        """A slot, which `give_back` must follow; None if there is none."""
         with self._lock:
-            if len(self._taken) >= self.count and not self._take_away():
+            if len(self._taken) >= self.count and not self._evict_slowest():
                 return None
-            place = Place(gives_way=gives_way)
-            self._taken.add(place)
-            return place
+            slot = TransferSlot(gives_way=gives_way)
+            self._taken.add(slot)
+            return slot
 
-    def give_back(self, place: Place) -> None:
-        """Leave a place, lost or not."""
+    def give_back(self, slot: TransferSlot) -> None:
+        """Release a slot, lost or not."""
         with self._lock:
-            self._taken.discard(place)
+            self._taken.discard(slot)
 
-    def _take_away(self) -> bool:
-        """Free the place of the slowest client, the first of several. Called with the lock held."""
+    def _evict_slowest(self) -> bool:
+        """Free the slowest client's slot, the oldest of equally slow ones'. Called with the lock held."""
         newest = monotonic() - _NEW_SECONDS
-        paces = [(place.bytes_per_second(), place.began, place) for place in self._taken if place.gives_way]
-        slow = [pace for pace in paces if pace[0] < SLOW_BYTES_PER_SECOND and pace[1] <= newest]
+        speeds = [(slot.bytes_per_second(), slot.began, slot) for slot in self._taken if slot.gives_way]
+        slow = [speed for speed in speeds if speed[0] < SLOW_BYTES_PER_SECOND and speed[1] <= newest]
         if not slow:
             return False
-        *_, place = min(slow, key=lambda pace: pace[:2])
-        place.lost = True
-        self._taken.discard(place)
+        *_, slot = min(slow, key=lambda speed: speed[:2])
+        slot.lost = True
+        self._taken.discard(slot)
         return True
 
 
 class Permits:
-    """So many at a time, of which one caller has at most `share` while others ask."""
+    """`count` permits, of which one caller holds at most `share` while other callers are active."""
 
     def __init__(self, count: int, share: int) -> None:
         self.count = count
@@ -130,9 +130,9 @@ class Permits:
         self._last_asked = self._another_asked = -inf
 
     def take(self, caller: str) -> bool:
-        """One more, if there is room and the caller hasn't its share; then `give_back` must follow."""
+        """Take a permit if one is free and the caller is under its share; then `give_back` must follow."""
         with self._lock:
-            others = self._others_ask(caller)
+            others = self._others_are_active(caller)
             if self.taken >= self.count or (others and self._held[caller] >= self._share):
                 return False
             self.taken += 1
@@ -140,14 +140,14 @@ class Permits:
             return True
 
     def give_back(self, caller: str) -> None:
-        """One less."""
+        """Return a permit."""
         with self._lock:
             self.taken -= 1
             self._held[caller] -= 1
-            self._held += Counter()  # forgets those that have none
+            self._held += Counter()  # removes callers with none
 
-    def _others_ask(self, caller: str) -> bool:
-        """Whether anybody but this caller holds a permit, or has asked for one of late."""
+    def _others_are_active(self, caller: str) -> bool:
+        """Whether another caller holds a permit, or has asked for one in the last OTHERS_SECONDS."""
         now = monotonic()
         if self._last_caller != caller:
             self._another_asked = self._last_asked
@@ -156,60 +156,63 @@ class Permits:
 
 
 class Admission:
-    """Permits to work and to speak, and places to read and to drop a body or to write an answer.
+    """Permits to work and to speak, and slots to read a body, to drop one and to write an answer.
 
-    `seconds_per_window` tells how fast the engine is at present, 0.0 for unknown.
+    `seconds_per_window()` is how fast the engine is at present, 0.0 for unknown.
     """
 
     def __init__(self, max_wait_seconds: float, seconds_per_window: Callable[[], float]) -> None:
         self.working = Permits(ADMITTED, FAIR_SHARE)
         self.speaking = Permits(SPEAKING, SPEAKING // 2)
-        self.reading = Places(READING)
-        self.draining = Places(DRAINING)
-        self.writing = Places(WRITING)
+        self.reading = TransferSlots(READING)
+        self.draining = TransferSlots(DRAINING)
+        self.writing = TransferSlots(WRITING)
         self._max_wait_seconds = max_wait_seconds
         self._seconds_per_window = seconds_per_window
 
     @contextmanager
     def admit(self, caller: str = "") -> Iterator[None]:
-        """Hold a permit to work. Raises ServerBusy at once if there is none, or the wait is too long."""
+        """Hold a permit to work. Raises ServerBusy at once if none is free or the wait would be too long."""
         self._check_wait()
         wait_seconds = max(_BUSY_SECONDS, ceil(self._seconds_per_window()))
-        with _held(self.working, caller, f"working on {ADMITTED} requests", wait_seconds):
+        with _permit(self.working, caller, f"working on {ADMITTED} requests", wait_seconds):
             yield
 
     @contextmanager
     def admit_speaker(self, caller: str = "") -> Iterator[None]:
-        """Hold a permit to speak a text. Raises ServerBusy at once if there is none."""
-        with _held(self.speaking, caller, f"speaking {SPEAKING} texts", _BUSY_SECONDS):
+        """Hold a permit to synthesize a text. Raises ServerBusy at once if none is free."""
+        with _permit(self.speaking, caller, f"speaking {SPEAKING} texts", _BUSY_SECONDS):
             yield
 
     @contextmanager
-    def read(self, *, gives_way: bool = True) -> Iterator[Place]:
-        """Hold a place to read a body. Raises ServerBusy at once when there is none."""
-        place = self.reading.take(gives_way=gives_way)
-        if place is None:
+    def read(self, *, gives_way: bool = True) -> Iterator[TransferSlot]:
+        """Hold a slot to read a body. Raises ServerBusy at once if none is free."""
+        slot = self.reading.take(gives_way=gives_way)
+        if slot is None:
             raise ServerBusy(
                 f"The server is reading {READING} uploads, which is its maximum. Please retry shortly.",
                 retry_after_seconds=_BUSY_SECONDS,
             )
         try:
-            yield place
+            yield slot
         finally:
-            self.reading.give_back(place)
+            self.reading.give_back(slot)
 
     def longest_seconds(self, limit_seconds: float) -> float:
-        """The longest audio that this engine can transcribe within a limit, if it has nothing else to do."""
+        """The longest audio that this engine can transcribe within a limit if it serves one request alone."""
         pace = self._seconds_per_window()
         return limit_seconds / pace * _WINDOW_SECONDS if pace else float("inf")
 
     def _check_wait(self) -> None:
-        """The scheduler takes turns: each running request has at most one window before this one's first."""
-        ahead, pace = self.working.taken, self._seconds_per_window()
-        wait = ahead * pace
+        """Raise ServerBusy if a new request's first window would wait for too long.
+
+        The scheduler serves requests in turn, so at most one window of each running request comes before it.
+        """
+        running, pace = self.working.taken, self._seconds_per_window()
+        wait = running * pace
         if wait > self._max_wait_seconds:
             raise ServerBusy(
-                f"This request would begin after about {wait:.0f} seconds: {ahead} requests are before it, "
+                f"This request would begin after about {wait:.0f} seconds: {running} requests are before it, "
                 f"and 30 seconds of audio take {pace:.1f} seconds at present. The longest wait on this "
                 f"server is {self._max_wait_seconds:g} seconds (WHISPER_MAX_WAIT_SECONDS).",
                 retry_after_seconds=ceil(wait - self._max_wait_seconds),
@@ -217,7 +220,7 @@ class Admission:
 
 
 @contextmanager
-def _held(permits: Permits, caller: str, doing: str, retry_after_seconds: int) -> Iterator[None]:
+def _permit(permits: Permits, caller: str, doing: str, retry_after_seconds: int) -> Iterator[None]:
     if not permits.take(caller):
         raise ServerBusy(
             f"The server is {doing}, which is its maximum, or half of them for you while others wait. "

@@ -12,6 +12,6 @@ def decode_base64(text: str) -> bytes:
     Raises ValueError for anything else.
     """
     data = text.encode("ascii")
-    del text  # Each step lets go of the one before: recordings are what makes bodies large.
+    del text  # each step frees the copy before it: recordings can be large
     data = data.translate(None, _WHITESPACE)
     return a2b_base64(data, strict_mode=True)

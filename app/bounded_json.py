@@ -1,6 +1,6 @@
-"""JSON from strangers, whose objects in memory must not become many times larger than its text.
+"""JSON from clients, whose objects must not take many times the memory of its text.
 
-`[],` are three bytes, and a list of 56 when parsed. So what makes objects is counted before.
+`[],` has three bytes as text, and 56 as a list. So the characters that make objects are counted first.
 """
 
 import json
@@ -12,18 +12,18 @@ MOST_STRUCTURE = 100_000
 
 _STRUCTURE = b"{}[]:,"
 _BLOCK_BYTES = 256 * 1024
-"""Looked at in one go, by calls that let no other thread run: for some milliseconds at most."""
+"""Bytes searched by one call, which holds the GIL: for some milliseconds at limit."""
 
 
 class TooComplex(ValueError):
-    """JSON of more parts than are read."""
+    """JSON with more structural characters than are allowed."""
 
 
-def check_structure(data: bytes | bytearray, most: int = MOST_STRUCTURE) -> None:
-    """Raise TooComplex for UTF-8 text with more than `most` structural characters outside of strings.
+def check_structure(data: bytes | bytearray, limit: int = MOST_STRUCTURE) -> None:
+    """Raise TooComplex for UTF-8 text with more than `limit` structural characters outside of strings.
 
-    Also for more strings than so many characters could part. Time is linear in the length, whatever
-    the text is; of what is not JSON it tells nothing.
+    Also for more strings than so many characters could separate. Takes linear time for any text. It doesn't
+    check whether the text is JSON.
     """
     structure = quotes = 0
     half = b""  # a backslash whose other half is in the next block
@@ -35,9 +35,9 @@ def check_structure(data: bytes | bytearray, most: int = MOST_STRUCTURE) -> None
         outside = b"".join(parts[quotes % 2 :: 2])
         structure += len(outside) - len(outside.translate(None, _STRUCTURE))
         quotes += len(parts) - 1
-        if structure > most or quotes > 2 * (most + 1):
+        if structure > limit or quotes > 2 * (limit + 1):
             raise TooComplex(
-                f"it has more than {most} brackets, braces, colons and commas outside of strings, "
+                f"it has more than {limit} brackets, braces, colons and commas outside of strings, "
                 "which is the maximum"
             )
 
@@ -45,8 +45,8 @@ def check_structure(data: bytes | bytearray, most: int = MOST_STRUCTURE) -> None
 def parse(data: bytes | bytearray) -> Any:
     """The value of UTF-8 JSON whose structure was checked. A bytearray is emptied, to free its memory early.
 
-    Raises ValueError for what is not JSON, NaN among it, for numbers too large for a float, and for what
-    is nested too deeply.
+    Raises ValueError for text that is not JSON (NaN included), for numbers too large for a float, and for
+    values that are nested too deeply.
     """
     text = data.decode("utf-8-sig", "surrogatepass")
     if isinstance(data, bytearray):

@@ -1,19 +1,19 @@
-"""What child processes and packages are told by the environment."""
+"""The environment variables that child processes and packages get."""
 
 import os
 
 
 def bare_environ(**more: str) -> dict[str, str]:
-    """The environment of a process that reads what strangers sent: no keys, only what starting takes."""
+    """The environment of a process that handles untrusted input: no keys, only what it needs to start."""
     kept = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME")
-    # A Python without HOME asks the machine's name service for it, which may ask the network.
+    # Without HOME, Python asks the name service for it, which may use the network.
     home = {"HOME": "/nonexistent"}
     return {name: os.environ[name] for name in kept if name in os.environ} | home | more
 
 
-def keep_packages_silent() -> None:
-    """Switch off what packages report to their makers; they look when they are imported, so call this before.
+def disable_telemetry() -> None:
+    """Switch off the telemetry of packages. Call it before they are imported.
 
-    onnxruntime, which silero-vad and piper run on, would send events to Microsoft and keep them below HOME.
+    onnxruntime, which silero-vad and piper use, would send events to Microsoft and store them below HOME.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,6 +1,6 @@
-"""Every failure a caller can meet, as one tree.
+"""All errors of the server, as one tree.
 
-An error says what went wrong; `app.api.error_body` alone turns it into HTTP.
+Their messages are for the caller; `app.api.error_body` alone turns them into HTTP.
 
     SpeechError                     500  server_error
     ├── InvalidRequest              400  invalid_request_error
@@ -24,7 +24,7 @@ An error says what went wrong; `app.api.error_body` alone turns it into HTTP.
     ├── UpstreamFailure             502  server_error
     ├── ServerBusy                  503  server_error
     ├── RequestTimeout              504  request_timeout
-    └── ClientGone                  499  nobody reads the answer
+    └── ClientGone                  499  (not sent: the client has gone)
     StartError                      stops the start of the server; never reaches a client
     └── CheckpointError
         └── DownloadFailed
@@ -34,10 +34,10 @@ from collections.abc import Iterable
 
 
 class SpeechError(Exception):
-    """Base of what a request can end in.
+    """Base of all errors that end a request.
 
-    `status`, `type` and `code` are the HTTP status and the fields of OpenAI's error body;
-    `retry` answers whether sending the same request again can help (None: the client decides).
+    `status`, `type` and `code` are the HTTP status and the fields of OpenAI's error body. `retry` is
+    whether sending the same request again can help (`x-should-retry`; None: the client decides).
     """
 
     status = 500
@@ -80,21 +80,21 @@ class InvalidLanguage(InvalidParameter):
 
 
 class UnsupportedValue(InvalidParameter):
-    """A legal value that this combination of model and fields does not offer."""
+    """A valid value that this combination of model and fields does not support."""
 
     code = "unsupported_value"
 
 
 class SpeechTooLong(InvalidParameter):
-    """The text would be spoken for longer than the server allows."""
+    """The speech of the text is longer than the server allows."""
 
 
 class UnparsableBody(InvalidRequest):
-    """The body is not the form or JSON that its headers promise."""
+    """The body is not the form or JSON that its Content-Type says."""
 
 
 class UndecodableAudio(InvalidRequest):
-    """The bytes are not audio in a container that is read here, or hold no audio track."""
+    """The file is not audio in a supported container, or has no audio track."""
 
     code = "invalid_value"
 
@@ -112,14 +112,14 @@ class AudioTooLong(InvalidRequest):
 
 
 class Unauthorized(SpeechError):
-    """The request brings no API key, and this server asks for one."""
+    """The request has no API key, and this server requires one."""
 
     status = 401
     type = "invalid_request_error"
 
 
 class IncorrectKey(Unauthorized):
-    """The request's API key is none of this server's."""
+    """The request's API key is not one of this server's."""
 
     code = "invalid_api_key"
 
@@ -133,7 +133,7 @@ class ModelNotFound(SpeechError):
 
 
 class BodyStalled(SpeechError):
-    """The client stopped in the middle of the body."""
+    """The client stopped sending before the end of the body."""
 
     status = 408
     type = "invalid_request_error"
@@ -153,26 +153,26 @@ class EngineFailure(SpeechError):
 
 
 class SynthesisFailure(SpeechError):
-    """A text could not be spoken."""
+    """A text could not be synthesized."""
 
     retry = False
 
 
 class SpeechUnavailable(SpeechError):
-    """This server has nothing to speak with; the message says what to install."""
+    """This server has no synthesizer; the message says what to install."""
 
     status = 501
     retry = False
 
 
 class UpstreamFailure(SpeechError):
-    """The server that answers chats is out of reach, or refused; then the error is its own."""
+    """The upstream server of chats can't be reached or refused; then the error body is its own."""
 
     status = 502
 
     @classmethod
     def refused(cls, status: int, message: str, **fields: str | None) -> "UpstreamFailure":
-        """What the upstream itself said: its HTTP status, and `type`, `param`, `code` of its error body."""
+        """The upstream's own error: its HTTP status, and `type`, `param`, `code` of its error body."""
         error = cls(message, param=fields.get("param"))
         error.status = status
         error.type = fields.get("type") or cls.type
@@ -181,7 +181,7 @@ class UpstreamFailure(SpeechError):
 
 
 class ServerBusy(SpeechError):
-    """No room for this request now; `retry_after_seconds` says when to come back."""
+    """The server can't take this request now; `retry_after_seconds` is when to try again."""
 
     status = 503
 
@@ -191,7 +191,7 @@ class ServerBusy(SpeechError):
 
 
 class RequestTimeout(SpeechError):
-    """The request outlived its deadline."""
+    """The request's deadline has passed."""
 
     status = 504
     code = "request_timeout"
@@ -205,15 +205,15 @@ class ClientGone(SpeechError):
 
 
 class StartError(Exception):
-    """The server can't start; the message says what to do about it."""
+    """The server can't start; the message says what to do."""
 
 
 class CheckpointError(StartError):
-    """The model's weights are missing, damaged, unknown or out of reach."""
+    """The model's weights are missing, damaged, unknown or can't be downloaded."""
 
 
 class DownloadFailed(CheckpointError):
-    """Weights did not come, or others than asked for."""
+    """A download failed, or its sha256 is wrong."""
 
 
 def listed(values: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""How much sound a worker holds at a time: a small file can be hours of it."""
+"""Limits how much decoded audio a worker holds at a time: a small file can be hours of it."""
 
 from threading import Lock
 from types import TracebackType
@@ -7,13 +7,13 @@ from app.errors import ServerBusy
 from app.waveform import SAMPLE_RATE
 
 MOST_SECONDS = 28_800
-"""Of all requests together, each channel counted: with their features about 2 GB."""
+"""For all requests together, each channel counted: about 2 GB with their features."""
 
 _RETRY_SECONDS = 30
 
 
 class HeldAudio:
-    """The sound that the requests of a worker hold, counted in 16 kHz samples."""
+    """The audio that the requests of a worker hold, counted in 16 kHz samples."""
 
     def __init__(self, most_seconds: int = MOST_SECONDS) -> None:
         self.most_seconds = most_seconds
@@ -21,13 +21,13 @@ class HeldAudio:
         self._lock = Lock()
 
     def share(self) -> "AudioShare":
-        """What one request holds: nothing yet. To be closed with the request."""
+        """A new request's share, empty at first. It must be closed."""
         return AudioShare(self)
 
-    def move(self, share: "AudioShare", samples: int) -> None:
-        """Let a share hold so many more samples, or fewer. Raises ServerBusy for more than there is room.
+    def resize(self, share: "AudioShare", samples: int) -> None:
+        """Add samples to a share, or take them away. Raises ServerBusy if the worker then holds too much.
 
-        What a request holds alone always has room: its own limits bound it.
+        A request that is alone is never refused: its own limits bound it.
         """
         with self._lock:
             others = self.samples - share.samples
@@ -43,7 +43,7 @@ class HeldAudio:
 
 
 class AudioShare:
-    """What one request holds. Leaving it gives all back."""
+    """The samples that one request holds. Leaving the context releases them."""
 
     def __init__(self, held: HeldAudio) -> None:
         self.samples = 0
@@ -58,9 +58,9 @@ class AudioShare:
         self.close()
 
     def take(self, samples: int) -> None:
-        """Hold so many more. Raises ServerBusy where there is no room for them."""
-        self._held.move(self, samples)
+        """Hold so many more samples. Raises ServerBusy if the worker then holds too much."""
+        self._held.resize(self, samples)
 
     def close(self) -> None:
-        """Hold nothing any more."""
-        self._held.move(self, -self.samples)
+        """Release all samples."""
+        self._held.resize(self, -self.samples)

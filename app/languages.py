@@ -1,6 +1,6 @@
-"""The languages Whisper was trained on, kept apart from the model so that requests are checked without it.
+"""The languages Whisper was trained on, so that requests are checked without loading a model.
 
-Source: openai-whisper's tokenizer tables; a test holds both equal.
+Source: openai-whisper's tokenizer tables; a test compares them.
 """
 
 LANGUAGES = {

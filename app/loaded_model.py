@@ -1,18 +1,18 @@
-"""What loading a checkpoint gives."""
+"""A checkpoint that has been loaded."""
 
 import hashlib
 from dataclasses import dataclass
 
-from app import VERSION
 from app.checkpoints import Checkpoint
 from app.engines.interface import Engine, LiveEngine, ModelCard
 from app.engines.metered import Meter, MeteredEngine
 from app.request_context import RequestContext
+from app.version import VERSION
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A started engine and what is known of its weights.
+    """A started engine and its checkpoint's names, owner and date.
 
     `meter` counts what the engine does, over all requests. `created` is when the checkpoint's file was
     last written, in Unix seconds; `notice` what every answer must carry as `x-model-notice`; `fingerprint`
@@ -46,7 +46,7 @@ class LoadedModel:
         return self.engine.card
 
     def engine_for(self, context: RequestContext) -> Engine:
-        """The engine as one request uses it: its work is counted."""
+        """The engine for one request, whose work is counted."""
         return MeteredEngine(self.engine, self.meter, context.cost)
 
     def count_tokens(self, text: str) -> int:

@@ -1,4 +1,4 @@
-"""Log lines, for people or as JSON. Nothing that a client sends can pass for a line of its own."""
+"""Log lines, for people or as JSON. Text from clients is escaped, so that it can't forge a line."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ _BARE = re.compile(r"[\w./:@+-]+", re.ASCII)
 
 
 def fields(**values: object) -> dict[str, object]:
-    """What a record knows beside its message, for the `extra` of a logging call."""
+    """Named values beside the message, for the `extra` of a logging call."""
     return {"fields": values}
 
 
@@ -24,12 +24,12 @@ class PlainFormatter(logging.Formatter):
         super().__init__("[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S %z")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's name
-        """The line, with everything escaped that would end it."""
+        """The line, with line feeds and other control characters escaped."""
         values = (f"{name}={_quoted(value)}" for name, value in _fields_of(record).items())
         return " ".join([_printable(super().formatMessage(record)), *values])
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        """The traceback, indented: what stands in an exception's text is no line of its own either."""
+        """The traceback, indented, so that an exception's text can't forge a line either."""
         return textwrap.indent(super().formatException(ei), "  ", lambda line: True)
 
 
@@ -60,8 +60,8 @@ FORMATTERS = {"plain": PlainFormatter, "json": JsonFormatter}
 
 
 def _fields_of(record: logging.LogRecord) -> Mapping[str, object]:
-    found: Mapping[str, object] = getattr(record, "fields", {})
-    return found
+    values: Mapping[str, object] = getattr(record, "fields", {})
+    return values
 
 
 def _quoted(value: object) -> str:
@@ -70,7 +70,7 @@ def _quoted(value: object) -> str:
 
 
 def _printable(text: str) -> str:
-    """The same with line feeds, terminals' escape codes and the like as Python writes them."""
+    """The text with line feeds, terminals' escape codes and the like escaped as in Python."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
     )

@@ -1,24 +1,21 @@
-"""How much glibc keeps of the memory that requests give back. Other C libraries are left alone."""
+"""How much freed memory glibc keeps. With other C libraries these functions do nothing."""
 
 import ctypes
 from contextlib import suppress
 
-HEAPS = 2
-"""From so many glibc gives memory to all threads of a process."""
+MAX_ARENAS = 2
+"""glibc's heaps in one process; its default is eight for each core."""
 
 _M_ARENA_MAX = -8  # malloc.h
 
 
-def share_heaps() -> None:
-    """Let all threads take their memory from a few heaps; to be called before there are threads.
-
-    By default glibc makes up to eight for each core, and the gaps that requests leave there add up.
-    """
+def limit_arenas() -> None:
+    """Let all threads share MAX_ARENAS arenas, as fragmentation adds up. Call it before there are threads."""
     with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, MAX_ARENAS)
 
 
-def give_back() -> None:
-    """Return free memory to the system: by itself glibc does so only at the end of a heap."""
+def trim() -> None:
+    """Return free memory to the system. By itself glibc returns only what is free at the end of a heap."""
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What Prometheus is told, under names that stay."""
+"""The metrics for Prometheus. Their names must not change."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ _FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
 class _Series:
-    """Every series there is, at zero."""
+    """All series, at zero."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -89,10 +89,10 @@ class _Series:
 
 
 class Metrics:
-    """One application's counts, in this process alone until they are shared. Any thread may count.
+    """One application's counts, in this process alone until `share` is called. Any thread may count.
 
-    prometheus_client would choose between the two by an environment variable, when it is imported;
-    here the choice is made in the open, after the fork.
+    prometheus_client chooses between the two by an environment variable when it is imported. Here the
+    choice is made explicitly, after the fork.
     """
 
     def __init__(self) -> None:
@@ -103,8 +103,8 @@ class Metrics:
     def share(self, folder: Path, number: int) -> None:
         """Count in files of `folder`, which PROMETHEUS_MULTIPROC_DIR must name; `text()` sums them up.
 
-        No two living processes may have the same `number`. Whoever gets a dead one's goes on counting
-        where that left off, so there are never more files than there were processes at a time.
+        No two living processes may have the same `number`. A process with a dead one's number continues
+        its counts, so there are never more files than there were processes at a time.
         """
         values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
         self._series = _Series(CollectorRegistry())
@@ -112,11 +112,11 @@ class Metrics:
         MultiProcessCollector(self._shown, str(folder))  # type: ignore[no-untyped-call]
 
     def begin(self) -> None:
-        """A request has come."""
+        """Count a request that has arrived."""
         self._series.in_progress.inc()
 
     def end(self, endpoint: str, status: int, seconds: float, cost: CostTotals) -> None:
-        """A request has been answered. `endpoint` is one of a fixed few: it becomes a label."""
+        """Count a request that has been answered. `endpoint` becomes a label, so it must be one of few."""
         series = self._series
         series.in_progress.dec()
         series.requests.labels(endpoint, str(status)).inc()
@@ -132,15 +132,15 @@ class Metrics:
             series.real_time_factor.observe(seconds / cost.audio_seconds)
 
     def refuse(self) -> None:
-        """There was no room for a request."""
+        """Count a request that was refused with a 503."""
         self._series.refused.inc()
 
     def batch_step(self, rows: int, capacity: int) -> None:
-        """A decoding step begins with so many rows running."""
+        """Count a decoding step with so many running rows."""
         self._series.batch_fill.observe(rows / capacity)
 
     def decoder_restarted(self) -> None:
-        """A process that reads audio files died and was replaced."""
+        """Count a decoder process that died and was replaced."""
         self._series.decoder_restarts.inc()
 
     def text(self) -> bytes:
@@ -149,5 +149,5 @@ class Metrics:
 
 
 def forget_dead(folder: Path, number: int) -> None:
-    """Drop what only a living process has, such as its requests in progress; its counts stay."""
+    """Remove a dead process's gauges, such as its requests in progress; its counts stay."""
     mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]

@@ -23,10 +23,10 @@ _SPEECH_PATTERNS = (*SPEECH_MODELS, "gpt-4o-mini-tts-*")
 
 @dataclass(frozen=True)
 class ModelCatalogue:
-    """Names -> what answers to them: the loaded checkpoint, or the synthesizer.
+    """The names of the loaded checkpoint and of the synthesizer.
 
-    `aliases` are more names, `*` in them allows any. `own_names` are the loaded checkpoint's, none before
-    it is loaded; `synthesizer_name` is empty where nothing can speak.
+    `aliases` are more names, in which `*` is a wildcard. `own_names()` are the loaded checkpoint's, none
+    before it is loaded; `synthesizer_name()` is empty if there is no synthesizer.
     """
 
     aliases: tuple[str, ...]
@@ -34,13 +34,13 @@ class ModelCatalogue:
     synthesizer_name: Callable[[], str]
 
     def names(self) -> tuple[str, ...]:
-        """Names that requests may use, to be listed; more are accepted by pattern."""
+        """The names to list; requests may use more, which match a pattern."""
         aliases = (name for name in self.aliases if "*" not in name)
         transcribing = (*self.own_names(), *TRANSCRIPTION_MODELS, *CHAT_MODELS, *aliases)
         return tuple(dict.fromkeys((*transcribing, *self.speech_names())))
 
     def speech_names(self) -> tuple[str, ...]:
-        """Names that requests for speech may use; none where nothing can speak."""
+        """The names to list of requests for speech; none if there is no synthesizer."""
         synthesizer = self.synthesizer_name()
         return (*SPEECH_MODELS, synthesizer) if synthesizer else ()
 

@@ -1,7 +1,7 @@
-"""All that must be right before a port is bound, looked at in a process of its own.
+"""The checks before a port is bound, made in a process of their own.
 
-The master forks workers, so it must never hold torch. `python -m app.preflight` does the looking,
-draws the progress bar of a download, and leaves one line of JSON; `run()` is the master's side.
+The master forks workers, so it must never import torch. `python -m app.preflight` makes the checks, shows
+the progress of a download, and prints one line of JSON; `run()` starts it and reads that line.
 """
 
 import json
@@ -26,8 +26,8 @@ class Preflight:
 
     def to_json(self) -> str:
         """One line that `from_json` reads."""
-        found = self.checkpoint
-        return json.dumps([found.name, str(found.path), found.sha256, *self.devices])
+        checkpoint = self.checkpoint
+        return json.dumps([checkpoint.name, str(checkpoint.path), checkpoint.sha256, *self.devices])
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Preflight":
@@ -37,7 +37,7 @@ class Preflight:
 
 
 def run() -> Preflight:
-    """Look in a child process. Exits with the child's status, after its message on stderr, if it fails."""
+    """Check in a child process. If it fails, exits with its status; its message is on stderr."""
     with subprocess.Popen([sys.executable, "-m", "app.preflight"], stdout=subprocess.PIPE) as child:
         try:
             line, _ = child.communicate()
@@ -49,20 +49,20 @@ def run() -> Preflight:
     return Preflight.from_json(line)
 
 
-def look(settings: Settings) -> Preflight:
+def check(settings: Settings) -> Preflight:
     """Check engine, devices and checkpoint, the quick ones first. Raises StartError."""
     if settings.engine not in ENGINES:
         raise StartError(f"WHISPER_ENGINE is {settings.engine!r}; it must be one of {listed(ENGINES)}.")
-    found = devices.choose(settings.devices)
-    return Preflight(resolve(settings), found)
+    device_names = devices.resolve_devices(settings.devices)
+    return Preflight(resolve(settings), device_names)
 
 
 def main() -> None:
-    """Print what was found, or one message that says what to do."""
-    # An exit instead of sudden death, so that what came of a download is kept for the next start.
+    """Print the result, or one message that says what to do."""
+    # Exit normally, so that the part of a download that has arrived is kept for the next start.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        print(look(Settings.from_environ()).to_json())
+        print(check(Settings.from_environ()).to_json())
     except StartError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:

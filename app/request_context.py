@@ -1,4 +1,4 @@
-"""What travels with a request: for how long and for whom it works, and what that costs."""
+"""The context of a request: its deadline, client, caller and cost."""
 
 import time
 from collections.abc import Callable
@@ -47,12 +47,12 @@ class RequestContext:
         )
 
     def cancel(self) -> None:
-        """Nobody waits for the answer any more. Any thread may say so."""
+        """End all work for the request. Any thread may call it."""
         self._cancelled.set()
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether the request was cancelled or its client has gone."""
         return self._cancelled.is_set() or self.client_gone()
 
     def wait(self, future: Future[T]) -> T:
@@ -65,7 +65,7 @@ class RequestContext:
             del future  # as in wait_for
 
     def check(self) -> None:
-        """Raise RequestTimeout or ClientGone if there is nothing left to wait for."""
+        """Raise ClientGone if the request is abandoned, RequestTimeout if its deadline has passed."""
         check_client(lambda: self.abandoned)
         if time.monotonic() > self.deadline:
             raise RequestTimeout(

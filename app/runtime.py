@@ -1,4 +1,4 @@
-"""What lives in one worker process: the model, what transcribes and speaks with it, and the permits."""
+"""The parts of one worker process: model, transcriber, synthesizer and admission."""
 
 import sys
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from app.waveform.voice_activity import VoiceActivity
 _STARTING = "The server is still starting. Please retry."
 _BUSY_SECONDS = 5
 _SPARE_THREADS = 8
-"""Beside one for each row of a batch: the next windows stand ready when rows become free."""
+"""In addition to one per row of the batch, so that the next windows are ready when rows become free."""
 
 
 def _never() -> bool:
@@ -40,10 +40,10 @@ def _never() -> bool:
 
 
 class Runtime:
-    """One worker's share of the server. Made before the fork, started after it.
+    """What one worker needs to answer requests. Made before the fork, started after it.
 
     `engine` and `synthesizer` are for tests: with them the runtime is ready without `start()`, and
-    reads files by itself. `metrics` is what Prometheus is told, `loaded` the model once there is one.
+    reads audio files in its own process. `loaded` is None until the model is loaded.
     """
 
     def __init__(
@@ -74,12 +74,12 @@ class Runtime:
         Without a `checkpoint` WHISPER_MODEL is resolved anew, from files alone: a worker opens no connection.
         Raises StartError, or whatever torch raises.
         """
-        hide_memory()  # the keys in it too
+        hide_memory()  # it holds the API keys
         settings = self.settings
         checkpoint = checkpoint or resolve(settings, fetch=False)
         options = EngineOptions(settings.threads, settings.batch, settings.precision, self.metrics.batch_step)
         # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
-        self._start_reading(options.rows(device))
+        self._start_audio_input(options.rows(device))
         self.synthesizer = synthesis.start(settings.speech_engine, settings.speech_voice)
         engine = engines.start(settings.engine, checkpoint, device, options)
         self.loaded = LoadedModel.of(checkpoint, engine, settings.precision)
@@ -87,8 +87,8 @@ class Runtime:
             decoders.wait_until_started()
         return self.loaded
 
-    def _start_reading(self, rows: int) -> None:
-        """Start what reads audio files, finds speech, and reads ahead for a batch of so many rows."""
+    def _start_audio_input(self, rows: int) -> None:
+        """Start the decoder processes, voice activity detection, and threads for a batch of so many rows."""
         reader = self.transcriber.reader
         if sys.platform == "linux":  # elsewhere files are read in this process
             seconds = reader.limits.max_seconds
@@ -114,12 +114,12 @@ class Runtime:
 
     @property
     def notice(self) -> str | None:
-        """What every answer of this model must carry as `x-model-notice`."""
+        """The `x-model-notice` of every answer, if any."""
         return self.loaded.notice if self.loaded else None
 
     @property
     def ready(self) -> bool:
-        """True while new requests are welcome: the engine lives and nothing is shutting down."""
+        """True while the engine runs and the worker is not shutting down."""
         return self.loaded is not None and self.loaded.engine.alive and not self._draining
 
     def request_context(
@@ -138,7 +138,7 @@ class Runtime:
         *,
         most_seconds: float = MOST_SECONDS,
     ) -> EncodedSpeech:
-        """A text as sound in one of ENCODINGS; to be closed. Raises what a Synthesizer raises."""
+        """A text as audio in one of ENCODINGS. It must be closed. Raises what a Synthesizer raises."""
         return EncodedSpeech(
             self.synthesizer.speak(text, voice, speed, language), ENCODINGS[encoding], most_seconds
         )
@@ -148,11 +148,11 @@ class Runtime:
         return self.model.count_tokens(text)
 
     def drain(self) -> None:
-        """Say no to `/ready` from now on; what was accepted is finished."""
+        """Answer `/ready` with 503 from now on; accepted requests are finished."""
         self._draining = True
 
     def close(self) -> None:
-        """Stop the engine and the decoders; what they have queued is cancelled."""
+        """Stop the engine and the decoder processes; their queues are cancelled."""
         self.drain()
         transcriber = self.transcriber
         transcriber.resume_store.close()

@@ -1,4 +1,4 @@
-"""The server's settings. Nothing else in the package reads them from os.environ."""
+"""The server's settings. No other module of the package reads os.environ."""
 
 import os
 import re
@@ -194,9 +194,9 @@ class Settings:
                     "keys are made of letters, digits and -._~+/ with any = at the end."
                 )
 
-    def _check(self, good: bool, name: str, wanted: str) -> None:
+    def _check(self, good: bool, name: str, expected: str) -> None:
         if not good:
-            raise StartError(f"{variable(name)} is {getattr(self, name)!r}; it must be {wanted}.")
+            raise StartError(f"{variable(name)} is {getattr(self, name)!r}; it must be {expected}.")
 
     @property
     def bind(self) -> str:
@@ -227,11 +227,11 @@ class Settings:
 
         Raises StartError naming the variable whose value can't be read.
         """
-        given = os.environ if environ is None else environ
+        variables = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         for entry in fields(cls):
             name = entry.metadata["variable"]
-            text = given.get(name, "").strip()
+            text = variables.get(name, "").strip()
             if text:
                 kind = type(entry.default)
                 values[entry.name] = (
@@ -242,8 +242,8 @@ class Settings:
 
 def variable(name: str) -> str:
     """The environment variable behind a field of Settings."""
-    found: str = next(entry.metadata["variable"] for entry in fields(Settings) if entry.name == name)
-    return found
+    variable_name: str = next(entry.metadata["variable"] for entry in fields(Settings) if entry.name == name)
+    return variable_name
 
 
 def _is_socket(host: str) -> bool:
@@ -262,8 +262,8 @@ def _parse(name: str, text: str, kind: type) -> Any:
             return tuple(part.strip() for part in text.split(",") if part.strip())
         return kind(text)
     except (KeyError, ValueError):
-        wanted = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
-        raise StartError(f"{name} is {text!r}; it must be {wanted}.") from None
+        expected = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
+        raise StartError(f"{name} is {text!r}; it must be {expected}.") from None
 
 
 def _listed(name: str, text: str) -> tuple[str, ...]:

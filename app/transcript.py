@@ -1,4 +1,4 @@
-"""The nouns that all layers share. Times are seconds on the recording's clock."""
+"""Transcripts and their parts. Times are seconds from the start of the recording."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Task = Literal["transcribe", "translate"]
 
 @dataclass(frozen=True)
 class Word:
-    """One word as Whisper spells it: leading blank and adjoining punctuation included."""
+    """One word with its leading blank and adjoining punctuation."""
 
     text: str
     start_seconds: float
@@ -18,7 +18,7 @@ class Word:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """One text token and how likely the model found it. `raw` may be half a character in UTF-8."""
+    """One text token and its log-probability. `raw` may be part of a character in UTF-8."""
 
     text: str
     raw: bytes
@@ -52,7 +52,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class TokenUsage:
-    """What a transcript took and gave: 10 audio tokens a second, text counted by Whisper's tokenizer."""
+    """A transcript's tokens: 10 audio tokens per second, text tokens as Whisper's tokenizer counts them."""
 
     audio_tokens: int
     prompt_tokens: int
@@ -61,9 +61,9 @@ class TokenUsage:
 
 @dataclass(frozen=True)
 class TranscriptDelta:
-    """What one more segment adds. The texts of all deltas joined are the transcript's text.
+    """What one more segment adds to a transcript. The texts of all deltas, joined, are the transcript's text.
 
-    Only the last delta has no `segment`: it brings held-back text, if any, the `usage` of all and the
+    Only the last delta has no `segment`: it has the rest of the text, if any, the `usage` of all and the
     recording's `duration_seconds`.
     """
 
@@ -76,7 +76,7 @@ class TranscriptDelta:
 
 @dataclass(frozen=True)
 class Transcript:
-    """All that was heard in one recording. `language` is an ISO-639-1 code."""
+    """The transcript of one recording. `language` is an ISO-639-1 code."""
 
     task: Task
     language: str

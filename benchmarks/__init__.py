@@ -1,5 +1,5 @@
 """Programs that measure the server; `python -m benchmarks` lists them."""
 
-from app.environment import keep_packages_silent
+from app.environment import disable_telemetry
 
-keep_packages_silent()  # faster-whisper runs on onnxruntime too
+disable_telemetry()  # faster-whisper runs on onnxruntime too

@@ -1,4 +1,4 @@
-"""Who asks: the API key, the request id, and the headers that every answer carries."""
+"""API keys, request ids, and the headers of every answer."""
 
 import re
 from hashlib import sha256
@@ -10,34 +10,34 @@ from flask import Flask, Request, Response, current_app, g, request
 
 from app.errors import IncorrectKey, Unauthorized
 
-FREE = frozenset({"health"})
-"""Blueprints that ask for no key; everything else does, URLs that don't exist included."""
+WITHOUT_KEY = frozenset({"health"})
+"""Blueprints that require no key. All other URLs do, including those that don't exist."""
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _LOCAL = ("", "127.0.0.1", "::1", "::ffff:127.0.0.1")
 _LONG_KEY = 20
-"""Below this many characters a key is never shown, not even in part."""
+"""Of shorter keys no part is shown in error messages."""
 
 
 def register(app: Flask) -> None:
-    """Name every request and ask it for its key; sign every answer."""
-    app.before_request(_name_request)
+    """Give every request an id, require its key, and add the headers to every answer."""
+    app.before_request(_assign_request_id)
     app.before_request(_require_key)
-    app.after_request(_sign_answer)
+    app.after_request(_add_headers)
 
 
-def _name_request() -> None:
+def _assign_request_id() -> None:
     request_id = request.headers.get("X-Request-ID", "")
     g.request_id = request_id if _WELL_FORMED_ID.fullmatch(request_id) else f"req_{uuid4().hex}"
     g.started = perf_counter()
 
 
 def _require_key() -> None:
-    """Raise Unauthorized before anything is said about the URL. Browsers send OPTIONS without a key."""
+    """Raise Unauthorized before the URL is looked up. Browsers send OPTIONS without a key."""
     keys: tuple[str, ...] = current_app.config["API_KEYS"]
-    if not keys or request.blueprint in FREE or request.method == "OPTIONS":
+    if not keys or request.blueprint in WITHOUT_KEY or request.method == "OPTIONS":
         return
-    key = _sent_key()
+    key = _request_key()
     if not key:
         raise Unauthorized(
             "You didn't provide an API key. You need to provide your API key in an Authorization header "
@@ -53,25 +53,25 @@ def _require_key() -> None:
 
 
 def caller() -> str:
-    """Who sent the request being answered: a digest of the API key, or empty where none is asked for."""
+    """Who sent the request being answered: a digest of the API key, empty if none is required."""
     return str(g.get("caller", ""))
 
 
-def requester() -> str:
-    """Who is counted as one caller: a digest of the API key, else the address."""
+def caller_or_address() -> str:
+    """What counts as one caller: a digest of the API key, else the client's address."""
     return caller() or address(request)
 
 
 def address(http_request: Request) -> str:
-    """The client's, or "-". A proxy on this machine tells for whom it asks."""
+    """The client's address, or "-". From a proxy on this machine, the address that it forwards for."""
     peer = http_request.remote_addr or ""  # a Unix socket has none
     if peer in _LOCAL and "X-Forwarded-For" in http_request.headers:
         return http_request.access_route[-1]
     return peer or "-"
 
 
-def _sent_key() -> str:
-    """OpenAI's header or else Azure's; empty where neither has a key."""
+def _request_key() -> str:
+    """The key in OpenAI's header, or else in Azure's; empty if there is none."""
     header = request.authorization
     if header and header.type == "bearer" and header.token:
         return header.token
@@ -79,7 +79,7 @@ def _sent_key() -> str:
 
 
 def _is_one_of(keys: tuple[str, ...], sent_key: str) -> bool:
-    """Compare with every key, each in constant time, so that timing tells nothing about any."""
+    """Compare with every key, each in constant time, so that timing reveals nothing about any."""
     return any([compare_digest(sent_key.encode(), key.encode()) for key in keys])  # noqa: C419, no early end
 
 
@@ -87,7 +87,7 @@ def _masked(key: str) -> str:
     return f"{key[:3]}...{key[-4:]}" if len(key) >= _LONG_KEY else "***"
 
 
-def _sign_answer(response: Response) -> Response:
+def _add_headers(response: Response) -> Response:
     response.headers["x-request-id"] = g.request_id
     response.headers["openai-processing-ms"] = str(round((perf_counter() - g.started) * 1000))
     response.headers["openai-version"] = "2020-10-01"

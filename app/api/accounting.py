@@ -1,7 +1,7 @@
-"""What each request was and what it cost: one line in the log, and the counts for Prometheus.
+"""Accounting for each request: one line in the log, and the counts for Prometheus.
 
-Both are written when the answer has left, a stream's with its last byte. The line replaces
-Gunicorn's access log, which knows nothing of audio and calls every stream a 200.
+Both are written when the whole answer has been sent. The line replaces Gunicorn's access log, which has
+no audio and the status 200 for every stream.
 """
 
 import logging
@@ -21,10 +21,10 @@ from app.metrics import Metrics
 from app.request_cost import CostTotals
 
 UNKNOWN = "unknown"
-"""The endpoint of every URL that doesn't exist: whatever is asked for must not become a label."""
+"""The endpoint of every URL that doesn't exist: what a client sends must not become a label."""
 
 _QUIET = frozenset({"health", "metrics"})
-"""Blueprints that are asked every few seconds: their lines are told at level debug while all is well."""
+"""Blueprints that are polled every few seconds: unless they fail, their lines have level debug."""
 _MOST_CHARACTERS = 200
 _SETTLE_SECONDS = 1.0
 
@@ -32,14 +32,14 @@ _log = logging.getLogger(__name__)
 
 
 def register(app: Flask) -> None:
-    """Account for every request. Comes before all else, so that nothing is left out."""
+    """Account for every request. Registered first, so that its handlers see every answer."""
     app.before_request(_begin)
     app.after_request(_end_on_close)
 
 
 @dataclass
-class Account:
-    """One request and what came of it; `status` as far as the one who sends its answer can tell."""
+class RequestRecord:
+    """One request and its answer. `status` is the answer's, or ClientGone's if not all of it was sent."""
 
     request: IncomingRequest
     request_id: str
@@ -55,8 +55,8 @@ class Account:
         return rule.rule if rule else UNKNOWN
 
     def close(self) -> None:
-        """Nothing more is sent: write it down."""
-        # A client may leave while the engine works for it: that is counted when the engine has dropped it.
+        """Write the line and the counts. Called once, when nothing more is sent."""
+        # If the client has gone, the engine may still work for it: count that too.
         self.request.cost.wait_until_finished(_SETTLE_SECONDS)
         cost = self.request.cost.totals()
         seconds = perf_counter() - self.began
@@ -68,7 +68,7 @@ class Account:
         _log.log(level, "answered", extra=self._line(status, seconds, cost))
 
     def _line(self, status: int, seconds: float, cost: CostTotals) -> dict[str, object]:
-        """What operations ask for. Never what was said, nor the key."""
+        """The fields of the line; never text, file names or keys."""
         return fields(
             request_id=self.request_id,
             who=self.who,
@@ -93,34 +93,35 @@ def _begin() -> None:
 
 def _end_on_close(response: Response) -> Response:
     request = incoming()
-    status = ClientGone.status if request.hung_up() else response.status_code
-    account = Account(request, g.request_id, _who(request), g.started, status, current_runtime().metrics)
+    status = ClientGone.status if request.disconnected() else response.status_code
+    metrics = current_runtime().metrics
+    record = RequestRecord(request, g.request_id, _who(request), g.started, status, metrics)
     if response.is_streamed:
-        response.response = _watched(response.iter_encoded(), account)
+        response.response = _tracked(response.iter_encoded(), record)
     once = ExitStack()
-    once.callback(account.close)
+    once.callback(record.close)
     response.call_on_close(once.close)
     return response
 
 
-def _watched(pieces: Iterable[bytes], account: Account) -> Iterator[bytes]:
-    """The same. Whoever doesn't take them to the end has gone."""
-    promised = account.status
+def _tracked(pieces: Iterable[bytes], record: RequestRecord) -> Iterator[bytes]:
+    """The same pieces. Unless all of them are read, the client has gone."""
+    sent_status = record.status
 
     def watch() -> Iterator[bytes]:
         try:
             yield from pieces
         except Exception as error:
-            account.status = error.status if isinstance(error, SpeechError) else SpeechError.status
+            record.status = error.status if isinstance(error, SpeechError) else SpeechError.status
             raise
-        account.status = promised
+        record.status = sent_status
 
-    account.status = ClientGone.status
+    record.status = ClientGone.status
     return watch()
 
 
 def _who(request: IncomingRequest) -> str:
-    """Enough of a key's digest to tell keys apart, else an address."""
+    """The start of the key's digest, which identifies the key, else an address."""
     if digest := caller():
         return f"key:{digest[:8]}"
     return address(request)[:_MOST_CHARACTERS]

@@ -14,22 +14,22 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import get_input_stream
 
-from app.admission import SLOW_BYTES_PER_SECOND, Place
+from app.admission import SLOW_BYTES_PER_SECOND, TransferSlot
 from app.errors import BodyStalled
 from app.logs import fields
 from app.request_cost import RequestCost
 
 DRAIN_SECONDS = 2.0
-"""How long a refused body is read and dropped at most."""
+"""The longest time for which a refused request's body is read and discarded."""
 
 _CHUNK_BYTES = 64 * 1024
 
 
 class CountedInput:
-    """A request body that ends where the request ends and knows how much of it was read.
+    """A request body that ends where the request ends. `bytes_read` counts what was read of it.
 
-    `stalled` once its client stopped sending, `exhausted` once it was read to its end, and then
-    what was `held` for the reading is let go. `place` is the one among the readers.
+    `stalled`: its client stopped sending. `exhausted`: it was read to its end. `slot` is the reader's
+    TransferSlot; `held` is what reading holds, and is closed at the end of the body.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -38,7 +38,7 @@ class CountedInput:
         self.stalled = False
         self.exhausted = False
         self.held = ExitStack()
-        self.place: Place | None = None
+        self.slot: TransferSlot | None = None
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, b"" at the end. Raises BodyStalled, OSError or ClientDisconnected."""
@@ -46,7 +46,7 @@ class CountedInput:
             return b""
         try:
             chunk = self._stream.read(size)
-        except BlockingIOError as error:  # what waiting for a client in vain ends in
+        except BlockingIOError as error:  # ClientSocket's time-out
             self.stalled = True
             raise self._stall() from error
         except OSError:
@@ -60,7 +60,7 @@ class CountedInput:
         return chunk
 
     def _stall(self) -> BodyStalled:
-        if self.place and self.place.lost:
+        if self.slot and self.slot.lost:
             return BodyStalled(
                 f"The body came too slowly while others waited: {self.bytes_read} bytes so far, less than "
                 f"{SLOW_BYTES_PER_SECOND} bytes per second. Please retry."
@@ -72,10 +72,10 @@ class CountedInput:
 
 
 class IncomingRequest(Request):
-    """A request that says so when its form can't be parsed, when its client has gone, and how long it is.
+    """A request that counts its body, raises errors in its form, and notices that its client has gone.
 
-    `model` is the one it names, and `cost` what it has cost so far. `outcome` is the status that its
-    answer would have had, if that came to light only after the headers had left.
+    `model` is the model it names, `cost` what it has cost so far. `outcome` is the real status of an answer
+    that failed after its headers were sent, else None.
     """
 
     def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -83,7 +83,7 @@ class IncomingRequest(Request):
         environ["wsgi.input"] = self.counted_input
         environ["wsgi.input_terminated"] = True
         self._upload_streams: list[IO[bytes]] = []
-        self._given_up = False
+        self._abandoned = False
         self.model = ""
         self.cost = RequestCost()
         self.outcome: int | None = None
@@ -101,16 +101,16 @@ class IncomingRequest(Request):
         return stream
 
     def close(self) -> None:
-        """Drop the uploaded files, those of a form that broke off included, and the place to read."""
+        """Delete the uploaded files, also those of an incomplete form, and release the slot to read."""
         for stream in self._upload_streams:
-            with suppress(OSError):  # what the full disk didn't take is written again, in vain
+            with suppress(OSError):  # closing flushes, which fails again where the disk is full
                 stream.close()
         self.counted_input.held.close()
         super().close()
 
     @property
     def unread(self) -> bool:
-        """Whether there is a body whose end was not seen."""
+        """Whether there is a body that was not read to its end."""
         has_body = bool(self.content_length) or "Transfer-Encoding" in self.headers
         return has_body and not self.counted_input.exhausted
 
@@ -119,45 +119,45 @@ class IncomingRequest(Request):
         """Gunicorn's socket to the client, a ClientSocket; None under another server."""
         return self.environ.get("gunicorn.socket")
 
-    def take_place(self, place: AbstractContextManager[Place]) -> None:
-        """Enter `place`, if there is a body to read, until its end. Raises what entering raises."""
+    def take_slot(self, slot: AbstractContextManager[TransferSlot]) -> None:
+        """Enter `slot`, if there is a body to read, until its end. Raises what entering raises."""
         body = self.counted_input
-        if self.unread and not body.place:
-            body.place = body.held.enter_context(place)
+        if self.unread and not body.slot:
+            body.slot = body.held.enter_context(slot)
             if self.connection:
-                self.connection.place = body.place
-                body.held.callback(setattr, self.connection, "place", None)
+                self.connection.slot = body.slot
+                body.held.callback(setattr, self.connection, "slot", None)
 
-    def drain(self, place: Place) -> None:
-        """Read and drop the body: to its end, for DRAIN_SECONDS at most, or until `place` is lost.
+    def drain(self, slot: TransferSlot) -> None:
+        """Read and discard the body: to its end, for DRAIN_SECONDS at most, or until `slot` is lost.
 
-        A client that is still sending when its answer comes may only see a broken connection
-        (Node does), so what nobody wanted is read before the answer leaves.
+        A client that is still sending when its answer comes may see only a broken connection
+        (Node does), so the body of a refused request is read before the answer is sent.
         """
         limit = monotonic() + DRAIN_SECONDS
         if self.connection:
-            self.connection.deadline, self.connection.place = limit, place
-        with suppress(OSError, ClientDisconnected, BodyStalled):  # its answer is for the log only
+            self.connection.deadline, self.connection.slot = limit, slot
+        with suppress(OSError, ClientDisconnected, BodyStalled):  # the request has an answer already
             while monotonic() < limit and self.counted_input.read(_CHUNK_BYTES):
                 pass
         if self.connection:
-            self.connection.deadline, self.connection.place = inf, None
+            self.connection.deadline, self.connection.slot = inf, None
 
     @property
-    def holds_back(self) -> bool:
-        """Whether the client sends its body only if it is asked for it (`Expect: 100-continue`)."""
+    def awaits_continue(self) -> bool:
+        """Whether the client waits for `100 Continue` before it sends its body."""
         return bool(getattr(self.connection, "continue_expected", False))
 
-    def give_up(self) -> None:
-        """Nobody waits for this request's answer any more."""
-        self._given_up = True
+    def abandon(self) -> None:
+        """The answer will not be sent: work for it can stop."""
+        self._abandoned = True
 
     def client_gone(self) -> bool:
-        """Whether nobody waits for the answer: it was given up, or the client has hung up."""
-        return self._given_up or self.hung_up()
+        """Whether nobody waits for the answer: the request was abandoned, or the client has disconnected."""
+        return self._abandoned or self.disconnected()
 
-    def hung_up(self) -> bool:
-        """Whether the client has closed its connection; only Gunicorn's plain sockets tell."""
+    def disconnected(self) -> bool:
+        """Whether the client has closed its connection. Known only of Gunicorn's plain sockets."""
         if self.connection is None:
             return False
         try:
@@ -169,7 +169,7 @@ class IncomingRequest(Request):
 
 
 class StrictJSON(DefaultJSONProvider):
-    """JSON in the order it was written, without the NaN that JavaScript can't read."""
+    """JSON with keys in insertion order, and without NaN, which JavaScript can't parse."""
 
     sort_keys = False
 
@@ -187,11 +187,11 @@ class Application(Flask):
     def log_exception(
         self, exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None]
     ) -> None:
-        """Log a failure that nobody expected."""
+        """Log an unexpected exception."""
         where = f"{request.method} {request.path}"
         self.logger.error("%s failed", where, exc_info=exc_info, extra=fields(request_id=g.request_id))
 
 
 def incoming() -> IncomingRequest:
-    """The request being answered, as what it is here; it may be kept beyond its answer."""
+    """The request being answered: the object itself, not a proxy, so that threads may keep it."""
     return cast(IncomingRequest, request_ctx.request)

@@ -24,42 +24,42 @@ from app.errors import InvalidParameter, MissingParameter, UnparsableBody, Uploa
 
 
 def register(app: Flask) -> None:
-    """Drop what of a body nobody has read, so that its sender sees the answer."""
+    """Discard the unread rest of bodies, so that their senders see the answer."""
     app.after_request(_drop_unread)
 
 
 def _drop_unread(response: Response) -> Response:
-    """Read it to its end, if a thread is free for that; else the connection closes, and lingers."""
+    """Read it to its end if a slot is free, else close the connection after the answer."""
     request, draining = incoming(), current_runtime().admission.draining
     request.counted_input.held.close()
-    if request.unread and not request.holds_back and (place := draining.take()):
+    if request.unread and not request.awaits_continue and (slot := draining.take()):
         try:
-            request.drain(place)
+            request.drain(slot)
         finally:
-            draining.give_back(place)
+            draining.give_back(slot)
     if request.unread:
-        response.headers["Connection"] = "close"  # where the next request begins is unknown
+        response.headers["Connection"] = "close"  # the rest of the body would be taken for the next request
     return response
 
 
-def _begin_reading(limit: int) -> IncomingRequest:
-    """The request, with a place to read its body. Raises UploadTooLarge, ServerBusy.
+def _start_reading_body(limit: int) -> IncomingRequest:
+    """The request, with a slot to read its body. Raises UploadTooLarge, ServerBusy.
 
-    What says itself that it is too long gets no place.
+    A body whose Content-Length is over the limit gets no slot.
     """
     request = incoming()
     request.max_content_length = limit
     if (request.content_length or 0) > limit:
         raise _over_limit(limit, request.content_length or 0)
-    request.take_place(current_runtime().admission.read())
+    request.take_slot(current_runtime().admission.read())
     return request
 
 
 def read_recording(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
     """The fields that `schema` names, checked, and the recording's bytes.
 
-    They come as a form with the part `file`, whose name is no matter, or as JSON with
-    `input_audio: {"data": base64, "format"}`, whose format is no matter either.
+    They come as a form with the part `file`, or as JSON with `input_audio: {"data": base64, "format"}`.
+    File name and format are ignored: the bytes decide.
     Raises UnparsableBody, UploadTooLarge, MissingParameter, InvalidParameter.
     """
     if incoming().mimetype == "application/json":
@@ -70,7 +70,7 @@ def read_recording(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
 def read_form(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
     """The fields and the file of a multipart form; raises as `read_recording` does."""
     form, files = _parsed_form()
-    fields = _noted(as_json(form, _properties(schema)))
+    fields = _note_model(as_json(form, _properties(schema)))
     check(schema, fields)
     return fields, cast(BinaryIO, _file_part(form, files).stream)
 
@@ -80,19 +80,19 @@ def read_json(schema: Draft202012Validator) -> Fields:
 
     A null or an empty text that stands for a field not sent is left out. Raises as `read_recording`.
     """
-    fields = _noted(_sent(_parsed_json(), _properties(schema)))
+    fields = _note_model(_without_absent(_parsed_json(), _properties(schema)))
     check(schema, fields)
     return fields
 
 
 def check(schema: Draft202012Validator, fields: Fields) -> None:
-    """Raise MissingParameter or InvalidParameter for the first thing that the schema refuses."""
+    """Raise MissingParameter or InvalidParameter for the first violation of the schema."""
     for violation in schema.iter_errors(fields):
         raise refusal(violation)
 
 
-def _noted(fields: Fields) -> Fields:
-    """The same; the log will name the model that was asked for, whatever becomes of the request."""
+def _note_model(fields: Fields) -> Fields:
+    """The same fields. Their `model` is kept for the log, also if the request is refused."""
     incoming().model = str(fields.get("model", ""))
     return fields
 
@@ -102,7 +102,7 @@ def _properties(schema: Draft202012Validator) -> dict[str, Fields]:
     return properties
 
 
-def _sent(fields: Fields, properties: dict[str, Fields]) -> Fields:
+def _without_absent(fields: Fields, properties: dict[str, Fields]) -> Fields:
     return {name: value for name, value in fields.items() if not _is_absent(value, properties.get(name))}
 
 
@@ -130,7 +130,7 @@ def _json_recording(data: str) -> BinaryIO:
 
 
 def _parsed_json() -> Fields:
-    request = _begin_reading(current_app.config["MAX_JSON_BYTES"])
+    request = _start_reading_body(current_app.config["MAX_JSON_BYTES"])
     try:
         body = read_json_body(request)
     except RequestEntityTooLarge:
@@ -156,7 +156,7 @@ def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
             "Could not parse multipart form: the Content-Type must be 'multipart/form-data' "
             f"with a boundary, but got {content_type}."
         )
-    _begin_reading(current_app.config["MAX_CONTENT_LENGTH"])
+    _start_reading_body(current_app.config["MAX_CONTENT_LENGTH"])
     try:
         return request.form, request.files
     except RequestEntityTooLarge:
@@ -169,7 +169,7 @@ def _parsed_form() -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
 
 
 def _too_large(request: IncomingRequest) -> UploadTooLarge:
-    """Which of werkzeug's three limits it was: the body's length, a field's, or the number of parts."""
+    """The error for werkzeug's three limits: the body's length, a field's length, the number of parts."""
     limit, bytes_read = request.max_content_length or 0, request.counted_input.bytes_read
     if bytes_read >= limit:
         return _over_limit(limit, bytes_read)
@@ -184,7 +184,7 @@ def _over_limit(limit: int, bytes_read: int) -> UploadTooLarge:
 
 
 def _file_part(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> FileStorage:
-    """Any name will do, even an empty one; a form without a chosen file sends neither name nor bytes."""
+    """The part `file`, whatever its file name. A browser without a chosen file sends no name and no bytes."""
     uploads = [upload for upload in files.getlist("file") if upload.filename or _size(upload)]
     if len(uploads) > 1:
         raise InvalidParameter(f"Invalid 'file': expected one file, but got {len(uploads)}.", param="file")

@@ -1,7 +1,7 @@
-"""Leave for web pages and Electron apps of WHISPER_CORS_ORIGINS to call and to read the answers.
+"""CORS: allows web pages and Electron apps of WHISPER_CORS_ORIGINS to call and to read the answers.
 
-Written here and not left to Flask-CORS, which takes an origin with brackets (`http://[::1]:3000`) for a
-regular expression, so that others match it, and leaves `Vary` out where caches need it.
+Not Flask-CORS: it takes an origin with brackets (`http://[::1]:3000`) for a regular expression, which other
+origins match, and omits `Vary` where caches need it.
 """
 
 from flask import Flask, Response, current_app, request
@@ -17,11 +17,11 @@ _READABLE = (
     "Retry-After",
 )
 _PREFLIGHT_SECONDS = 7200
-"""How long a browser may remember the answer; Chrome's upper limit."""
+"""How long a browser may cache the answer: Chrome's upper limit."""
 
 
 def register(app: Flask) -> None:
-    """Answer preflights and mark every answer, errors and streams too; nothing at all without origins."""
+    """If there are origins, answer preflights and add the headers to all answers, errors and streams too."""
     if app.config["CORS_ORIGINS"]:
         app.before_request(_answer_preflight)
         app.after_request(_admit_origin)

@@ -15,14 +15,14 @@ from app.api.application import incoming
 from app.errors import ServerBusy, SpeechError, Unauthorized
 from app.logs import fields
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""What a full disk, a quota, a limit on files or their size, and full memory say."""
+SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""The error numbers of a full disk, a quota, a limit on files or their size, and of too little memory."""
 
-NO_ROOM_SECONDS = 30
+SHORTAGE_SECONDS = 30
 
 
 def register(app: Flask) -> None:
-    """Handlers for all: our own errors, the machine's, and Flask's. It wraps unforeseen ones in its 500."""
+    """Handlers for SpeechError, for shortages of the machine, and for Flask's errors, among them its 500."""
     app.register_error_handler(SpeechError, _from_speech_error)
     app.register_error_handler(OSError, _from_shortage)
     app.register_error_handler(HTTPException, _from_http_exception)
@@ -36,7 +36,7 @@ def error_body(
 
 
 def describe(error: Exception, request_id: str) -> dict[str, dict[str, str | None]]:
-    """OpenAI's error object for any exception; of an unforeseen one it tells the request id alone."""
+    """OpenAI's error object for any exception. Of an unexpected one only the request id is shown."""
     if isinstance(error, SpeechError):
         return error_body(error.message, error.type, error.param, error.code)
     message = f"The server had an error while processing your request (request id {request_id})."
@@ -44,7 +44,7 @@ def describe(error: Exception, request_id: str) -> dict[str, dict[str, str | Non
 
 
 def whole_answer(status: int, reason: str, message: str) -> bytes:
-    """An HTTP answer for what never got as far as Flask; the connection ends with it."""
+    """A complete HTTP answer for a request that never reaches Flask. It closes the connection."""
     kind = "server_error" if status == InternalServerError.code else "invalid_request_error"
     body = json.dumps(error_body(message or reason, kind)).encode()
     lines = (
@@ -74,9 +74,8 @@ def _from_speech_error(error: SpeechError) -> Response:
 
 
 def _should_retry(error: SpeechError) -> bool | None:
-    """Clients try again by themselves: then all that the model did would be done anew, three times.
-
-    A server that stops has not failed, and another one may take over.
+    """The error's own `retry`, or False if the model has worked for the request: a client that retries by
+    itself would repeat that work. Not for ServerBusy, since another server may take over.
     """
     if error.retry is None and incoming().cost.totals().windows and not isinstance(error, ServerBusy):
         return False
@@ -84,14 +83,14 @@ def _should_retry(error: SpeechError) -> bool | None:
 
 
 def _from_shortage(error: OSError) -> Response:
-    """The machine has run out of disk or descriptors: no fault of the request, and it may pass."""
-    if error.errno not in NO_ROOM:
+    """Out of disk, descriptors or memory: a 503, since it may pass and the request is not at fault."""
+    if error.errno not in SHORTAGES:
         raise error
     reason = os.strerror(error.errno)
     folder = tempfile.tempdir or "any folder for temporary files"  # gettempdir() itself needs room
     current_app.logger.error("%s: no room, perhaps in %s: %s", g.request_id, folder, reason)
     message = f"The server has no room for your request ({reason}). Please retry later."
-    return _from_speech_error(ServerBusy(message, retry_after_seconds=NO_ROOM_SECONDS))
+    return _from_speech_error(ServerBusy(message, retry_after_seconds=SHORTAGE_SECONDS))
 
 
 def _from_http_exception(error: HTTPException) -> Response:
@@ -129,6 +128,6 @@ def _unknown_url() -> dict[str, dict[str, str | None]]:
 
 
 def _similar_url(path: str) -> str | None:
-    """The URL behind the mistakes that base URLs invite: `/v1x` and `/x` for `/v1/x`."""
+    """The URL that was probably meant, after the usual mistakes in base URLs: `/v1x` or `/x` for `/v1/x`."""
     meant = re.sub(r"^/(v1)?", "/v1/", path)
     return next((rule.rule for rule in current_app.url_map.iter_rules() if rule.rule == meant), None)

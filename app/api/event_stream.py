@@ -1,4 +1,4 @@
-"""Server-sent events: an answer that goes out while it is being made."""
+"""Server-sent events: an answer that is sent while it is produced."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import wait
@@ -18,13 +18,13 @@ from app.formats.wire import dump_json
 from app.waiting import check_client
 
 PING_SECONDS = 10.0
-"""After so long a pause a comment is sent: proxies and clients take silence for a dead connection."""
+"""A comment is sent after this long without an event: proxies and clients close silent connections."""
 
 Event = Mapping[str, Any]
 
 _PING = ": ping\n\n"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-"""The second tells nginx to hand on every event at once."""
+"""The second makes nginx forward every event at once."""
 
 
 def event_stream(
@@ -32,15 +32,15 @@ def event_stream(
 ) -> Response:
     """Answer with `data: {...}` for each event as it comes, and `data: {closing}` after all of them.
 
-    The events are made in a thread of their own. `on_close` is called once, after the answer was
-    sent or given up and the making has stopped. What fails within `PING_SECONDS` and before the
-    first event is raised, so that it keeps its status; what fails later becomes an event.
+    The events are produced in a background thread. `on_close` is called once, after the answer was sent
+    or abandoned and the thread has stopped. An error before the first event and within PING_SECONDS is
+    raised, so that it keeps its status; a later one becomes an event.
     """
     with ExitStack() as held:
         held.callback(on_close)
-        making = held.enter_context(_Making(events, incoming().client_gone))
-        held.callback(incoming().give_up)
-        frames = making.frames()
+        produced = held.enter_context(_BackgroundEvents(events, incoming().client_gone))
+        held.callback(incoming().abandon)
+        frames = produced.frames()
         first = list(islice(frames, 1))
         body = chain(first, _to_the_end(frames, closing, LateFailure()))
         response = Response(body, content_type="text/event-stream; charset=utf-8", headers=_HEADERS)
@@ -48,27 +48,32 @@ def event_stream(
         return response
 
 
-class _Making:
-    """Makes events in a thread, until there are no more or nobody wants them. Leaving waits for it."""
+class _BackgroundEvents:
+    """Events produced in a background thread, until there are no more or `unwanted()`.
+
+    Leaving the context waits for the thread.
+    """
 
     def __init__(self, events: Generator[Event, None, None], unwanted: Callable[[], bool]) -> None:
-        self._made: SimpleQueue[Event | None] = SimpleQueue()
-        self._outcome = run_in_background(partial(self._make, events, unwanted), "event-stream")
+        self._queue: SimpleQueue[Event | None] = SimpleQueue()
+        self._outcome = run_in_background(partial(self._produce, events, unwanted), "event-stream")
 
-    def __enter__(self) -> "_Making":
+    def __enter__(self) -> "_BackgroundEvents":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         wait([self._outcome])
-        del self._outcome  # a failure in there knows frames that know this: a circle around all they hold
+        del (
+            self._outcome
+        )  # its error refers to frames that refer to this: a cycle that would keep what they hold
 
     def frames(self) -> Iterator[str]:
-        """The events as they go over the wire, pings between them. Raises what the making raised."""
+        """The events in wire format, with pings between them. Raises the error of the thread."""
         while True:
             try:
-                event = self._made.get(timeout=PING_SECONDS)
+                event = self._queue.get(timeout=PING_SECONDS)
             except Empty:
                 yield _PING
                 continue
@@ -77,15 +82,15 @@ class _Making:
             yield _frame(dump_json(event))
         self._outcome.result()
 
-    def _make(self, events: Generator[Event, None, None], unwanted: Callable[[], bool]) -> None:
+    def _produce(self, events: Generator[Event, None, None], unwanted: Callable[[], bool]) -> None:
         try:
             for event in events:
-                # Not after the last one: who has that may hang up.
+                # Not after the last one, after which a client may disconnect.
                 check_client(unwanted)
-                self._made.put(event)
+                self._queue.put(event)
         finally:
             events.close()
-            self._made.put(None)
+            self._queue.put(None)
 
 
 def _to_the_end(frames: Iterator[str], closing: str | None, failure: LateFailure) -> Iterator[str]:

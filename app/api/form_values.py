@@ -1,9 +1,9 @@
-"""A multipart form's texts -> JSON values, steered by the schema's types.
+"""A multipart form's texts -> JSON values, according to the schema's types.
 
 `name`, `name[]` and comma lists make arrays; `name[key]` and JSON text make objects; an empty text is
 an absent field; `none` is null where null is allowed. A text that is not of its type stays a text, and
-the schema refuses it. Fields that the schema doesn't name are left out. A field sent twice must say
-the same twice.
+the schema refuses it. Fields that the schema doesn't name are left out. A field that is sent twice must
+have the same value twice.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from app.errors import InvalidParameter
 
 Fields = dict[str, Any]
 
-_NOT_SENT = object()
+_ABSENT = object()
 _LONGEST_OBJECT = 4_096
 """Characters of an object as JSON text; `chunking_strategy` has four short keys."""
 
@@ -26,13 +26,13 @@ _LONGEST_OBJECT = 4_096
 def as_json(form: MultiDict[str, str], properties: dict[str, Fields]) -> Fields:
     """The form's fields that `properties` of a JSON Schema name. Raises InvalidParameter."""
     values = {name: _value(form, name, schema) for name, schema in properties.items()}
-    return {name: value for name, value in values.items() if value is not _NOT_SENT}
+    return {name: value for name, value in values.items() if value is not _ABSENT}
 
 
 def _value(form: MultiDict[str, str], name: str, schema: Fields) -> Any:
     texts = [text for text in form.getlist(name) + form.getlist(f"{name}[]") if text]
     if not texts:
-        return _members(form, name, schema) or _NOT_SENT
+        return _members(form, name, schema) or _ABSENT
     if "array" in _types(schema):
         return _array(texts, name, schema)
     if len(set(texts)) > 1:
@@ -58,11 +58,11 @@ def _array(texts: list[str], name: str, schema: Fields) -> list[Any] | None:
     return [scalar(text, items) for text in texts]
 
 
-def _check_length(texts: list[str], name: str, most: float) -> None:
-    """What the schema would say, before millions of parts are made for it to count."""
-    if (length := sum(text.count(",") + 1 for text in texts)) > most:
+def _check_length(texts: list[str], name: str, limit: float) -> None:
+    """Raise the schema's own error, but before a text is split into millions of parts."""
+    if (length := sum(text.count(",") + 1 for text in texts)) > limit:
         raise InvalidParameter(
-            f"Invalid '{name}': array too long. Expected array with maximum length {most}, "
+            f"Invalid '{name}': array too long. Expected array with maximum length {limit}, "
             f"but got array with length {length} instead.",
             param=name,
             code="array_above_max_length",
@@ -98,7 +98,7 @@ def _integer(text: str) -> int:
 
 
 def _plain(text: str) -> str:
-    """Text without what Python reads in numbers and nobody else does: 1_000, other scripts' digits."""
+    """The text. Raises ValueError for numbers that only Python accepts: `1_000`, digits of other scripts."""
     if "_" in text or not text.isascii():
         raise ValueError(text)
     return text
@@ -112,7 +112,7 @@ def _boolean(text: str) -> bool:
 
 
 def _object(text: str) -> Fields:
-    """JSON text; what is longer than any of these objects can be is not even parsed."""
+    """JSON text of an object. Raises ValueError for other text; text over _LONGEST_OBJECT isn't parsed."""
     if len(text) > _LONGEST_OBJECT:
         raise ValueError(text)
     value = parse(text.encode(errors="surrogatepass"))

@@ -10,7 +10,7 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/health")
 def health() -> dict[str, str]:
-    """200 as long as requests are answered at all."""
+    """200 as long as the process answers requests."""
     return {"status": "ok"}
 
 

@@ -1,4 +1,4 @@
-"""A request's body as JSON: read as a whole, checked before it is parsed, few large ones parsed at a time."""
+"""A request's body as JSON: its structure is checked first, and few large ones are parsed at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,26 +15,26 @@ from app.errors import ServerBusy
 from app.waiting import check_client, poll
 
 LARGE_BYTES = 1024 * 1024
-"""A body of more is parsed in turn; the parser lets no other thread run, and takes memory of its own."""
+"""Bodies longer than this are large: the parser holds the GIL, and takes several times their memory."""
 AT_A_TIME = 2
-"""Large bodies that are parsed at the same time; of those that are not ASCII, whose text may take four bytes
-for each character, one."""
+"""The most large bodies that are parsed at a time, and of those that are not ASCII one: Python may need four
+bytes for each of their characters."""
 
 _LONGEST_WAIT_SECONDS = 30.0
-"""Far more than all places to read can be parsed in, one after the other."""
+"""Far longer than it takes to parse as many bodies as can be read at a time."""
 _CHUNK_BYTES = 64 * 1024
 
 
-class Turns:
-    """Lets so many threads at something at a time; the others wait."""
+class PollingSemaphore:
+    """A semaphore whose waiting threads notice that their client has gone."""
 
-    def __init__(self, at_a_time: int, longest_wait_seconds: float = _LONGEST_WAIT_SECONDS) -> None:
-        self._free = BoundedSemaphore(at_a_time)
+    def __init__(self, count: int, longest_wait_seconds: float = _LONGEST_WAIT_SECONDS) -> None:
+        self._free = BoundedSemaphore(count)
         self._longest_wait_seconds = longest_wait_seconds
 
     @contextmanager
-    def taken(self, client_gone: Callable[[], bool]) -> Iterator[None]:
-        """Wait for a turn and hold it. Raises ClientGone, or ServerBusy after the longest wait."""
+    def held(self, client_gone: Callable[[], bool]) -> Iterator[None]:
+        """Acquire it, and release it at the end. Raises ClientGone, or ServerBusy after the longest wait."""
         give_up = monotonic() + self._longest_wait_seconds
 
         def check() -> None:
@@ -51,9 +51,9 @@ class Turns:
 
 
 def register(app: Flask) -> None:
-    """Give the application the turns of its large bodies."""
-    app.extensions["json_turns"] = Turns(AT_A_TIME)
-    app.extensions["wide_json_turns"] = Turns(1)
+    """Limit how many large bodies the application parses at a time."""
+    app.extensions["json_parsers"] = PollingSemaphore(AT_A_TIME)
+    app.extensions["wide_json_parsers"] = PollingSemaphore(1)
 
 
 def read_json_body(request: IncomingRequest) -> Any:
@@ -62,22 +62,22 @@ def read_json_body(request: IncomingRequest) -> Any:
     Raises ValueError for what is not JSON, TooComplex for what has too many parts, ClientGone,
     ServerBusy, and what reading raises.
     """
-    body = _whole(request)
+    body = _read_body(request)
     check_structure(body)
     if len(body) <= LARGE_BYTES:
         return parse(body)
-    # Whoever waits for a turn holds a place to read, so that threads are left for everything else.
+    # Waiting takes a slot to read, so that it leaves threads for other requests.
     with current_runtime().admission.read(gives_way=False), ExitStack() as held:
-        for name in ("json_turns",) if body.isascii() else ("wide_json_turns", "json_turns"):
-            turns = cast(Turns, current_app.extensions[name])
-            held.enter_context(turns.taken(request.client_gone))
+        for name in ("json_parsers",) if body.isascii() else ("wide_json_parsers", "json_parsers"):
+            semaphore = cast(PollingSemaphore, current_app.extensions[name])
+            held.enter_context(semaphore.held(request.client_gone))
         return parse(body)
 
 
-def _whole(request: IncomingRequest) -> bytearray:
-    """All bytes, in memory that `parse` can free; as one `bytes` they would be there twice for a moment."""
-    body, most = bytearray(), request.max_content_length or 0
+def _read_body(request: IncomingRequest) -> bytearray:
+    """All bytes, in a bytearray, which `parse` empties: with `bytes` the body would be in memory twice."""
+    body, limit = bytearray(), request.max_content_length or 0
     stream = request.stream
-    while len(body) < most and (chunk := stream.read(min(_CHUNK_BYTES, most - len(body)))):
+    while len(body) < limit and (chunk := stream.read(min(_CHUNK_BYTES, limit - len(body)))):
         body += chunk
     return body

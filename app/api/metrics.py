@@ -10,5 +10,5 @@ blueprint = Blueprint("metrics", __name__)
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """Who asks needs a key where keys are asked for: Prometheus can send one."""
+    """The counts. If the server has API keys, one is required here too: Prometheus can send it."""
     return Response(current_runtime().metrics.text(), content_type=CONTENT_TYPE)

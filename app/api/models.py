@@ -12,7 +12,7 @@ blueprint = Blueprint("models", __name__)
 
 @blueprint.get("")
 def list_models() -> Response:
-    """Every name there is to choose from; more are accepted by pattern."""
+    """Every name; requests may use more, which match a pattern."""
     names = current_runtime().catalogue.names()
     return _answer({"object": "list", "data": [_model(name) for name in names]})
 
@@ -27,7 +27,7 @@ def retrieve_model(name: str) -> Response:
 
 
 def _model(name: str) -> dict[str, str | int]:
-    """`created` and `owned_by` are those of the weights, whatever the name; none before the start."""
+    """`created` and `owned_by` are the loaded checkpoint's for all names, 0 and "" before it is loaded."""
     created, owner = (model.created, model.owner) if (model := current_runtime().loaded) else (0, "")
     return {"id": name, "object": "model", "created": created, "owned_by": owner}
 

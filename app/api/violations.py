@@ -1,4 +1,4 @@
-"""What a JSON Schema refuses, in OpenAI's words and with OpenAI's codes."""
+"""Violations of a JSON Schema -> errors with OpenAI's messages and codes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _KINDS = {
 
 
 def refusal(error: ValidationError) -> InvalidRequest:
-    """The error that tells a caller what they sent and what is allowed."""
+    """The error for a violation: its message has the field, what was sent and what is allowed."""
     violation = _Violation(
         path=tuple(error.absolute_path),
         value=error.instance,
@@ -39,12 +39,12 @@ def _dotted(path: Path) -> str:
 
 
 def _param(path: Path) -> str | None:
-    """The field, or the path within it if that is deeper than an entry of a list or object."""
+    """The field's name; for anything deeper than an entry of a list or object, the path."""
     return _dotted(path if len(path) > 2 else path[:1]) or None
 
 
 def shown(value: Any) -> str:
-    """A sent value as messages quote it, cut where it is long."""
+    """A value as messages quote it; a long one is cut."""
     text = repr(value[: _LONGEST_ECHO + 1] if isinstance(value, str) else value)
     return text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}..."
 
@@ -70,7 +70,7 @@ class _Violation:
 
     @property
     def number(self) -> str:
-        """What OpenAI calls the kind of number wanted."""
+        """What OpenAI's messages call the kind of number: `integer` or `decimal`."""
         return "integer" if "integer" in self.schema["type"] else "decimal"
 
     def refused(self, problem: str, expected: str, code: str | None = None) -> InvalidRequest:

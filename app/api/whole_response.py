@@ -37,7 +37,7 @@ def _with_blanks(make: Callable[[], str], seconds: int, held: ExitStack) -> str 
     """Raises what fails before the first blank."""
     made = run_in_background(make, "whole-response")
     held.callback(wait, [made])
-    held.callback(incoming().give_up)
+    held.callback(incoming().abandon)
     if wait([made], seconds).done:
         return made.result()
     return chain([_BLANK], _blanks_then_body(made, seconds, LateFailure()))

@@ -1,1 +1,1 @@
-"""What `python -m app` offers."""
+"""The commands of `python -m app`."""

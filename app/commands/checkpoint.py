@@ -1,4 +1,4 @@
-"""`python -m app checkpoint`: which weights there are, bringing them here, and telling what a file holds."""
+"""`python -m app checkpoint`: lists, downloads and identifies weights."""
 
 from pathlib import Path
 
@@ -21,17 +21,17 @@ _FILES = {release.file: release.sha256 for release in RELEASES.values()} | {DEMO
 
 
 def show(settings: Settings) -> int:
-    """Print a line for each file: names, file, size where it is here, what it is, and its sha256."""
+    """Print a line for each file: names, file, size if present, state, and sha256."""
     folder = model_dir(settings)
     print(f"{folder}:")
     for file, sha256 in _FILES.items():
         path = DEMO_PATH if sha256 == DEMO_SHA256 else folder / file
-        size, state = _seen(path, sha256)
+        size, state = _size_and_state(path, sha256)
         print(f"{', '.join(names_of(sha256)):<22} {file:<18} {size:>11}  {state:<12} {sha256}")
     return 0
 
 
-def _seen(path: Path, sha256: str) -> tuple[str, str]:
+def _size_and_state(path: Path, sha256: str) -> tuple[str, str]:
     """Size and state of a file."""
     part = part_of(path)
     if path.exists():
@@ -47,28 +47,28 @@ def _verdict(path: Path, sha256: str) -> str:
 
 
 def fetch(name: str, folder: Path | None, settings: Settings) -> int:
-    """Bring published weights into a folder and print how to serve them. Raises CheckpointError."""
-    found = obtain(name, folder.expanduser().absolute() if folder else model_dir(settings), settings)
-    print(f"{found.path} is {name}, its sha256 is right.")
-    print(f"Serve it with: make serve WHISPER_MODEL={name} WHISPER_MODEL_DIR={found.path.parent}")
+    """Download published weights to a folder and print how to serve them. Raises CheckpointError."""
+    checkpoint = obtain(name, folder.expanduser().absolute() if folder else model_dir(settings), settings)
+    print(f"{checkpoint.path} is {name}, its sha256 is right.")
+    print(f"Serve it with: make serve WHISPER_MODEL={name} WHISPER_MODEL_DIR={checkpoint.path.parent}")
     return 0
 
 
 def verify(path: Path) -> int:
     """Print which weights a file holds. Raises CheckpointError for a file that must not be served.
 
-    Only weights that nobody has published are opened, and never a file under the name of published ones.
+    Only unpublished weights are opened, and never a file with the name of published ones.
     """
-    found = sha256_of(path)
-    if names := names_of(found):
-        print(f"{path} is {', '.join(names)}, sha256 {found}{_notice(names)}")
+    sha256 = sha256_of(path)
+    if names := names_of(sha256):
+        print(f"{path} is {', '.join(names)}, sha256 {sha256}{_notice(names)}")
         return 0
     if path.name in _FILES:
         raise CheckpointError(
-            f"{path} has the name of published weights, but its sha256 is {found}, expected is "
+            f"{path} has the name of published weights, but its sha256 is {sha256}, expected is "
             f"{_FILES[path.name]}. It was not opened. Delete it, or rename it if it is your own."
         )
-    print(f"{path} holds unknown weights, sha256 {found}; {_dimensions(path)}")
+    print(f"{path} holds unknown weights, sha256 {sha256}; {_dimensions(path)}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`python -m app doctor`: one screen of what is right and wrong on this machine."""
+"""`python -m app doctor`: checks this machine and its settings."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _PLAIN = "\033[0m"
 
 
 def run(nginx_file: Path | None) -> int:
-    """Print a row for each check as it is made; 1 if any failed."""
+    """Print a row for each check as it is made. Returns 1 if any failed, else 0."""
     failed = 0
     for row in rows(nginx_file):
         failed += row.state == "FAIL"
@@ -24,7 +24,7 @@ def run(nginx_file: Path | None) -> int:
 
 
 def rows(nginx_file: Path | None) -> Iterator[Row]:
-    """All that is looked at, the quick checks first."""
+    """All checks, the quick ones first."""
     yield machine.python()
     yield machine.packages()
     try:
@@ -42,9 +42,9 @@ def rows(nginx_file: Path | None) -> Iterator[Row]:
 
 
 def drawn(row: Row, *, in_colour: bool) -> str:
-    """A line, and below it what to do."""
+    """The row as a line, and its advice on a second one."""
     mark = f"{row.state:<5}"
-    line = f"{_COLOURS[row.state] + mark + _PLAIN if in_colour else mark} {row.name:<15} {row.found}"
+    line = f"{_COLOURS[row.state] + mark + _PLAIN if in_colour else mark} {row.name:<15} {row.finding}"
     return f"{line}\n{'':<21} -> {row.advice}" if row.advice else line
 
 

@@ -1,4 +1,4 @@
-"""Python, its packages, cores and space for uploads."""
+"""Checks of the machine: Python, packages, cores, confinement and space for uploads."""
 
 import os
 import platform
@@ -20,21 +20,21 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements.txt"
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 UPLOADS = 32
-"""Bodies that are read at a time, each in a temporary file."""
+"""The most bodies that are read at a time, each in a temporary file."""
 
 _OLDEST_PYTHON = (3, 11)
 
 
 def python() -> Row:
     """Whether this Python is new enough."""
-    found = f"{platform.python_version()} at {sys.executable}"
+    finding = f"{platform.python_version()} at {sys.executable}"
     if sys.version_info < _OLDEST_PYTHON:
-        return bad("python", found, "Install Python 3.11 or newer.")
-    return good("python", found)
+        return bad("python", finding, "Install Python 3.11 or newer.")
+    return good("python", finding)
 
 
 def packages(file: Path = REQUIREMENTS) -> Row:
-    """Whether what is installed is what requirements.txt pins."""
+    """Whether the installed packages are those of requirements.txt."""
     try:
         pins = _pins(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -52,25 +52,25 @@ def _pins(text: str) -> list[Requirement]:
 
 def _problem(pin: Requirement) -> str:
     try:
-        found = version(pin.name)
+        installed = version(pin.name)
     except PackageNotFoundError:
         return f"{pin.name} is missing"
-    fits = pin.specifier.contains(found, prereleases=True)
-    return "" if fits else f"{pin.name} is {found} instead of {pin.specifier}"
+    fits = pin.specifier.contains(installed, prereleases=True)
+    return "" if fits else f"{pin.name} is {installed} instead of {pin.specifier}"
 
 
 def threads(settings: Settings, quota: Path = CPU_QUOTA) -> Row:
-    """Whether torch's threads have a core each: they wait for each other, so the slowest sets the pace."""
+    """Whether each of torch's threads has a core: they wait for each other, so the slowest sets the pace."""
     cores = _cores(quota)
-    wanted = settings.threads or os.cpu_count() or 1
-    found = f"{wanted} for each worker, {cores} cores to run on"
-    if wanted > cores:
-        return warn("threads", found, f"Set WHISPER_THREADS={cores}.")
-    return good("threads", found)
+    thread_count = settings.threads or os.cpu_count() or 1
+    finding = f"{thread_count} for each worker, {cores} cores to run on"
+    if thread_count > cores:
+        return warn("threads", finding, f"Set WHISPER_THREADS={cores}.")
+    return good("threads", finding)
 
 
 def _cores(quota: Path) -> int:
-    """Cores that this process may use, whole ones, by affinity and by the container's quota."""
+    """How many whole cores this process may use, by affinity and by the container's quota."""
     cores = len(os.sched_getaffinity(0))
     try:
         share, period = quota.read_text().split()
@@ -80,7 +80,7 @@ def _cores(quota: Path) -> int:
 
 
 def confinement() -> Row:
-    """Whether the processes that read audio files and speak can be cut off from all else."""
+    """Whether the processes that read audio files and speak can be confined."""
     command = [sys.executable, "-m", "app.confinement"]
     tried = subprocess.run(command, cwd=ROOT, env=bare_environ(), capture_output=True, check=False)
     if tried.returncode == 0:
@@ -94,15 +94,15 @@ def confinement() -> Row:
 
 
 def temp_space(settings: Settings) -> Row:
-    """Whether uploads find room where temporary files go."""
+    """Whether the folder for temporary files has room for uploads."""
     try:
         folder = tempfile.gettempdir()
     except FileNotFoundError as error:
         return bad("temp space", str(error), "Set TMPDIR to a folder that the server may write to.")
     free = shutil.disk_usage(folder).free
     needed = UPLOADS * settings.max_upload_bytes
-    found = f"{mebibytes(free)} free in {folder}; {UPLOADS} uploads at once take {mebibytes(needed)}"
+    finding = f"{mebibytes(free)} free in {folder}; {UPLOADS} uploads at once take {mebibytes(needed)}"
     advice = "Make room, set TMPDIR to a folder with more, or lower WHISPER_MAX_UPLOAD_MB."
     if free < settings.max_upload_bytes:
-        return bad("temp space", found, advice)
-    return good("temp space", found) if free >= needed else warn("temp space", found, advice)
+        return bad("temp space", finding, advice)
+    return good("temp space", finding) if free >= needed else warn("temp space", finding, advice)

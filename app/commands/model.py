@@ -1,4 +1,4 @@
-"""Devices, checkpoint and, with both at hand, a sample transcription as the server would make it."""
+"""Checks of devices and checkpoint, and a sample transcription with both, as the server makes it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +30,10 @@ def check(settings: Settings) -> Iterator[Row]:
 
 def _devices(settings: Settings) -> tuple[tuple[str, ...], Row]:
     if settings.engine not in ENGINES:
-        found = f"WHISPER_ENGINE is {settings.engine!r}"
-        return (), bad("devices", found, f"Set it to one of {listed(ENGINES)}.")
+        finding = f"WHISPER_ENGINE is {settings.engine!r}"
+        return (), bad("devices", finding, f"Set it to one of {listed(ENGINES)}.")
     try:
-        found_devices = devices.choose(settings.devices)
+        found_devices = devices.resolve_devices(settings.devices)
     except StartError as error:
         return (), bad("devices", str(error))
     workers = f"{', '.join(found_devices)}: a worker each, engine {settings.engine}"
@@ -45,18 +45,18 @@ def _checkpoint(settings: Settings) -> tuple[Checkpoint | None, Row]:
         checkpoint = resolve(settings, fetch=False)
     except StartError as error:
         return None, bad("checkpoint", str(error))
-    found = f"{checkpoint.name} at {checkpoint.path}, sha256 {checkpoint.sha256}"
+    finding = f"{checkpoint.name} at {checkpoint.path}, sha256 {checkpoint.sha256}"
     if checkpoint.is_demo:
         return checkpoint, warn(
-            "checkpoint", f"{found}; {checkpoint.notice}", "For real work: WHISPER_MODEL=turbo"
+            "checkpoint", f"{finding}; {checkpoint.notice}", "For real work: WHISPER_MODEL=turbo"
         )
     if checkpoint.owner == "local":
-        return checkpoint, good("checkpoint", f"{found}; weights of your own, compared with nothing")
-    return checkpoint, good("checkpoint", f"{found}, as published")
+        return checkpoint, good("checkpoint", f"{finding}; weights of your own, compared with nothing")
+    return checkpoint, good("checkpoint", f"{finding}, as published")
 
 
 def sample(settings: Settings, checkpoint: Checkpoint, device: str) -> Row:
-    """Whether a short recording that ships with the server is transcribed, and how fast."""
+    """Whether the sample recording is transcribed, and how fast."""
     runtime = Runtime(settings)
     try:
         runtime.start(device, checkpoint)
@@ -70,12 +70,12 @@ def sample(settings: Settings, checkpoint: Checkpoint, device: str) -> Row:
         return bad("sample", f"{type(error).__name__}: {error}", advice)
     finally:
         runtime.close()
-    return _heard(checkpoint, transcript.text, transcript.duration_seconds, seconds)
+    return _sample_row(checkpoint, transcript.text, transcript.duration_seconds, seconds)
 
 
-def _heard(checkpoint: Checkpoint, text: str, duration_seconds: float, seconds: float) -> Row:
+def _sample_row(checkpoint: Checkpoint, text: str, duration_seconds: float, seconds: float) -> Row:
     speed = f"{duration_seconds:.1f} s of speech in {seconds:.1f} s on this machine as it is now"
-    found = f"{text!r}, {speed} (real-time factor {seconds / duration_seconds:.2f})"
+    finding = f"{text!r}, {speed} (real-time factor {seconds / duration_seconds:.2f})"
     if checkpoint.is_demo and text != SAMPLE_TEXT:
-        return bad("sample", f"{found}; expected {SAMPLE_TEXT!r}", "Compare the packages above.")
-    return good("sample", found)
+        return bad("sample", f"{finding}; expected {SAMPLE_TEXT!r}", "Compare the packages above.")
+    return good("sample", finding)

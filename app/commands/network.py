@@ -1,4 +1,4 @@
-"""The way to the hub: proxies and trusted authorities."""
+"""Checks of the network: proxies and trusted authorities."""
 
 from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
@@ -9,11 +9,11 @@ from app.settings import Settings
 
 
 def proxies() -> Row:
-    """Which proxies downloads go through, and that local clients don't."""
-    found = {name: masked(address) for name, address in getproxies().items() if name != "no"}
-    if not found:
+    """Which proxies are used for downloads, and whether they are for local clients too."""
+    addresses = {name: masked(address) for name, address in getproxies().items() if name != "no"}
+    if not addresses:
         return good("proxies", "none")
-    shown = ", ".join(f"{name}: {address}" for name, address in found.items())
+    shown = ", ".join(f"{name}: {address}" for name, address in addresses.items())
     if not proxy_bypass("127.0.0.1"):
         advice = "Set NO_PROXY=localhost,127.0.0.1, so that clients on this machine reach the server."
         return warn("proxies", f"{shown}, for 127.0.0.1 too", advice)
@@ -21,7 +21,7 @@ def proxies() -> Row:
 
 
 def authorities(settings: Settings) -> Row:
-    """Whether the file of trusted authorities is there."""
+    """Whether the file of trusted authorities exists."""
     if not settings.ca_file:
         return good("authorities", "the machine's own")
     if not Path(settings.ca_file).is_file():

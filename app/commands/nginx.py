@@ -1,4 +1,4 @@
-"""Whether nginx in front takes as large bodies and waits as long as the server does."""
+"""Checks whether nginx's limits on bodies and time are at least the server's."""
 
 import re
 from math import inf
@@ -18,10 +18,10 @@ _UNITS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def check(settings: Settings, given: Path | None = None) -> list[Row]:
-    """Two rows, for bodies and patience, or one that says why nothing was compared.
+    """Two rows, for bodies and time-out, or one that says why nothing was compared.
 
-    Read are the file that was `given`, else this machine's nginx if it passes requests on, else the
-    settings that come with the server.
+    The settings are those in the file `given`, else of this machine's nginx if it is a proxy, else those in
+    `deploy`.
     """
     try:
         where, text = _read(given)
@@ -30,14 +30,14 @@ def check(settings: Settings, given: Path | None = None) -> list[Row]:
         return [bad("nginx", f"{given} can't be read ({error.strerror})", advice)]
     if not where:
         return [good("nginx", "no settings of it found, so nothing was compared; --nginx FILE names them")]
-    return [_bodies(where, text, settings), _patience(where, text, settings)]
+    return [_bodies(where, text, settings), _read_timeout(where, text, settings)]
 
 
 def _read(given: Path | None) -> tuple[str, str]:
-    """Where the settings were found, and what they say."""
+    """The settings' path and text."""
     if given:
         return str(given), given.read_text(encoding="utf-8", errors="replace")
-    texts = map(_text, [INSTALLED / "nginx.conf", *_inside("conf.d"), *_inside("sites-enabled")])
+    texts = map(_text, [INSTALLED / "nginx.conf", *_files_in("conf.d"), *_files_in("sites-enabled")])
     installed = "\n".join(texts)
     if "proxy_pass" in installed:
         return str(INSTALLED), installed
@@ -45,7 +45,7 @@ def _read(given: Path | None) -> tuple[str, str]:
     return (str(TEMPLATE), template) if template else ("", "")
 
 
-def _inside(folder: str) -> list[Path]:
+def _files_in(folder: str) -> list[Path]:
     return sorted((INSTALLED / folder).glob("*"))
 
 
@@ -59,31 +59,31 @@ def _text(path: Path) -> str:
 
 def _bodies(where: str, text: str, settings: Settings) -> Row:
     needed = max(settings.max_body_bytes, settings.max_json_bytes)
-    found = [_bytes(value) for value in _values(text, "client_max_body_size")] or [_DEFAULT_BYTES]
-    sizes = " and ".join("no limit" if size == inf else mebibytes(size) for size in sorted(set(found)))
+    limits = [_bytes(value) for value in _values(text, "client_max_body_size")] or [_DEFAULT_BYTES]
+    sizes = " and ".join("no limit" if size == inf else mebibytes(size) for size in sorted(set(limits)))
     advice = f"Set client_max_body_size {needed // 2**20}m; where requests are passed on."
     return _row(
-        "nginx bodies", f"{sizes} in {where}; needed {mebibytes(needed)}", _state(found, needed), advice
+        "nginx bodies", f"{sizes} in {where}; needed {mebibytes(needed)}", _state(limits, needed), advice
     )
 
 
-def _patience(where: str, text: str, settings: Settings) -> Row:
+def _read_timeout(where: str, text: str, settings: Settings) -> Row:
     needed = settings.request_seconds
-    found = [_seconds(value) for value in _values(text, "proxy_read_timeout")] or [_DEFAULT_SECONDS]
-    times = " and ".join(f"{seconds:g} s" for seconds in sorted(set(found)))
+    timeouts = [_seconds(value) for value in _values(text, "proxy_read_timeout")] or [_DEFAULT_SECONDS]
+    times = " and ".join(f"{seconds:g} s" for seconds in sorted(set(timeouts)))
     advice = f"Set proxy_read_timeout {needed}s; where requests are passed on."
-    return _row("nginx patience", f"{times} in {where}; needed {needed} s", _state(found, needed), advice)
+    return _row("nginx timeout", f"{times} in {where}; needed {needed} s", _state(timeouts, needed), advice)
 
 
-def _state(found: list[float], needed: float) -> State:
-    """Good if all are enough and bad if none is; otherwise people must see which one counts."""
-    if min(found) >= needed:
+def _state(values: list[float], needed: float) -> State:
+    """OK if all values are enough, FAIL if none is, else WARN: it depends on which one applies."""
+    if min(values) >= needed:
         return "OK"
-    return "FAIL" if max(found) < needed else "WARN"
+    return "FAIL" if max(values) < needed else "WARN"
 
 
-def _row(name: str, found: str, state: State, advice: str) -> Row:
-    return Row(name, state, found, "" if state == "OK" else advice)
+def _row(name: str, finding: str, state: State, advice: str) -> Row:
+    return Row(name, state, finding, "" if state == "OK" else advice)
 
 
 def _values(text: str, directive: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""One line of what the doctor found."""
+"""One check of `doctor` and its result."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,24 +8,24 @@ State = Literal["OK", "WARN", "FAIL"]
 
 @dataclass(frozen=True)
 class Row:
-    """What was looked at, how it is, what was found, and what to do unless it is good."""
+    """A check's name, its result, what was found, and what to do if it is not good."""
 
     name: str
     state: State
-    found: str
+    finding: str
     advice: str = ""
 
 
-def good(name: str, found: str) -> Row:
+def good(name: str, finding: str) -> Row:
     """Nothing to do."""
-    return Row(name, "OK", found)
+    return Row(name, "OK", finding)
 
 
-def warn(name: str, found: str, advice: str = "") -> Row:
-    """The server works, but not as well as it could, or this could not be looked at."""
-    return Row(name, "WARN", found, advice)
+def warn(name: str, finding: str, advice: str = "") -> Row:
+    """The server works, but not as well as it could, or this could not be checked."""
+    return Row(name, "WARN", finding, advice)
 
 
-def bad(name: str, found: str, advice: str = "") -> Row:
-    """The server, or a part of it, does not work like this."""
-    return Row(name, "FAIL", found, advice)
+def bad(name: str, finding: str, advice: str = "") -> Row:
+    """The server, or a part of it, does not work."""
+    return Row(name, "FAIL", finding, advice)

@@ -1,1 +1,1 @@
-"""Chat messages with audio in them -> a reply. Knows neither Flask nor torch."""
+"""Chat messages with audio -> a reply. Imports neither Flask nor torch."""

@@ -1,4 +1,4 @@
-"""Recordings in a conversation -> what was said in them."""
+"""The recordings in a conversation -> their transcripts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -15,14 +15,14 @@ from app.transcription.transcriber import Deltas, Transcriber
 
 
 class AudioTranscriber(Protocol):
-    """Transcribes the recordings of one conversation, several at a time in the threads of `side_by_side`."""
+    """Transcribes the recordings of one conversation, in the threads of `side_by_side`."""
 
     @property
     def side_by_side(self) -> SideBySide:
-        """The worker's."""
+        """The worker's threads in which several recordings are transcribed."""
 
     def stream(self, file: BinaryIO) -> Deltas:
-        """Read an audio file now; the generator transcribes it. Raises InvalidRequest."""
+        """Read an audio file now, transcribe it while the result is iterated over. Raises InvalidRequest."""
 
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""
@@ -30,7 +30,7 @@ class AudioTranscriber(Protocol):
 
 @dataclass(frozen=True)
 class ConversationTranscriber:
-    """An AudioTranscriber for one request, whose recordings are together at most `max_seconds` long."""
+    """An AudioTranscriber for one request. Its recordings may have `max_seconds` in total."""
 
     transcriber: Transcriber
     context: RequestContext
@@ -43,7 +43,7 @@ class ConversationTranscriber:
         return self.transcriber.policy.side_by_side
 
     def stream(self, file: BinaryIO) -> Deltas:
-        """Read an audio file now; the generator transcribes it. Raises InvalidRequest."""
+        """Read an audio file now, transcribe it while the result is iterated over. Raises InvalidRequest."""
         deltas = self.transcriber.stream(file, TranscriptionRequest(), self.context)
         if self.context.cost.totals().audio_seconds > self.max_seconds:
             deltas.close()
@@ -55,7 +55,7 @@ class ConversationTranscriber:
 
 
 def transcribe_audio_parts(parts: Sequence[AudioPart], transcriber: AudioTranscriber) -> Deltas:
-    """What is said in all parts, a line for each; the usage of a part comes with its end.
+    """The transcripts of all parts, a line for each. The last delta of each part has its usage.
 
     Raises InvalidRequest, with the part's path as `param`, and what transcribing raises.
     """
@@ -79,20 +79,20 @@ def texts_of_audio_parts(parts: Sequence[AudioPart], transcriber: AudioTranscrib
 def _opened(
     parts: Sequence[AudioPart], transcriber: AudioTranscriber
 ) -> Iterator[Sequence[Iterator[TranscriptDelta]]]:
-    """Each part's deltas. Files are read in turn; several are then transcribed at the same time."""
+    """Each part's deltas. The files are read one after the other, and then transcribed at the same time."""
     with ExitStack() as held:
         opened = [held.enter_context(closing(_open(part, transcriber))) for part in parts]
         if len(opened) < 2:
             yield opened
             return
-        held.pop_all()  # reading ahead closes them
-        with transcriber.side_by_side.ahead(opened) as ahead:
-            yield ahead
+        held.pop_all()  # read_ahead closes them
+        with transcriber.side_by_side.read_ahead(opened) as deltas_ahead:
+            yield deltas_ahead
 
 
 def _open(part: AudioPart, transcriber: AudioTranscriber) -> Deltas:
     try:
         return transcriber.stream(part.file())
     except InvalidRequest as error:
-        error.param = part.param  # below, every recording is called `file`
+        error.param = part.param  # Transcriber calls every recording `file`
         raise

@@ -1,4 +1,4 @@
-"""A checked chat request -> what there is to hear, and what there is to read."""
+"""A checked chat request -> its recordings and its texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from app.errors import InvalidParameter
 Message = Mapping[str, Any]
 
 MOST_RECORDINGS = 64
-"""In one request; tiny files would otherwise make one request the work of thousands."""
+"""In one request: otherwise thousands of tiny files could be sent at once."""
 
 _SOURCES = {
     "input_audio": "data",
@@ -20,14 +20,14 @@ _SOURCES = {
     "video_url": "url",
     "file": "file_data",
 }
-"""A part's type, which is also its key -> where the recording is in there."""
-_SEEN_OR_READ = ("image/", "text/", "application/pdf", "application/json")
-_NEVER_FETCHED = ("http:", "https:", "ftp:", "file:")
+"""A part's type, which is also its key -> the field of the recording."""
+_NOT_AUDIO = ("image/", "text/", "application/pdf", "application/json")
+_REMOTE = ("http:", "https:", "ftp:", "file:")
 
 
 @dataclass(frozen=True)
 class AudioPart:
-    """A recording in a message. `data` is its base64 or a data URL, whose stated type is no matter.
+    """A recording in a message. `data` is its base64, or a data URL of any type.
 
     `param` is how error messages name it: `messages[1].content[0].input_audio`.
     """
@@ -58,10 +58,7 @@ class AudioPart:
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """A conversation, and how it is to be answered.
-
-    `recordings` are those of all user messages, in order. `choices` is how often the reply is repeated.
-    """
+    """A conversation, the recordings of all user messages in order, and how many equal `choices` it gets."""
 
     model: str
     messages: Sequence[Message]
@@ -76,12 +73,12 @@ class ChatRequest:
 
     @property
     def texts(self) -> Iterator[str]:
-        """All that is written in the conversation."""
+        """All texts in the conversation."""
         return (text for message in self.messages for text in _texts(message))
 
     @property
     def question(self) -> str:
-        """What the last user message says in writing."""
+        """The text of the last user message."""
         messages = [message for message in self.messages if message["role"] == "user"]
         return " ".join(_texts(messages[-1])) if messages else ""
 
@@ -104,12 +101,12 @@ def chat_request(fields: Mapping[str, Any]) -> ChatRequest:
 
 
 def check_all_audio(request: ChatRequest) -> None:
-    """Raise InvalidParameter for what only a server with eyes, or one that fetches, could answer.
+    """Raise InvalidParameter for remote files, and for a conversation with only pictures or documents.
 
-    Pictures and documents beside a recording are passed over: the reply is what was said.
+    Beside a recording, pictures and documents are ignored: the reply is the transcript.
     """
     for param, kind, data in _others(request.messages):
-        if data.lower().startswith(_NEVER_FETCHED):
+        if data.lower().startswith(_REMOTE):
             raise InvalidParameter(
                 f"Invalid '{param}': this server fetches nothing. Send the audio itself, as a data URL "
                 "or as 'input_audio'.",
@@ -120,7 +117,7 @@ def check_all_audio(request: ChatRequest) -> None:
 
 
 def _parts(messages: Sequence[Message]) -> Iterator[tuple[int, int, str, str]]:
-    """What is attached to user messages: message and part by number, its kind, and what was sent there."""
+    """The attachments of user messages: number of the message, number of the part, kind, and data."""
     for number, message in enumerate(messages):
         if message["role"] != "user" or isinstance(message["content"], str):
             continue
@@ -143,9 +140,9 @@ def _others(messages: Sequence[Message]) -> Iterator[tuple[str, str, str]]:
 
 
 def _may_be_audio(kind: str, data: str) -> bool:
-    """Whether a part is to be heard: its bytes decide, unless it says that it is for the eyes."""
+    """Whether a part is `input_audio`, a file's base64, or a data URL that is no picture or document."""
     if data[:5].lower() == "data:":
-        return not data[5:].lower().startswith(_SEEN_OR_READ)
+        return not data[5:].lower().startswith(_NOT_AUDIO)
     return kind == "input_audio" or (kind == "file" and data != "" and ":" not in data[:8])
 
 

@@ -1,4 +1,4 @@
-"""A conversation whose recordings were written down -> the reply of another OpenAI-compatible server."""
+"""A conversation with transcripts in place of its recordings -> the reply of an OpenAI-compatible server."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,26 +27,28 @@ _LARGEST_ERROR = 64 * 1024
 _LONGEST_LINE = 1024 * 1024
 """Bytes of an event."""
 _MOST_STRUCTURE = 1_000_000
-"""As MOST_STRUCTURE, but log-probabilities of 4,000 tokens with 20 others beside each may come."""
+"""Like MOST_STRUCTURE. It allows the log-probabilities of 4,000 tokens with 20 alternatives each."""
 _CHUNK_BYTES = 64 * 1024
 _LONGEST_NUMBER = 9
 _ERRORS = range(400, 600)
 _LINE_END = re.compile(rb"[\r\n]")
-_OWN_KEYS = ("modalities", "audio")  # the upstream writes; speaking is this server's part
+_OWN_KEYS = ("modalities", "audio")  # this server synthesizes the speech of the upstream's text
 
 
-def written(fields: Mapping[str, Any], parts: Sequence[AudioPart], texts: Sequence[str]) -> Body:
-    """The request with text in place of each recording, and without what asks for a spoken reply."""
+def upstream_body(fields: Mapping[str, Any], parts: Sequence[AudioPart], texts: Sequence[str]) -> Body:
+    """The request for the upstream: text in place of each recording, and without the fields of speech."""
     transcripts = {(part.message, part.part): text for part, text in zip(parts, texts, strict=True)}
-    messages = [_written(number, message, transcripts) for number, message in enumerate(fields["messages"])]
+    messages = [
+        _upstream_message(number, message, transcripts) for number, message in enumerate(fields["messages"])
+    ]
     kept = {name: value for name, value in fields.items() if name not in _OWN_KEYS}
     return {**kept, "messages": messages}
 
 
-def _written(number: int, message: Message, transcripts: Mapping[tuple[int, int], str]) -> Body:
+def _upstream_message(number: int, message: Message, transcripts: Mapping[tuple[int, int], str]) -> Body:
     kept = {name: value for name, value in message.items() if name != "audio"}
     content = message.get("content")
-    if "audio" in message:  # an earlier spoken reply, known only by an id of this server's
+    if "audio" in message:  # an earlier spoken reply, whose id only this server knows
         return {**kept, "content": content or ""}
     if not isinstance(content, list):
         return kept
@@ -60,7 +62,7 @@ def _text(transcript: str | None, part: Body) -> Body:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The server behind a base URL such as `http://host/v1`. Without a `model` the request's own is asked."""
+    """The server at a base URL such as `http://host/v1`. `model`, if any, replaces the request's."""
 
     url: str
     model: str = ""
@@ -93,17 +95,17 @@ class Upstream:
                 call.open(address, body | ({"model": self.model} if self.model else {}), self._authorize)
                 yield call
             finally:
-                call.hang_up()
+                call.close_connection()
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """The operator's key or none: without this, requests would look for one in ~/.netrc."""
+        """Add the operator's key, if any. Without an `auth`, requests would look for one in ~/.netrc."""
         if self.key:
             request.headers["Authorization"] = f"Bearer {self.key}"
         return request
 
 
 class _Call:
-    """One request, made beside the waiting thread so that a deadline or a leaving client ends the wait."""
+    """One request. Its I/O runs in background threads, so that waiting ends when the client has gone."""
 
     response: requests.Response
 
@@ -119,7 +121,7 @@ class _Call:
                 address,
                 json=body,
                 auth=authorize,
-                headers={"Accept-Encoding": "identity"},  # compressed events would wait for each other
+                headers={"Accept-Encoding": "identity"},  # compression would delay events
                 timeout=(_CONNECT_SECONDS, max(1.0, self._context.deadline - monotonic())),
                 allow_redirects=False,
                 stream=True,
@@ -127,7 +129,7 @@ class _Call:
 
         self.wait_for(send)
         if self.response.status_code != requests.codes.ok:
-            raise _refusal(self.response, self.wait_for(self._beginning).decode(errors="replace"))
+            raise _refusal(self.response, self.wait_for(self._error_text).decode(errors="replace"))
 
     def pieces(self) -> Iterator[bytes]:
         """The body as it arrives. Raises UpstreamFailure if it is longer than _LARGEST_ANSWER."""
@@ -138,8 +140,8 @@ class _Call:
                 raise UpstreamFailure(f"The upstream server's answer is longer than {_LARGEST_ANSWER} bytes.")
             yield piece
 
-    def _beginning(self) -> bytes:
-        """As much of the body as an error may have."""
+    def _error_text(self) -> bytes:
+        """The body, up to _LARGEST_ERROR bytes."""
         body = bytearray()
         for piece in self.pieces():
             body += piece
@@ -152,9 +154,9 @@ class _Call:
         try:
             return self._context.wait(run_in_background(work, "upstream"))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            # The address stays out of the message: it is the operator's own.
-            late = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
-            why = "timed out" if late else "can't be reached or broke off"
+            # The message must not show the address, which is the operator's own.
+            timed_out = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
+            why = "timed out" if timed_out else "can't be reached or broke off"
             raise UpstreamFailure(f"The upstream server {why}.") from error
 
     def require_events(self) -> None:
@@ -163,17 +165,17 @@ class _Call:
         if not kind.startswith("text/event-stream"):
             raise UpstreamFailure(f"The upstream server was asked to stream, but answered with {kind}.")
 
-    def hang_up(self) -> None:
-        """End what still reads from the connection."""
+    def close_connection(self) -> None:
+        """Close the connection, which ends a thread that still reads from it."""
         response = getattr(self, "response", None)
         if response is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # there is no connection any more
+            with suppress(OSError, ValueError, RuntimeError):  # it is closed already
                 response.raw.shutdown()
             response.close()
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Each line of a stream as soon as its end is here. Raises UpstreamFailure for one that is too long."""
+    """Each line of a stream as soon as it is complete. Raises UpstreamFailure for one that is too long."""
     rest = bytearray()
     for piece in pieces:
         first, *others = _LINE_END.split(piece)
@@ -190,7 +192,7 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _refusal(response: requests.Response, text: str) -> UpstreamFailure:
-    """The upstream's own error, if it is one; anything that is neither answer nor error is a 502."""
+    """The upstream's own error if the status is one, else a 502."""
     if response.status_code not in _ERRORS:
         return UpstreamFailure(f"The upstream server answered with status {response.status_code}.")
     error = _error_object(text)

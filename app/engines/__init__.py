@@ -1,4 +1,4 @@
-"""The engines by name. Each is imported only when it is started, since importing one imports torch."""
+"""The engines by name. Each is imported only when it is started, because importing one imports torch."""
 
 from importlib import import_module
 

@@ -1,10 +1,10 @@
-"""The torch devices of this machine."""
+"""The torch devices of this machine that WHISPER_DEVICES selects."""
 
 from app.errors import StartError, listed
 
 
-def choose(setting: str) -> tuple[str, ...]:
-    """The devices that WHISPER_DEVICES means, one for each worker; torch is imported only if needed.
+def resolve_devices(setting: str) -> tuple[str, ...]:
+    """The devices that WHISPER_DEVICES selects, one for each worker. torch is imported only if needed.
 
     Raises StartError for a device that this machine doesn't have.
     """

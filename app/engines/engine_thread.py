@@ -1,4 +1,4 @@
-"""The one thread of a worker in which the model works."""
+"""The one thread of a worker that runs the model."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 2.0
-"""After so long without work, memory that was freed is returned to the system."""
+"""After this long without work, freed memory is returned to the system."""
 
 
 class _QueuedCall(NamedTuple):
@@ -35,14 +35,14 @@ def _never_abandoned() -> bool:
 class EngineThread:
     """Runs calls one after the other, in the order in which they were submitted.
 
-    Everything that touches the model runs here. It must be made after the fork: torch starts a team of OpenMP
-    threads for every thread that runs it, and teams don't survive a fork.
+    All calls of the model run here. It must be made after the fork: torch starts a team of OpenMP threads for
+    every thread that runs it, and teams don't survive a fork.
     """
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_QueuedCall | None] = queue.SimpleQueue()
         self._closing = False
-        self._gate = threading.Lock()  # nothing is queued behind the None that ends the thread
+        self._submit_lock = threading.Lock()  # no call may be queued behind the None that ends the thread
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -52,9 +52,9 @@ class EngineThread:
         return self._thread.is_alive() and not self._closing
 
     def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = _never_abandoned) -> Future[T]:
-        """Queue a call. It is cancelled if `is_abandoned()` when it is due, or if the thread is closed."""
+        """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if the thread is closed."""
         call = _QueuedCall(TimedFuture(), run, is_abandoned)
-        with self._gate:
+        with self._submit_lock:
             if not self._closing:
                 self._queue.put(call)
                 return call.future
@@ -62,8 +62,8 @@ class EngineThread:
         return call.future
 
     def close(self) -> None:
-        """End after the call that runs now; queued ones are cancelled."""
-        with self._gate:
+        """End the thread after the call that is running; queued calls are cancelled."""
+        with self._submit_lock:
             self._closing = True
             self._queue.put(None)
         self._thread.join()
@@ -79,13 +79,13 @@ class EngineThread:
         try:
             return self._queue.get(timeout=IDLE_SECONDS)
         except queue.Empty:
-            memory.give_back()
+            memory.trim()
         return self._queue.get()
 
 
 def _cancel(call: _QueuedCall) -> None:
     call.future.cancel()
-    call.future.set_running_or_notify_cancel()  # wakes who waits for it
+    call.future.set_running_or_notify_cancel()  # wakes the threads that wait for it
 
 
 def _complete(call: _QueuedCall) -> None:

@@ -19,9 +19,9 @@ _EDGE_FRAMES = 2
 
 
 class LogMel:
-    """A recording's features `[n_mels, frames]`, its silent padding included up to one full window.
+    """A recording's features `[n_mels, frames]`, padded with silence up to one full window.
 
-    Call `compute` for every block, then `clip` once; until then `window` must not be called.
+    Call `compute` for every block, then `clip` once. `window` must not be called earlier.
     """
 
     def __init__(self, samples: Samples, n_mels: int, device: torch.device) -> None:
@@ -48,7 +48,7 @@ class LogMel:
             yield first, min(first + WINDOW_FRAMES, total_frames)
 
     def compute(self, first: int, end: int) -> None:
-        """Fill in the log-mel of one block, not clipped yet."""
+        """Compute the log-mel of one block, before clipping."""
         device = self._mel.device
         audio = self._samples_of(first, end).to(device, torch.float32) * self._step
         stft = torch.stft(

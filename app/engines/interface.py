@@ -1,4 +1,4 @@
-"""What an engine is to the rest of the program: recordings in, decoded windows out.
+"""The interface of engines: recordings in, decoded windows out.
 
 An engine owns the model, its device and one thread. Everything here may be called from any thread;
 the work happens in the engine's own, and callers wait on futures. The features of a window
@@ -40,11 +40,11 @@ class Tokenizer(Protocol):
         """Tokens as text, timestamps left out; bytes that are no UTF-8 become U+FFFD."""
 
     def token_bytes(self, token: int) -> bytes:
-        """What one text token stands for: UTF-8, or a piece of it."""
+        """The bytes of one text token: UTF-8 that may end or start within a character."""
 
 
 class Recording(Protocol):
-    """The log-mel features of one request's audio. Closing it cancels whatever is queued or runs for it."""
+    """The log-mel features of one request's audio. Closing it cancels all its calls."""
 
     @property
     def frames(self) -> int:
@@ -73,7 +73,7 @@ class Window:
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """What is the same for all windows of a request. The names are openai-whisper's."""
+    """The options that all windows of a request share. The names are openai-whisper's."""
 
     beam_size: int | None = None
     best_of: int | None = None
@@ -131,8 +131,8 @@ _DEFAULT_ROWS = {"cpu": 8, "cuda": 64}
 class EngineOptions:
     """How an engine works. `threads` 0: one per core. `batch` 0: 8 rows on a CPU, 64 on CUDA.
 
-    `precision` is `exact`, `int8` or `bfloat16`; the batched engine alone knows the latter two, and
-    it alone calls `on_step`, in its thread.
+    `precision` is `exact`, `int8` or `bfloat16`. Only the batched engine supports the latter two, and only
+    it calls `on_step`, in its thread.
     """
 
     threads: int = 0
@@ -147,18 +147,18 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a loaded checkpoint is and can do."""
+    """A loaded checkpoint's name, languages and size."""
 
     name: str
     languages: tuple[str, ...] = field(repr=False)
-    """Codes it knows; ("en",) alone for an English-only checkpoint."""
+    """The codes it supports; ("en",) for an English-only checkpoint."""
     multilingual: bool
     text_context: int
     """Tokens the decoder sees at most: half of them for the prompt, half for the text."""
 
 
 class Engine(Protocol):
-    """What decodes windows, with one model on one device. It is started and stopped as a LiveEngine."""
+    """Decodes windows with one model on one device. It is started and stopped as a LiveEngine."""
 
     @property
     def card(self) -> ModelCard:
@@ -179,17 +179,17 @@ class Engine(Protocol):
     def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Future[list[float]]:
         """The log-probability of each of a window's tokens, in one pass over all of them.
 
-        It is the model's own, before any token is suppressed and at temperature 1.
+        It is the model's own: no token is suppressed, and the temperature is 1.
         """
 
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
-        """Place text tokens in time by cross-attention; words in order, [] where there are none."""
+        """The times of text tokens, by cross-attention: words in order, [] if there are none."""
 
 
 class LiveEngine(Engine, Protocol):
-    """An Engine with its thread: what a start returns. Only who started it closes it."""
+    """An Engine and its thread, as `start` returns it. Whoever starts it must close it."""
 
     warm_up_seconds: float
     """How long a window of silence took at the start."""
@@ -203,7 +203,7 @@ class LiveEngine(Engine, Protocol):
 
 
 class EngineProxy:
-    """The base of an Engine for one request: passes on to another engine all that is not about windows.
+    """Base of an Engine for one request: forwards to another engine whatever is not about windows.
 
     It has no `close`: the engine behind it serves other requests too.
     """

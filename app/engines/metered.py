@@ -117,5 +117,5 @@ class MeteredEngine(EngineProxy):
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
-        """Place text tokens in time."""
+        """The times of text tokens."""
         return self._meter.track(self._engine.align(window, tokens, language, task), self._cost)

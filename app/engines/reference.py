@@ -1,4 +1,4 @@
-"""openai-whisper as it is: one window at a time. Other engines are tested against it."""
+"""openai-whisper unchanged: one window at a time. Other engines are tested against it."""
 
 import warnings
 import zlib
@@ -90,7 +90,7 @@ class ReferenceEngine:
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
-        """Place text tokens in time."""
+        """The times of text tokens."""
         work = partial(self._align, window, list(tokens), language, task)
         return self._thread.submit(work, partial(_is_abandoned, window))
 
@@ -147,7 +147,7 @@ class ReferenceEngine:
     def _align(self, window: Window, tokens: list[int], language: str | None, task: Task) -> list[WordTiming]:
         tokenizer = self._tokenizers.whisper(language, task)
         with warnings.catch_warnings():
-            # openai-whisper asks numba to run its DTW in parallel, which it can't
+            # numba warns that it can't parallelize openai-whisper's DTW
             warnings.simplefilter("ignore", NumbaPerformanceWarning)
             words = find_alignment(self._model, tokenizer, tokens, self._mel(window), window.frames)
         return [
@@ -181,6 +181,6 @@ def _is_abandoned(window: Window) -> bool:
 
 
 def _seed(window: Window, options: WindowOptions) -> int:
-    """A seed of its own for each window and temperature, so that a request always gives the same text."""
+    """A seed for each window and temperature, so that a request always has the same text."""
     key = f"{options.seed or 0}/{window.seek}/{options.temperature}"
     return zlib.crc32(key.encode())

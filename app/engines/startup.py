@@ -1,4 +1,4 @@
-"""What starting has in common for all engines: the thread, the weights, and a first window."""
+"""Starting an engine: its thread, its weights, and a first window to warm up."""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,13 +33,16 @@ def start_engine(
         raise
     engine = build(model, thread)
     engine.warm_up_seconds = _warm_up(engine)
-    # once more: numba's OpenMP threads, started by the first alignment, set the count to the cores
+    # again: numba's OpenMP threads, started by the first alignment, set the count to that of the cores
     thread.submit(set_threads).result()
     return engine
 
 
 def _warm_up(engine: Engine) -> float:
-    """Run every path once, so that kernels are chosen and functions compiled; then a window's seconds."""
+    """Decode and align once, so that kernels are chosen and functions compiled; then time one window.
+
+    Returns its seconds.
+    """
     recording = engine.open(np.zeros(SAMPLE_RATE, np.float32))
     window = Window(recording, 0, recording.frames)
     engine.submit(window, WindowOptions(language="en")).result()

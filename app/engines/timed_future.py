@@ -1,4 +1,4 @@
-"""A future that knows how long its work waited and how long it took."""
+"""A future that measures how long its call waited and how long it ran."""
 
 from concurrent.futures import Future
 from time import monotonic
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class TimedFuture(Future[T]):
-    """Engines make one for each piece of work; the clock starts with it."""
+    """The future of an engine call. Time is measured from when it is made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,18 +27,18 @@ class TimedFuture(Future[T]):
         return (self._ended_at or monotonic()) - self._started_at if self._started_at else 0.0
 
     def set_running_or_notify_cancel(self) -> bool:
-        """As the base class does; the engine calls it when the work starts."""
+        """As in the base class. The engine calls it when the call starts."""
         starts = super().set_running_or_notify_cancel()
         if starts:
             self._started_at = monotonic()
         return starts
 
     def set_result(self, result: T) -> None:
-        """As the base class does."""
+        """As in the base class."""
         self._ended_at = monotonic()
         super().set_result(result)
 
     def set_exception(self, exception: BaseException | None) -> None:
-        """As the base class does."""
+        """As in the base class."""
         self._ended_at = monotonic()
         super().set_exception(exception)

@@ -10,7 +10,7 @@ from app.transcript import Task
 
 
 class TokenizerTable:
-    """The tokenizers of one checkpoint, which knows the first `num_languages` of Whisper's languages."""
+    """The tokenizers of one checkpoint, which has the first `num_languages` of Whisper's languages."""
 
     def __init__(self, multilingual: bool, num_languages: int) -> None:
         self._multilingual = multilingual
@@ -18,19 +18,19 @@ class TokenizerTable:
         self.languages = tuple(LANGUAGES)[:num_languages] if multilingual else ("en",)
 
     def get(self, language: str | None, task: Task) -> Tokenizer:
-        """The tokenizer of a language and task; without a language, one for its text alone."""
+        """The tokenizer of a language and task. Without a language it is for text tokens only."""
         return TextTokenizer(self.whisper(language, task))
 
     def prompt(
         self, previous: Sequence[int], language: str | None, task: Task, text_context: int
     ) -> list[int]:
-        """The tokens a window's text follows on: the end of the previous text, then language and task."""
+        """The prompt of a window: the end of the previous text's tokens, then language and task."""
         tokenizer = self.whisper(language, task)
         kept = list(previous)[-(text_context // 2 - 1) :]
         return [*([tokenizer.sot_prev, *kept] if kept else []), *tokenizer.sot_sequence]
 
     def whisper(self, language: str | None, task: Task) -> Any:
-        """The same as openai-whisper's own object (cached there)."""
+        """openai-whisper's own tokenizer, which it caches."""
         return get_tokenizer(
             self._multilingual, num_languages=self._num_languages, language=language, task=task
         )
@@ -45,7 +45,7 @@ class TextTokenizer:
         self.timestamp_begin: int = tokenizer.timestamp_begin
 
     def encode(self, text: str) -> list[int]:
-        """Text as tokens; what looks like a special token is text like any other."""
+        """Text as tokens. The names of special tokens are encoded as plain text."""
         return cast(list[int], self._tokenizer.encode(text, disallowed_special=()))
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -53,5 +53,5 @@ class TextTokenizer:
         return cast(str, self._tokenizer.decode(list(tokens)))
 
     def token_bytes(self, token: int) -> bytes:
-        """What one text token stands for."""
+        """The bytes of one text token."""
         return cast(bytes, self._tokenizer.encoding.decode_single_token_bytes(token))

@@ -19,8 +19,8 @@ def _never(_options: RenderOptions) -> bool:
 class Format:
     """One `response_format`: the full Content-Type, and how a transcript becomes the body.
 
-    `events` is how it is streamed instead, None where it can't be. `needs_words` tells from the options
-    whether `render` has use for word times.
+    `events` streams it instead; None if it can't be streamed. `needs_words(options)` is whether `render` uses
+    word times.
     """
 
     mimetype: str

@@ -1,4 +1,4 @@
-"""response_format=json: the text, what was asked for beside it, and what was billed for it."""
+"""response_format=json: the text, the usage, and the details that were requested."""
 
 from typing import Any
 

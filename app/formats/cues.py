@@ -1,7 +1,7 @@
 """A transcript cut into subtitles.
 
-Without limits every segment is a cue. With limits the words are laid out as openai-whisper's own
-writers do, in three steps: stretches that no cue may cross, lines within a stretch, cues of lines.
+Without limits every segment is a cue. With limits the words are laid out as in openai-whisper's own
+writers: into stretches that no cue may cross, into lines within a stretch, and into cues of lines.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import TypeVar
 from app.formats.render_options import RenderOptions
 from app.transcript import Segment, Transcript, Word
 
-_AMPLE = 1000  # openai-whisper's stand-in for "no limit" on characters and words in a line
+_NO_LIMIT = 1000  # openai-whisper's stand-in for "no limit" on characters and words in a line
 _LONG_PAUSE_SECONDS = 3.0
 _ARROWS = re.compile("-{2,}>")
 
@@ -39,12 +39,12 @@ def cues(transcript: Transcript, options: RenderOptions) -> Iterator[Cue]:
 
 def _segment_cues(segments: Sequence[Segment]) -> Iterator[Cue]:
     for segment in segments:
-        yield Cue(segment.start_seconds, segment.end_seconds, _harmless(segment.text))
+        yield Cue(segment.start_seconds, segment.end_seconds, _without_markup(segment.text))
 
 
 def _word_cues(segments: Sequence[Segment], options: RenderOptions) -> Iterator[Cue]:
     for stretch in _stretches(segments, options):
-        lines = list(_lines(stretch, options.max_line_width or _AMPLE))
+        lines = list(_lines(stretch, options.max_line_width or _NO_LIMIT))
         for cue_lines in _batches(lines, options.max_line_count or len(lines)):
             yield _cue(cue_lines)
 
@@ -58,12 +58,12 @@ def _stretches(segments: Sequence[Segment], options: RenderOptions) -> Iterator[
     words_by_segment = [[word for word in segment.words if word.text.strip()] for segment in segments]
     if options.max_line_width is not None and options.max_line_count is not None:
         return _between_pauses(list(chain.from_iterable(words_by_segment)))
-    size = options.max_words_per_line or _AMPLE
+    size = options.max_words_per_line or _NO_LIMIT
     return chain.from_iterable(_batches(words, size) for words in words_by_segment)
 
 
 def _between_pauses(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
-    """Words parted where one starts more than 3 s after the start of the one before."""
+    """Words, divided where one starts more than 3 s after the start of the one before."""
     stretch: list[Word] = []
     for word in words:
         if stretch and word.start_seconds - stretch[-1].start_seconds > _LONG_PAUSE_SECONDS:
@@ -93,7 +93,7 @@ def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 def _cue(lines: Sequence[Line]) -> Cue:
     text = "\n".join(map(_line_text, lines))
-    return Cue(lines[0][0].start_seconds, lines[-1][-1].end_seconds, _harmless(text))
+    return Cue(lines[0][0].start_seconds, lines[-1][-1].end_seconds, _without_markup(text))
 
 
 def _line_text(line: Line) -> str:
@@ -101,6 +101,6 @@ def _line_text(line: Line) -> str:
     return first.strip() + "".join(others)
 
 
-def _harmless(text: str) -> str:
+def _without_markup(text: str) -> str:
     lines = (line for line in text.splitlines() if line.strip())
     return _ARROWS.sub("->", "\n".join(lines)).strip()

@@ -1,4 +1,4 @@
-"""response_format=diarized_json: who said what, and when."""
+"""response_format=diarized_json: segments with their speakers."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby

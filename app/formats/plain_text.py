@@ -1,4 +1,4 @@
-"""response_format=text: the transcript and nothing else."""
+"""response_format=text: the text alone."""
 
 from app.formats.render_options import RenderOptions
 from app.formats.wire import well_formed

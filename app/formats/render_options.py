@@ -1,16 +1,16 @@
-"""What a request asks of the response body, beyond its format."""
+"""The options of a response body, beyond its format."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a transcript is rendered. Each format reads the options that concern it.
+    """How a transcript is rendered. Each format uses the options that apply to it.
 
     `granularities` are OpenAI's `timestamp_granularities`: "segment", "word". The three limits are
     openai-whisper's subtitle options: characters in a line, lines in a cue, words in a line; 1 or more,
     None for no limit. `logprobs` adds each token's log probability, `languages` the detected languages;
-    `token_usage` counts usage in tokens where the format leaves the choice.
+    `token_usage` counts usage in tokens instead of seconds, in formats that allow both.
     """
 
     granularities: frozenset[str] = frozenset({"segment"})
@@ -22,7 +22,7 @@ class RenderOptions:
     token_usage: bool = False
 
     def asks_words(self) -> bool:
-        """Whether the words are to be listed."""
+        """Whether the words are listed."""
         return "word" in self.granularities
 
     def limits_subtitles(self) -> bool:

@@ -8,7 +8,7 @@ from app.transcript import Transcript
 
 
 def render(transcript: Transcript, options: RenderOptions) -> str:
-    """Numbered cues, counted from 1; an empty body where nothing was said."""
+    """Numbered cues, from 1; an empty body if there is no speech."""
     numbered = enumerate(cues(transcript, options), start=1)
     return well_formed("".join(_block(number, cue) for number, cue in numbered))
 

@@ -14,7 +14,7 @@ def languages(segments: Iterable[Segment]) -> list[dict[str, str]]:
 
 
 def logprobs(segments: Iterable[Segment]) -> list[dict[str, Any]]:
-    """The text tokens of segments, in order. A token may be half a character; `bytes` has it whole."""
+    """The text tokens of segments, in order. A token may be part of a character; see `bytes`."""
     return [
         {"token": token.text, "logprob": finite(token.logprob), "bytes": list(token.raw)}
         for segment in segments

@@ -1,4 +1,4 @@
-"""What an answer is billed by: seconds of audio, or tokens."""
+"""The `usage` of an answer: seconds of audio, or tokens."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from app.transcript import TokenUsage, Transcript
 
 
 def usage_of(transcript: Transcript, options: RenderOptions) -> dict[str, Any]:
-    """Usage as the model that was named counts it."""
+    """Usage in the unit of the model that the request names."""
     return token_usage(transcript.usage) if options.token_usage else duration_usage(transcript)
 
 

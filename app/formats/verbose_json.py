@@ -62,7 +62,7 @@ def spoken_words(segment: Segment, task: Task) -> Iterator[Word]:
     """The words as whisper-1 lists them, bare; those that are nothing but punctuation are left out."""
     spaced = task == "translate" or segment.language not in _WITHOUT_SPACES
     for word in _joined(segment.words) if spaced else segment.words:
-        if text := bare(word.text):
+        if text := without_punctuation(word.text):
             yield replace(word, text=text)
 
 
@@ -90,10 +90,10 @@ def _joined(words: Sequence[Word]) -> Iterator[Word]:
         yield whole
 
 
-def bare(word: str) -> str:
+def without_punctuation(word: str) -> str:
     """A word without the blanks and punctuation at its edges.
 
-    What is within stays (`o'clock`), and so do signs that carry meaning: `50%`, `C#`, `$5`, `-5`, `.5`.
+    Punctuation inside is kept (`o'clock`), and so are signs that are spoken: `50%`, `C#`, `$5`, `-5`, `.5`.
     """
     kept = [index for index, character in enumerate(word) if not _is_edge(character)]
     if not kept:

@@ -1,4 +1,4 @@
-"""What may go over the wire: numbers that JSON knows, text that UTF-8 can hold."""
+"""Values that can be sent: numbers that JSON allows, text that UTF-8 can encode."""
 
 import json
 import math
@@ -11,8 +11,8 @@ _FAR = 1e9  # stands for infinity: beyond any score or time, and exact in every 
 def finite(number: float) -> float:
     """The number, or the nearest thing that is legal JSON: 0.0 for NaN, +-1e9 for infinities.
 
-    openai-whisper's results hold NaN where nothing was computed; one NaN makes browsers
-    and Node refuse the whole answer.
+    openai-whisper's results have NaN where nothing was computed. Browsers and Node refuse a whole answer with
+    one NaN.
     """
     if math.isfinite(number):
         return float(number)
@@ -25,6 +25,6 @@ def well_formed(text: str) -> str:
 
 
 def dump_json(body: Mapping[str, Any]) -> str:
-    """A body as one line of legal JSON. Raises ValueError for a number that skipped `finite`."""
+    """A body as one line of JSON. Raises ValueError for NaN and infinity; see `finite`."""
     dumped = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return well_formed(dumped)

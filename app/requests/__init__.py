@@ -1,1 +1,1 @@
-"""Checked fields -> what is to be transcribed, and how the answer is to look."""
+"""Checked fields -> what to transcribe, and the form of the answer."""

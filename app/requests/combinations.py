@@ -1,4 +1,4 @@
-"""What fields must be to each other; the schema has checked each one alone."""
+"""Checks of fields that depend on each other; the schema has checked each field alone."""
 
 from itertools import pairwise
 from typing import Any
@@ -9,10 +9,10 @@ from app.formats import FORMATS
 Fields = dict[str, Any]
 
 DIARIZE = "gpt-4o-transcribe-diarize"
-"""The one model name that changes the answer: it tells speakers apart."""
+"""The one model name that changes the answer: with it, speakers are separated."""
 
-_NO_FORMATS_OF_DIARIZE = ("srt", "verbose_json", "vtt")
-_NOT_WITH_DIARIZE = ("prompt", "keywords", "include", "timestamp_granularities")
+_FORMATS_WITHOUT_SPEAKERS = ("srt", "verbose_json", "vtt")
+_PARAMETERS_NOT_WITH_DIARIZE = ("prompt", "keywords", "include", "timestamp_granularities")
 _EXCLUSIVE = (
     ("max_words_per_line", "max_line_width"),
     ("clip_timestamps", "chunking_strategy"),
@@ -20,7 +20,7 @@ _EXCLUSIVE = (
 
 
 def check_combinations(fields: Fields) -> None:
-    """Raise InvalidParameter or UnsupportedValue for the first two fields that don't go together."""
+    """Raise InvalidParameter or UnsupportedValue for the first two fields that exclude each other."""
     format_name = fields.get("response_format", "json")
     if fields.get("model") == DIARIZE:
         _check_diarize(fields, format_name)
@@ -28,8 +28,8 @@ def check_combinations(fields: Fields) -> None:
         streamed = [name for name, known in FORMATS.items() if known.events]
         raise _incompatible(format_name, "'stream'", streamed)
     if fields.get("timestamp_granularities") != ["segment"]:  # the default; Vercel's SDK always sends it
-        _check_needs(fields, format_name, "timestamp_granularities", "verbose_json")
-    _check_needs(fields, format_name, "include", "json")
+        _check_requires_format(fields, format_name, "timestamp_granularities", "verbose_json")
+    _check_requires_format(fields, format_name, "include", "json")
     for name, other in _EXCLUSIVE:
         if name in fields and other in fields:
             raise InvalidParameter(f"The parameters '{name}' and '{other}' exclude each other.", param=name)
@@ -39,10 +39,10 @@ def check_combinations(fields: Fields) -> None:
 
 
 def _check_diarize(fields: Fields, format_name: str) -> None:
-    if format_name in _NO_FORMATS_OF_DIARIZE:
-        offered = [name for name in FORMATS if name not in _NO_FORMATS_OF_DIARIZE]
+    if format_name in _FORMATS_WITHOUT_SPEAKERS:
+        offered = [name for name in FORMATS if name not in _FORMATS_WITHOUT_SPEAKERS]
         raise _incompatible(format_name, f"model '{DIARIZE}'", offered)
-    for name in _NOT_WITH_DIARIZE:
+    for name in _PARAMETERS_NOT_WITH_DIARIZE:
         if fields.get(name):
             raise UnsupportedValue(
                 f"The parameter '{name}' is not compatible with model '{DIARIZE}'.", param=name
@@ -57,7 +57,7 @@ def _incompatible(format_name: str, what: str, offered: list[str]) -> Unsupporte
     )
 
 
-def _check_needs(fields: Fields, format_name: str, name: str, needed: str) -> None:
+def _check_requires_format(fields: Fields, format_name: str, name: str, needed: str) -> None:
     if fields.get(name) and format_name != needed:
         raise InvalidParameter(
             f"The parameter '{name}' requires 'response_format' to be '{needed}', but got '{format_name}'.",

@@ -1,6 +1,6 @@
-"""Checked fields -> one request: what to transcribe, and how the answer is to look.
+"""Checked fields -> one request: what to transcribe, and the form of the answer.
 
-The schema has checked each field alone, `combinations` checks what they are to each other.
+The schema has checked each field alone; `combinations` checks fields that depend on each other.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from app.requests.combinations import DIARIZE, Fields, check_combinations
 from app.transcript import Task
 from app.transcription.request import Chunking, TranscriptionRequest, temperature_ladder
 
-_NOT_SENT = object()
+_ABSENT = object()
 _SAME_NAMES = (
     "condition_on_previous_text",
     "carry_initial_prompt",
@@ -25,7 +25,7 @@ _SAME_NAMES = (
     "hallucination_silence_threshold",
 )
 _SAME_DECODING_NAMES = ("beam_size", "best_of", "patience", "length_penalty", "suppress_blank", "seed")
-_TELLS_LANGUAGES = "gpt-transcribe"
+_MODEL_WITH_LANGUAGES = "gpt-transcribe"
 _CHUNKING = {
     "threshold": ("threshold", 1.0),
     "silence_duration_ms": ("silence_seconds", 0.001),
@@ -36,7 +36,7 @@ _CHUNKING = {
 
 @dataclass(frozen=True)
 class AudioRequest:
-    """A request about one recording: what to find out, in which format, and what that shall show."""
+    """A request for one recording: what to transcribe, and the format of the answer with its options."""
 
     transcription: TranscriptionRequest
     format: Format
@@ -66,9 +66,9 @@ def parse(fields: Fields, task: Task, ignored_prompts: Collection[str] = ()) -> 
 
 def _transcription(fields: Fields, task: Task, *, needs_words: bool, logprobs: bool) -> TranscriptionRequest:
     options = _subset(fields, _SAME_NAMES)
-    by_channel = _tells_speakers_apart(fields)
+    by_channel = _by_channel(fields)
     skips_silence = options.get("hallucination_silence_threshold") is not None
-    language, languages = _spoken(fields)
+    language, languages = _languages(fields)
     return TranscriptionRequest(
         task=task,
         language=language,
@@ -99,7 +99,7 @@ def _subset(fields: Fields, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _render_options(fields: Fields, task: Task) -> RenderOptions:
-    """What the format shall show. Translations are always billed by duration."""
+    """The options of the format. Translations are always billed by duration."""
     model = fields.get("model", "")
     return RenderOptions(
         granularities=frozenset(fields.get("timestamp_granularities") or ["segment"]),
@@ -107,17 +107,17 @@ def _render_options(fields: Fields, task: Task) -> RenderOptions:
         max_line_count=fields.get("max_line_count"),
         max_words_per_line=fields.get("max_words_per_line"),
         logprobs="logprobs" in fields.get("include", []),
-        languages=model == _TELLS_LANGUAGES,
+        languages=model == _MODEL_WITH_LANGUAGES,
         token_usage=model.startswith("gpt-") and task == "transcribe",
     )
 
 
-def _tells_speakers_apart(fields: Fields) -> bool:
+def _by_channel(fields: Fields) -> bool:
     return fields.get("model") == DIARIZE or fields.get("response_format") == "diarized_json"
 
 
-def _spoken(fields: Fields) -> tuple[str | None, tuple[str, ...]]:
-    """The language, if it was told, and those among which it is detected otherwise."""
+def _languages(fields: Fields) -> tuple[str | None, tuple[str, ...]]:
+    """The language, None to detect it, and the languages among which it is detected."""
     name = fields.get("language", "auto")
     language = None if name.strip().lower() == "auto" else known_language(name, "language")
     languages = tuple(known_language(each, "languages") for each in fields.get("languages", []))
@@ -130,7 +130,7 @@ def _spoken(fields: Fields) -> tuple[str | None, tuple[str, ...]]:
 
 
 def known_language(name: str, param: str) -> str:
-    """The code of a language that Whisper knows, by code or English name. Raises InvalidLanguage."""
+    """The code of a language that Whisper supports, by code or English name. Raises InvalidLanguage."""
     code = language_code(name)
     if code is None:
         raise InvalidLanguage(
@@ -141,13 +141,13 @@ def known_language(name: str, param: str) -> str:
 
 
 def _prompt(prompt: str | None, keywords: list[str]) -> str | None:
-    """The keywords as text before the recording, nearest to it: a long prompt is cut at its start."""
+    """The prompt, and after it the keywords: a prompt that is too long is cut at its start."""
     words = ", ".join(word.strip() for word in keywords if word.strip())
     return f"{prompt or ''} {words}".strip() if words else prompt
 
 
 def _chunking(strategy: str | dict[str, Any] | None) -> Chunking | None:
-    """Where the recording may be cut; `auto` leaves all of it to the defaults."""
+    """Where the recording may be cut; `auto` means the defaults."""
     if strategy is None or isinstance(strategy, str):
         return Chunking() if strategy else None
     values = {name: strategy[key] * scale for key, (name, scale) in _CHUNKING.items() if key in strategy}
@@ -156,7 +156,7 @@ def _chunking(strategy: str | dict[str, Any] | None) -> Chunking | None:
 
 def _temperatures(fields: Fields) -> tuple[float, ...]:
     """An increment of null means no fallback; one that was not sent means the usual ladder."""
-    increment = fields.get("temperature_increment_on_fallback", _NOT_SENT)
-    if increment is _NOT_SENT:
+    increment = fields.get("temperature_increment_on_fallback", _ABSENT)
+    if increment is _ABSENT:
         return temperature_ladder(fields.get("temperature", 0.0), None)
     return temperature_ladder(fields.get("temperature", 0.0), increment or 0.0)

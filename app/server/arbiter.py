@@ -1,4 +1,4 @@
-"""Gunicorn's arbiter, whose old workers serve until the new ones do."""
+"""Gunicorn's arbiter, but a reload keeps the old workers until the new ones serve."""
 
 import signal
 from contextlib import suppress
@@ -10,14 +10,13 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class SpeechArbiter(Arbiter):  # type: ignore[misc]
-    """On SIGHUP new workers are loaded beside the old, which leave when all new ones serve.
+    """On SIGHUP new workers start beside the old ones, which end when all new ones serve.
 
-    Gunicorn's own ends the old workers at once, so that nobody answers while a model is loaded, and looks
-    after no worker until they have ended. Further SIGHUPs that come meanwhile are answered by one more
-    reload, not by one each.
+    Gunicorn's own ends the old workers at once, so that no worker answers while a model is loaded, and
+    doesn't replace dead workers until they have ended. Any number of SIGHUPs during a reload cause one more.
 
-    The hooks keep on each worker its `generation` (the number of reloads before it) and `serving`, one
-    byte of shared memory that the worker sets.
+    The hooks set on each worker its `generation` (the number of reloads before it) and `serving`, one
+    byte of shared memory that the worker sets when it serves.
     """
 
     generation: int
@@ -40,7 +39,7 @@ class SpeechArbiter(Arbiter):  # type: ignore[misc]
             super().handle_hup()
 
     def spawn_worker(self) -> int | None:
-        """Fork, with STOPS held back until `obey_stops`: the arbiter's handlers would swallow them."""
+        """Fork with STOPS blocked until `restore_stop_signals`: the child inherits the arbiter's handlers."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             pid: int | None = super().spawn_worker()
@@ -49,7 +48,7 @@ class SpeechArbiter(Arbiter):  # type: ignore[misc]
         return pid
 
     def reload(self) -> None:
-        """Start new workers. What comes last in Gunicorn's own, waiting for the old ones, is left out."""
+        """Start new workers. The end of Gunicorn's own `reload`, which waits for the old ones, is skipped."""
         self._reloading = True
         with suppress(_WorkersStartedError):
             super().reload()
@@ -69,7 +68,7 @@ class SpeechArbiter(Arbiter):  # type: ignore[misc]
             self.spawn_worker()
 
     def _loading(self) -> bool:
-        """Whether a worker is still needed that Gunicorn, which keeps the youngest, would end."""
+        """Whether Gunicorn, which keeps the youngest workers, would end one that is still needed."""
         staying = sorted(self._current(), key=lambda worker: worker.age)[-self.num_workers :]
         serving = sum(worker.serving[0] for worker in staying)
         return len(self.WORKERS) > len(staying) and serving < self.num_workers
@@ -78,12 +77,12 @@ class SpeechArbiter(Arbiter):  # type: ignore[misc]
         return [worker for worker in self.WORKERS.values() if worker.generation == self.generation]
 
 
-def obey_stops() -> None:
-    """To be called in a worker that was just forked: let it end at once until it has its own handlers."""
+def restore_stop_signals() -> None:
+    """Let STOPS end this process until it has its own handlers. Called in a worker just after the fork."""
     for stop in STOPS:
         signal.signal(stop, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 class _WorkersStartedError(Exception):
-    """Leaves Gunicorn's `reload` where its waiting would begin."""
+    """Ends Gunicorn's `reload` before it waits for the old workers."""

@@ -11,13 +11,13 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from app.admission import Place, Places
+from app.admission import TransferSlot, TransferSlots
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""What a non-blocking socket raises for `not now`."""
+"""What a non-blocking socket raises instead of blocking."""
 
 LEAST_BYTES_PER_SECOND = 1024
 """A client that receives its answer more slowly than this, on average, is cut off."""
@@ -29,7 +29,7 @@ It reports room again only when a third of the buffer is free. Its default is me
 receives steadily, but not fast, would seem to receive nothing.
 """
 _TICK_SECONDS = 0.25
-"""How often a waiting thread looks whether it has lost its place."""
+"""How often a waiting thread looks whether it has lost its slot."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -37,16 +37,16 @@ class ClientSocket(socket.socket):
     """A connection that waits for its client for `idle_seconds` at most, and until `deadline` (monotonic).
 
     The descriptor itself never blocks. With a timeout of None `recv` and `sendall` wait, and raise
-    BlockingIOError when a limit is reached or when the `place` in which they count bytes is lost.
-    `writers` are the places of threads that wait for clients to take their answers.
+    BlockingIOError when a limit is reached or when `slot`, in which they count bytes, is lost.
+    `writers` are the slots of threads that wait for clients to receive their answers.
 
-    With `continue_expected` the client sends its body only once the first `recv` has asked for it.
+    `continue_expected`: the client waits for `100 Continue`, which the first `recv` sends.
     """
 
     idle_seconds: float = 60.0
     deadline: float = inf
-    place: Place | None = None
-    writers: Places
+    slot: TransferSlot | None = None
+    writers: TransferSlots
     continue_expected = False
     _most_at_once = 1024 * 1024
     _timeout: float | None = 0.0
@@ -93,7 +93,7 @@ class ClientSocket(socket.socket):
         rest = self._send_now(memoryview(data).cast("B"))
         if not rest:
             return
-        with self._place_among_writers():
+        with self._writer_slot():
             while rest:
                 self._wait_until_writable()
                 left = self._send_now(rest)
@@ -110,8 +110,8 @@ class ClientSocket(socket.socket):
         return rest
 
     def _count(self, size: int) -> None:
-        if self.place:
-            self.place.count(size)
+        if self.slot:
+            self.slot.count(size)
 
     def _limit(self) -> float:
         seconds = self.idle_seconds if self._timeout is None else self._timeout
@@ -121,7 +121,7 @@ class ClientSocket(socket.socket):
         """Wait for an event until `limit`. Raises what a socket with this timeout raises then."""
         poller = select.poll()
         poller.register(self, event)
-        while (left := limit - monotonic()) > 0 and not (self.place and self.place.lost):
+        while (left := limit - monotonic()) > 0 and not (self.slot and self.slot.lost):
             if poller.poll(1000 * min(left, _TICK_SECONDS)):
                 return
         if self._timeout:
@@ -136,15 +136,15 @@ class ClientSocket(socket.socket):
         self._waited_seconds += monotonic() - began
 
     @contextmanager
-    def _place_among_writers(self) -> Iterator[None]:
-        """Hold one of `writers`' places, if one is free: an answer is sent without one, too."""
-        self.place = self.writers.take()
+    def _writer_slot(self) -> Iterator[None]:
+        """Hold one of `writers`' slots, if one is free: an answer is sent without one, too."""
+        self.slot = self.writers.take()
         try:
             yield
         finally:
-            if self.place:
-                self.writers.give_back(self.place)
-            self.place = None
+            if self.slot:
+                self.writers.give_back(self.slot)
+            self.slot = None
 
     def _ask_for_body(self) -> None:
         if self.continue_expected:

@@ -1,6 +1,6 @@
-"""What happens at each stage of a server's life: one worker, and so one model, for each device.
+"""Gunicorn's hooks: one worker, and so one model, for each device.
 
-State is kept on the arbiter and its workers: gunicorn.conf.py is executed anew on SIGHUP.
+State is kept on the arbiter and its workers, because gunicorn.conf.py is executed again on SIGHUP.
 """
 
 import os
@@ -18,28 +18,28 @@ from app.errors import StartError
 from app.metrics import forget_dead
 from app.runtime import Runtime
 from app.server import metrics_folder
-from app.server.arbiter import SpeechArbiter, obey_stops
+from app.server.arbiter import SpeechArbiter, restore_stop_signals
 
 RETRY_SECONDS = 10
-"""How long a worker that can't load its model waits before it gives way to the next attempt."""
+"""How long a worker that can't load its model waits before it ends and the next one is started."""
 
 
 def on_starting(server: Arbiter) -> None:
     """Find model and devices before a port is bound; exits with one message if that fails."""
-    # A download may take minutes, and Gunicorn handles signals only after this hook.
+    # A download may take minutes, and Gunicorn installs its signal handlers only after this hook.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: sys.exit(0))
-    hide_memory()  # from processes that read what strangers sent: the keys are in its environment
+    hide_memory()  # from the processes that read uploads: the API keys are in its environment
     SpeechArbiter.take_over(server)
     server.metrics_folder = metrics_folder.create(server.cfg)
-    found = preflight.run()
-    server.checkpoint = found.checkpoint
-    server.devices = found.devices
+    checked = preflight.run()
+    server.checkpoint = checked.checkpoint
+    server.devices = checked.devices
     _one_worker_per_device(server)
 
 
 def on_reload(server: SpeechArbiter) -> None:
-    """SIGHUP: the new workers are spread over the devices without regard to those that leave."""
+    """SIGHUP: the new workers are spread over the devices as if the old ones were gone."""
     server.generation += 1
     _one_worker_per_device(server)
 
@@ -50,11 +50,11 @@ def _one_worker_per_device(server: Arbiter) -> None:
 
 
 def pre_fork(server: SpeechArbiter, worker: Worker) -> None:
-    """Give the worker the least loaded device, which is the dead one's if it replaces one."""
+    """Give the worker the device with the fewest workers, which is a dead worker's if it replaces one."""
     live = [(other.generation, other.slot) for other in server.WORKERS.values()]
 
     def load(slot: int) -> tuple[int, int]:
-        return live.count((server.generation, slot)), [taken for _, taken in live].count(slot)
+        return live.count((server.generation, slot)), [other_slot for _, other_slot in live].count(slot)
 
     worker.number = _free_number(server)
     worker.generation = server.generation
@@ -62,26 +62,26 @@ def pre_fork(server: SpeechArbiter, worker: Worker) -> None:
     worker.slot = min(range(len(server.devices)), key=load)
     worker.device = server.devices[worker.slot]
     worker.first = worker.age <= len(server.devices)
-    # Later workers look again: the file may have been replaced since.
+    # Later workers resolve the checkpoint again: the file may have been replaced since.
     worker.checkpoint = server.checkpoint if worker.first else None
 
 
 def _free_number(server: Arbiter) -> int:
-    """The lowest that no live worker has: a dead one's counts are taken over and go on."""
+    """The lowest number that no live worker has. Its counts go on from where a dead worker left them."""
     taken = {other.number for other in server.WORKERS.values()}
     return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
-    """End when told to, share heaps, and count together with the other workers, from here on."""
-    obey_stops()
-    memory.share_heaps()
+    """In the new worker: restore signals, limit the allocator's arenas, and share the counts."""
+    restore_stop_signals()
+    memory.limit_arenas()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metrics_folder)
     _runtime(worker).metrics.share(server.metrics_folder, worker.number)
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
-    """A dead worker has no requests in progress."""
+    """In the arbiter, for a dead worker: it has no requests in progress."""
     worker.serving.close()
     forget_dead(server.metrics_folder, worker.number)
 
@@ -93,18 +93,18 @@ def post_worker_init(worker: Worker) -> None:
         model = runtime.start(worker.device, worker.checkpoint)
     except StartError as error:
         worker.log.error("%s", error)
-        _give_up(worker)
+        _exit_after_failure(worker)
     except Exception:
         worker.log.exception("The model can't be started on %s", worker.device)
-        _give_up(worker)
+        _exit_after_failure(worker)
     worker.serving[0] = True
     worker.log.info("Serving %s on %s", model.card.name, worker.device)
     if model.notice:
         worker.log.warning("%s", model.notice.capitalize())
 
 
-def _give_up(worker: Worker) -> None:
-    """Stop the whole server at its first start; later leave the healthy workers alone."""
+def _exit_after_failure(worker: Worker) -> None:
+    """End this worker: at the first start together with the server, later after a pause and alone."""
     if worker.first:
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
     time.sleep(RETRY_SECONDS)

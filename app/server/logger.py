@@ -12,10 +12,10 @@ from app.settings import Settings
 
 
 class OneFormatLogger(glogging.Logger):  # type: ignore[misc]
-    """Gunicorn's logger, whose file, level and format hold for the application's lines too.
+    """Gunicorn's logger, which also writes the application's lines, to the same file, in the same format.
 
-    A `logconfig_dict` would fix all three, so that --log-level and --error-logfile did nothing, and
-    switch on the access log, which the application's own line for each request replaces.
+    A `logconfig_dict` would override --log-level and --error-logfile, and switch on the access log, which
+    the application's own line for each request replaces.
     """
 
     def setup(self, cfg: Config) -> None:
@@ -28,7 +28,7 @@ class OneFormatLogger(glogging.Logger):  # type: ignore[misc]
         logging.getLogger("app").setLevel(self.loglevel)
 
     def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
-        """Gunicorn tells every failure of a connection with its traceback, even a client's silence."""
+        """Log a time-out of a client as one line; Gunicorn logs every failed connection with a traceback."""
         if isinstance(sys.exc_info()[1], BlockingIOError):
             self.info("A connection was cut: its client sent nothing more")
         else:

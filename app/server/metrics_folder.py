@@ -1,4 +1,4 @@
-"""Where the workers of one master keep their counts for Prometheus."""
+"""The folder in which the workers of one master keep their counts for Prometheus."""
 
 import atexit
 import fcntl
@@ -17,18 +17,18 @@ _NEW_LOCK = "new"
 
 
 def create(cfg: Config) -> Path:
-    """An empty folder for the counts of this master's workers, which goes when the master goes.
+    """Create an empty folder for the counts of this master's workers. It is removed when the master ends.
 
-    Another instance has another, and so has the second master that SIGUSR2 starts: it counts from zero.
-    Folders of masters that were killed are removed.
+    Each instance has its own, and so has the second master that SIGUSR2 starts: it counts from zero.
+    Folders of masters that were killed are removed here.
     """
     parent = Path(cfg.worker_tmp_dir or tempfile.gettempdir())
     for left in parent.glob(f"{_PREFIX}*"):
         _remove_if_left(left)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     os.chown(folder, cfg.uid, cfg.gid)
-    # Held by this process and its children until the last of them has ended, whatever it dies of.
-    # It gets its name only then: a master that starts meanwhile would take it for a dead one's.
+    # The lock is held until this process and all its children have ended, however they end.
+    # The file is renamed once it is locked: unlocked, another master would take the folder for a dead one's.
     fcntl.flock(os.open(folder / _NEW_LOCK, os.O_CREAT | os.O_RDONLY, 0o600), fcntl.LOCK_SH)
     (folder / _NEW_LOCK).rename(folder / _LOCK)
     master = os.getpid()
@@ -42,7 +42,7 @@ def create(cfg: Config) -> Path:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove a folder that no living process holds; somebody else's, or a starting one's, is left alone."""
+    """Remove a folder that no living process has locked. Other users' folders and new ones are kept."""
     with suppress(OSError), _locked(folder / _LOCK):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -50,7 +50,7 @@ def _remove_if_left(folder: Path) -> None:
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
     """Raises OSError where there is no file, or where a living process holds it."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # somebody's pipe of that name would block
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # a pipe of that name would block
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -1,4 +1,4 @@
-"""Text -> speech. A synthesizer is imported only when it is started, and a server may have none."""
+"""Text -> speech. A synthesizer is imported only when it is started. A server may have none."""
 
 from importlib import import_module
 
@@ -20,14 +20,14 @@ VOICES = (
     "marin",
     "cedar",
 )
-"""OpenAI's names; every synthesizer has a voice of its own for each."""
+"""OpenAI's names. Every synthesizer has its own voice for each."""
 
 SYNTHESIZERS = {"espeak": "app.synthesis.espeak", "piper": "app.synthesis.piper"}
 """Name -> the module whose `start(voice_file)` makes a synthesizer or raises SpeechUnavailable."""
 
 
 class NullSynthesizer:
-    """A synthesizer that can't speak and says why."""
+    """The synthesizer of a server that has none. `reason` is the error message."""
 
     name = ""
 
@@ -40,7 +40,7 @@ class NullSynthesizer:
 
 
 def start(name: str, voice_file: str) -> Synthesizer:
-    """The synthesizer of this name, or a NullSynthesizer where what it needs is not installed.
+    """The synthesizer of this name, or a NullSynthesizer if its packages are not installed.
 
     Raises StartError for an unknown name.
     """

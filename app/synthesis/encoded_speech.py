@@ -11,7 +11,7 @@ from app.waveform import Pcm
 from app.waveform.encode import Encoding, encoded
 
 MOST_SECONDS = 1_800
-"""The longest speech of one request. Few characters can be long: some are read by their names, slowly."""
+"""The longest speech of one request. A short text may take long: some characters are read by their names."""
 
 _TOKENS_PER_SECOND = 10
 _LEAST_SECONDS = 0.1
@@ -20,7 +20,7 @@ _LEAST_SECONDS = 0.1
 class EncodedSpeech:
     """A synthesizer's speech, encoded piece by piece, at most `most_seconds` of it.
 
-    It must be closed: only that stops the synthesizer.
+    It must be closed, which stops the synthesizer.
     """
 
     def __init__(self, speech: Speech, encoding: Encoding, most_seconds: float = MOST_SECONDS) -> None:
@@ -33,20 +33,20 @@ class EncodedSpeech:
 
     @property
     def seconds(self) -> float:
-        """Seconds of speech that were encoded so far."""
+        """Seconds of speech so far."""
         return self._samples / self._speech.rate
 
     @property
     def audio_tokens(self) -> int:
-        """The same in tokens: ten for each second, as recordings are counted."""
+        """The same in tokens: ten per second, as for recordings."""
         return ceil(_TOKENS_PER_SECOND * self.seconds)
 
     def pieces(self) -> Iterator[bytes]:
-        """The file, to be read once. Raises SynthesisFailure if the synthesizer breaks off, SpeechTooLong."""
+        """The file, to be read once. Raises SynthesisFailure if the synthesizer fails, SpeechTooLong."""
         return encoded(self._blocks(), self._speech.rate, self._encoding)
 
     def _blocks(self) -> Iterator[Pcm]:
-        """All blocks, counted; 0.1 s of silence for a text in which there is nothing to say."""
+        """All blocks, counted; 0.1 s of silence for a text without speech."""
         for block in self._speech.blocks:
             self._samples += len(block)
             if self.seconds > self._most_seconds:

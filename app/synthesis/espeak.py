@@ -1,4 +1,4 @@
-"""espeak-ng: robotic, small, and at home in a hundred languages."""
+"""espeak-ng: a small, robotic synthesizer with a hundred languages."""
 
 import os
 import subprocess
@@ -28,15 +28,15 @@ _SILENT_SECONDS = 30.0
 """The longest wait for the next block; a whole text takes under a second."""
 _BLOCK_BYTES = 32 * 1024
 _SLOWEST = 80
-"""Words per minute under which espeak-ng doesn't go by itself."""
+"""The slowest speed of espeak-ng, in words per minute."""
 
 _OWN_CODES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "jw": "id", "tl": "id"}
-"""Where espeak-ng's code of a language is another than Whisper's, or its nearest kin's."""
+"""Whisper's code of a language -> espeak-ng's, or that of the most similar language that it has."""
 
 
 @dataclass(frozen=True)
 class VoicePreset:
-    """How one voice sounds: espeak-ng's variant, speed, pitch and liveliness (0 to 99)."""
+    """espeak-ng's parameters of one voice: variant, speed, pitch and pitch range (0 to 99)."""
 
     variant: str
     words_per_minute: int = 165
@@ -59,13 +59,13 @@ VOICE_PRESETS = {
     "marin": VoicePreset("f3", 170, 75, 70),
     "cedar": VoicePreset("m5", 155, 30, 50),
 }
-"""OpenAI's voices, each another one to the ear."""
+"""OpenAI's voices, which sound different from each other."""
 
 
 def start(voice_file: str) -> "Espeak":
     """espeak-ng from its pip package. Raises SpeechUnavailable where that is missing."""
     try:
-        import espeakng_loader  # noqa: PLC0415, a server without it is still a server
+        import espeakng_loader  # noqa: PLC0415, optional
     except ImportError:
         raise SpeechUnavailable(
             "This server can't speak: the package espeakng-loader is not installed. "
@@ -75,13 +75,13 @@ def start(voice_file: str) -> "Espeak":
 
 
 class Espeak:
-    """A Synthesizer. Every text gets a process of its own, and gives it nothing but itself."""
+    """A Synthesizer. Each text is spoken by a process of its own, which gets nothing but the text."""
 
     name = "espeak"
 
     def __init__(self, library: Path, data: Path, program: str = espeak_process.__file__) -> None:
         self._command = [sys.executable, "-s", "-S", "-P", program, str(library), str(data)]
-        self._turns = BoundedSemaphore(_AT_A_TIME)
+        self._slots = BoundedSemaphore(_AT_A_TIME)
 
     def speak(self, text: str, voice: str, speed: float = 1.0, language: str | None = None) -> Speech:
         """Say a text; see Synthesizer."""
@@ -89,20 +89,20 @@ class Espeak:
         preset = VOICE_PRESETS[voice]
         pace = preset.words_per_minute * speed
         with ExitStack() as held:
-            self._take_turn(held)
+            self._acquire_slot(held)
             process = self._process(preset, language, max(_SLOWEST, round(pace)))
-            held.callback(_end, process)
+            held.callback(_kill, process)
             output = _Output(process)
-            rate = _begun(process, output, text, language)
+            rate = _start_speaking(process, output, text, language)
             blocks = output.blocks()
             if pace < _SLOWEST:
                 blocks = at_tempo(blocks, rate, pace / _SLOWEST)
             return Speech(rate, blocks, held.pop_all().close)
 
-    def _take_turn(self, held: ExitStack) -> None:
-        if not self._turns.acquire(timeout=_TURN_SECONDS):
+    def _acquire_slot(self, held: ExitStack) -> None:
+        if not self._slots.acquire(timeout=_TURN_SECONDS):
             raise ServerBusy("The server is speaking for others. Please retry.", retry_after_seconds=1)
-        held.callback(self._turns.release)
+        held.callback(self._slots.release)
 
     def _process(self, preset: VoicePreset, language: str, pace: int) -> "subprocess.Popen[bytes]":
         voice = f"{_OWN_CODES.get(language, language)}+{preset.variant}"
@@ -120,21 +120,21 @@ class Espeak:
 
 
 class _Output:
-    """What a process writes."""
+    """A process's standard output."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
         self._process = process
         self._pipe = process.stdout.fileno()
 
-    def read(self, most: int) -> bytes:
-        """Some bytes, b"" at the end. Raises SynthesisFailure if none come."""
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, b"" at the end. Raises SynthesisFailure after a time-out."""
         if not select([self._pipe], [], [], _SILENT_SECONDS)[0]:
             raise SynthesisFailure("The text could not be spoken in time.")
-        return os.read(self._pipe, most)
+        return os.read(self._pipe, size)
 
     def blocks(self) -> Iterator[Pcm]:
-        """16-bit samples to the end. Raises SynthesisFailure if that was not meant to be."""
+        """All 16-bit samples. Raises SynthesisFailure if the process fails."""
         odd = b""
         while data := self.read(_BLOCK_BYTES):
             data = odd + data
@@ -146,10 +146,10 @@ class _Output:
             raise SynthesisFailure("The text could not be spoken to its end.")
 
 
-def _begun(process: "subprocess.Popen[bytes]", output: _Output, text: str, language: str) -> int:
-    """The sample rate, once the text was handed over. Raises UnsupportedValue, SynthesisFailure."""
+def _start_speaking(process: "subprocess.Popen[bytes]", output: _Output, text: str, language: str) -> int:
+    """Send the text to the process and read the sample rate. Raises UnsupportedValue, SynthesisFailure."""
     assert process.stdin is not None
-    # The process reads all of it first, and 4096 characters fit into the pipe.
+    # This can't block: the process reads all of it first, and 4096 characters fit into the pipe.
     with suppress(BrokenPipeError), process.stdin as pipe:
         pipe.write(_printable(text).encode("utf-8", "replace"))
     if rate := int.from_bytes(output.read(4), sys.byteorder):
@@ -167,8 +167,8 @@ def _printable(text: str) -> str:
     return "".join(" " if category(character) == "Cc" else character for character in text)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Stop the process, whatever it does."""
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the process and close its pipes."""
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):

@@ -1,13 +1,13 @@
-"""Speaks one text from stdin through libespeak-ng, in a process of its own, and ends.
+"""Speaks one text from stdin through libespeak-ng, in a process of its own.
 
-The library keeps its state in globals, may crash on odd input, and is under another licence: so it
-is never loaded into the server. Run by path, with nothing but the standard library and `app.confinement`
-(this folder's root is in PYTHONPATH), which starts fast:
+The library keeps its state in globals, may crash on odd input, and has another licence, so it is never
+loaded into the server. The file is run by its path and imports only the standard library and
+`app.confinement` (the repository's root is in PYTHONPATH), so that it starts fast:
 
     python -s -S -P espeak_process.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH PITCH_RANGE < text
 
-Writes the sample rate as four bytes, then 16-bit mono samples as they are made, all in the
-machine's byte order. Exits with 3 for a voice that isn't there, 4 if the library doesn't work.
+Writes the sample rate as four bytes, then 16-bit mono samples as they are synthesized, all in the
+machine's byte order. Exits with 3 for an unknown voice, 4 if the library doesn't work.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes
 
 
 def _write(data: bytes) -> None:
-    """Write all of it, or end: nobody listens any more."""
+    """Write all of it. Ends the process if the server has closed the pipe."""
     while data:
         try:
             data = data[os.write(1, data) :]
@@ -68,11 +68,11 @@ def speak(library: ctypes.CDLL, receive: object, arguments: list[str]) -> int:
 
 
 def main(arguments: list[str], work: Callable[[ctypes.CDLL, object, list[str]], int] = speak) -> int:
-    """Do the work with the library and nothing else in reach; the exit code."""
+    """Confine the process, then do the work with the library; returns the exit code."""
     confine(_MEMORY_BYTES, file_bytes=0)
     limit_cpu(_CPU_SECONDS)
     library = ctypes.CDLL(arguments[0])
-    receive = _Callback(_receive)  # executable memory, which there is none of behind the filter
+    receive = _Callback(_receive)  # needs executable memory, which the filter refuses
     filter_system_calls()
     return work(library, receive, arguments[1:])
 

@@ -1,4 +1,4 @@
-"""What a synthesizer is to the rest of the program: text in, blocks of sound out."""
+"""The interface of synthesizers: text in, blocks of samples out."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from app.waveform import Pcm
 
 @dataclass(frozen=True)
 class Speech:
-    """Mono sound at `rate` samples a second, in blocks `[n]` as they are made.
+    """Mono speech at `rate` samples per second, in blocks `[n]` as they are synthesized.
 
-    Reading them raises SynthesisFailure if the synthesizer breaks off. `close` stops it and must be called.
+    Iterating raises SynthesisFailure if the synthesizer fails. `close` stops it and must be called.
     """
 
     rate: int
@@ -20,15 +20,15 @@ class Speech:
 
 
 class Synthesizer(Protocol):
-    """One way to speak."""
+    """Turns text into speech."""
 
     @property
     def name(self) -> str:
-        """What requests may call it as their `model`; empty for one that can't speak."""
+        """Its name as a request's `model`; empty for NullSynthesizer."""
 
     def speak(self, text: str, voice: str, speed: float = 1.0, language: str | None = None) -> Speech:
-        """Say a text with one of VOICES, `speed` times as fast as the voice does by itself.
+        """Speak a text with one of VOICES, `speed` times as fast as the voice's normal speed.
 
         `language` is a code of `app.languages`; without it the text's script decides. Raises
-        SpeechUnavailable, UnsupportedValue for a language it doesn't speak, ServerBusy, SynthesisFailure.
+        SpeechUnavailable, UnsupportedValue for an unsupported language, ServerBusy, SynthesisFailure.
         """

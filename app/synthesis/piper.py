@@ -1,4 +1,4 @@
-"""piper: natural voices, each from a file that whoever runs the server brings."""
+"""piper: natural voices, from a file that the operator provides."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from piper import PiperVoice, SynthesisConfig
 
 _PITCHES = (1.0, 0.94, 1.03, 1.07, 0.91, 1.1, 0.86, 1.05, 0.97, 1.14, 1.01, 1.12, 0.88)
-"""How a voice file with one speaker sounds for each of VOICES: the first is as it was made."""
+"""The pitch of each of VOICES, for a voice file with one speaker. The first is the file's own."""
 
 
 def start(voice_file: str) -> "Piper":
@@ -39,7 +39,7 @@ def start(voice_file: str) -> "Piper":
 
 
 class Piper:
-    """A Synthesizer. The voice is loaded once, and speaks in the threads of those who ask."""
+    """A Synthesizer. The voice is loaded once and runs in the requests' threads."""
 
     name = "piper"
 
@@ -52,7 +52,7 @@ class Piper:
         number, speakers = VOICES.index(voice), self._voice.config.num_speakers
         pitch = _PITCHES[number] if speakers == 1 else 1.0
         settings = self._settings(speed, pitch, number % speakers if speakers > 1 else None)
-        # Played at another rate it sounds higher or lower, and as long as before for being made longer.
+        # A higher rate raises the pitch and shortens the speech, which _settings has lengthened by as much.
         rate = round(self._voice.config.sample_rate * pitch)
         return Speech(rate, self._blocks(text.replace("[[", "[ ["), settings), close=lambda: None)
 

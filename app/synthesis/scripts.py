@@ -34,9 +34,9 @@ _LANGUAGES = {
 
 
 def language_of(text: str) -> str:
-    """The code of the language that most letters of a text point to; English where none does.
+    """The code of the language of most of a text's letters, by their script; English if none is known.
 
-    Japanese is written with Chinese characters too, so any kana makes a text Japanese.
+    Japanese uses Chinese characters too, so a text with kana is Japanese.
     """
     letters = Counter(_LANGUAGES.get(name(letter, "").split(" ")[0]) for letter in text if letter.isalpha())
     if letters["ja"] and letters["ja"] + letters["zh"] > letters["en"]:

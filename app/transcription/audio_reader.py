@@ -17,10 +17,10 @@ from app.waveform.audio_limits import AudioLimits
 
 @dataclass(frozen=True)
 class AudioReader:
-    """Reads the files of a worker's requests, in `decoders` or, without any, in this process.
+    """Reads the audio files of a worker's requests, in `decoders`, or in this process if there are none.
 
     `longest_seconds(limit)` is the longest recording that can be transcribed within so many seconds at
-    the present speed. What requests hold at a time is bounded by `held_audio`.
+    the present speed. `held_audio` limits how much audio all requests hold at a time.
     """
 
     limits: AudioLimits
@@ -32,8 +32,8 @@ class AudioReader:
     def read(self, file: BinaryIO, context: RequestContext, *, by_channel: bool = False) -> Iterator[Samples]:
         """An audio file as 16 kHz samples: mono `[n]`, or `[channels, n]` with one speaker on each.
 
-        Raises InvalidRequest (what is no audio, over this server's limits, or by channel without
-        channels), RequestTimeout, ClientGone, ServerBusy.
+        Raises InvalidRequest (no audio, over this server's limits, or `by_channel` for a mono file),
+        RequestTimeout, ClientGone, ServerBusy.
         """
         context.check()
         began = perf_counter()
@@ -44,7 +44,7 @@ class AudioReader:
         with self.held_audio.share() as share:
             share.take(samples.size)
             context.cost.add_audio(samples.shape[-1] / SAMPLE_RATE)
-            yield _speakers(samples) if by_channel else samples
+            yield _require_speakers(samples) if by_channel else samples
 
     def _read(self, file: BinaryIO, context: RequestContext, *, by_channel: bool) -> Samples:
         limits = self._limits_at_this_speed(context.limit_seconds)
@@ -53,7 +53,7 @@ class AudioReader:
         return (read_audio_channels if by_channel else read_audio)(file, limits)
 
     def _limits_at_this_speed(self, request_seconds: float) -> AudioLimits:
-        """What takes longer than the deadline even if the engine has nothing else to do need not be read."""
+        """The limits, without recordings that the engine can't transcribe before the deadline even alone."""
         longest = self.longest_seconds(request_seconds)
         if longest >= self.limits.max_seconds:
             return self.limits
@@ -64,8 +64,8 @@ class AudioReader:
         return replace(self.limits, max_seconds=longest, why=why)
 
 
-def _speakers(channels: Samples) -> Samples:
-    """The same `[channels, n]`. Raises InvalidParameter for mono, also where it fills several channels."""
+def _require_speakers(channels: Samples) -> Samples:
+    """The same `[channels, n]`. Raises InvalidParameter if there is one channel, or if all are equal."""
     if (channels[1:] == channels[0]).all():
         raise InvalidParameter(
             "Speakers are told apart by channel, so the recording must have a channel for each speaker. "

@@ -11,10 +11,10 @@ from app.transcription.window_loop import WindowLoop
 
 
 class ByChannel:
-    """Reads all channels side by side and merges them by time; a TranscriptionStrategy.
+    """A TranscriptionStrategy that transcribes all channels side by side and merges their segments by time.
 
-    Speakers have the names given in channel order, which must differ; the others are A, B, ..., Z, AA, ...
-    as they appear, but for what is among the names.
+    `names` are the speakers' names in channel order, "" for none; they must differ. The other speakers are
+    A, B, ..., Z, AA, ... in the order of their first segments, without the letters that are in `names`.
     """
 
     def __init__(self, channels: Sequence[WindowLoop], names: Sequence[str]) -> None:
@@ -34,9 +34,9 @@ class ByChannel:
 
     def segments(self) -> Iterator[Segment]:
         """The segments of all channels with their speakers; those without text are left out."""
-        read = [_numbered(number, channel.segments()) for number, channel in enumerate(self.channels)]
-        with self.channels[0].policy.side_by_side.ahead(read) as spoken:
-            for number, segment in merge(*spoken, key=_start):
+        by_channel = [_numbered(number, channel.segments()) for number, channel in enumerate(self.channels)]
+        with self.channels[0].policy.side_by_side.read_ahead(by_channel) as segments_ahead:
+            for number, segment in merge(*segments_ahead, key=_start):
                 if segment.text:
                     yield replace(segment, speaker=self._speaker(number))
 
@@ -47,7 +47,7 @@ class ByChannel:
 
 
 def _letters() -> Iterator[str]:
-    """A, B, ..., Z, AA, AB, ... without an end."""
+    """A, B, ..., Z, AA, AB, ... (infinite)."""
     for length in count(1):
         yield from map("".join, product(ascii_uppercase, repeat=length))
 

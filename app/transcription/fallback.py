@@ -1,4 +1,4 @@
-"""One window at rising temperatures, until its text looks sound."""
+"""Decoding a window at rising temperatures until its result passes the thresholds."""
 
 from dataclasses import replace
 
@@ -26,22 +26,22 @@ def decode_with_fallback(
 
 
 def at_temperature(options: WindowOptions, temperature: float) -> WindowOptions:
-    """The options that count at a temperature: beams at 0, samples above."""
+    """The options for a temperature: without `best_of` at 0, without beam search above."""
     if temperature > 0:
         return replace(options, temperature=temperature, beam_size=None, patience=None)
     return replace(options, temperature=temperature, best_of=None)
 
 
 def needs_fallback(result: WindowResult, request: TranscriptionRequest) -> bool:
-    """Whether a result is too repetitive or too unlikely, and isn't silence."""
+    """Whether a result is too repetitive or too improbable, and not silence."""
     repetitive = _above(result.compression_ratio, request.compression_ratio_threshold)
-    unlikely = _below(result.avg_logprob, request.logprob_threshold)
-    silent = unlikely and _above(result.no_speech_prob, request.no_speech_threshold)
-    return (repetitive or unlikely) and not silent
+    improbable = _below(result.avg_logprob, request.logprob_threshold)
+    silent = improbable and _above(result.no_speech_prob, request.no_speech_threshold)
+    return (repetitive or improbable) and not silent
 
 
 def is_silence(result: WindowResult, request: TranscriptionRequest) -> bool:
-    """Whether a final result is to be skipped as silence: likely no speech, and text not likely enough."""
+    """Whether a final result is skipped as silence: probably no speech, and improbable text."""
     if not _above(result.no_speech_prob, request.no_speech_threshold):
         return False
     return not _above(result.avg_logprob, request.logprob_threshold)

@@ -1,4 +1,4 @@
-"""openai-whisper's `hallucination_silence_threshold`: text made up in silence is dropped.
+"""openai-whisper's `hallucination_silence_threshold`: text hallucinated in silence is dropped.
 
 A segment is suspicious when its words are improbable, very short or very long. Suspicious segments
 with silence on both sides go, and the silence before them is skipped.
@@ -19,7 +19,7 @@ _EDGE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class WindowContext:
-    """Where a window lies, in frames, and what is silence to the caller."""
+    """A window's position in frames, and how long a silence must be to count."""
 
     seek: int
     frames: int
@@ -33,25 +33,25 @@ class WindowContext:
 
     @property
     def full_end_seconds(self) -> float:
-        """Where a full window would end."""
+        """The end of a window of 30 s that starts here."""
         return (self.seek + WINDOW_FRAMES) / FRAMES_PER_SECOND
 
     @property
     def end_seconds(self) -> float:
-        """Where its audio ends."""
+        """The end of the window's audio."""
         return self.start_seconds + self.frames / FRAMES_PER_SECOND
 
 
 def seek_after_last_word(last_word_seconds: float, window: WindowContext) -> int:
     """The next window's frame: past the window if only a short rest is left after the last word."""
-    rest = window.full_end_seconds - last_word_seconds
-    if rest > window.threshold_seconds:
+    rest_seconds = window.full_end_seconds - last_word_seconds
+    if rest_seconds > window.threshold_seconds:
         return round(last_word_seconds * FRAMES_PER_SECOND)
     return window.seek + window.frames
 
 
 def leading_silence(drafts: Sequence[Draft], window: WindowContext) -> int | None:
-    """The frame to start again from, where the first words seem made up out of a long silence."""
+    """The frame to start again from, if the first words seem hallucinated after a long silence, else None."""
     first = _first_spoken(drafts)
     if first is None or not is_suspicious(first):
         return None
@@ -62,15 +62,18 @@ def leading_silence(drafts: Sequence[Draft], window: WindowContext) -> int | Non
 
 
 def drop_hallucinations(drafts: list[Draft], window: WindowContext, last_speech_seconds: float) -> int | None:
-    """Drop drafts from the first made-up one on; returns the frame to go on from, None if all stay."""
-    heard_until = last_speech_seconds
+    """Remove the first hallucinated draft and all after it, in place.
+
+    Returns the frame to continue from, None if all drafts are kept.
+    """
+    speech_end_seconds = last_speech_seconds
     for i, draft in enumerate(drafts):
         if not draft.words:
             continue
-        if is_suspicious(draft) and _is_isolated(draft, drafts[i + 1 :], window, heard_until):
+        if is_suspicious(draft) and _is_isolated(draft, drafts[i + 1 :], window, speech_end_seconds):
             del drafts[i:]
             return _resume_at(draft, window)
-        heard_until = draft.end_seconds
+        speech_end_seconds = draft.end_seconds
     return None
 
 
@@ -79,11 +82,11 @@ def is_suspicious(draft: Draft | None) -> bool:
     if draft is None or not draft.words:
         return False
     words = [word for word in draft.words if word.text not in _PUNCTUATION][:_WORDS_JUDGED]
-    score = sum(_strangeness(word) for word in words)
+    score = sum(_anomaly_score(word) for word in words)
     return score >= 3 or score + 0.01 >= len(words)
 
 
-def _strangeness(word: Word) -> float:
+def _anomaly_score(word: Word) -> float:
     seconds = word.end_seconds - word.start_seconds
     score = 1.0 if word.probability < 0.15 else 0.0
     if seconds < 0.133:
@@ -93,13 +96,15 @@ def _strangeness(word: Word) -> float:
     return score
 
 
-def _is_isolated(draft: Draft, later: Sequence[Draft], window: WindowContext, heard_until: float) -> bool:
+def _is_isolated(
+    draft: Draft, later: Sequence[Draft], window: WindowContext, speech_end_seconds: float
+) -> bool:
     """Whether silence, the window's edge or more suspicious text lies on both sides."""
     threshold = window.threshold_seconds
     following = _first_spoken(later)
     next_start = following.words[0].start_seconds if following else window.end_seconds
     before = (
-        draft.start_seconds - heard_until > threshold
+        draft.start_seconds - speech_end_seconds > threshold
         or draft.start_seconds < threshold
         or draft.start_seconds - window.start_seconds < _EDGE_SECONDS
     )

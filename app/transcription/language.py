@@ -1,4 +1,4 @@
-"""Which language is spoken."""
+"""Language detection."""
 
 from operator import itemgetter
 from typing import Protocol
@@ -13,7 +13,7 @@ SURE_ENOUGH = 0.5
 
 
 def check_languages(engine: Engine, request: TranscriptionRequest) -> None:
-    """Raise InvalidLanguage for a language that Whisper knows and this checkpoint doesn't."""
+    """Raise InvalidLanguage for a language that Whisper supports and this checkpoint doesn't."""
     if not engine.card.multilingual:
         return
     named = {"language": (request.language,) if request.language else (), "languages": request.languages}
@@ -39,10 +39,10 @@ class Detector(Protocol):
 class LanguageDetector:
     """Detects the language of a recording from its features.
 
-    openai-whisper pads the recording's first 30 s with silence to detect the language and the log-mel
-    with 0.0 to decode. For a full first window both are the same features. Elsewhere the features
-    that are decoded anyway decide if they are sure enough, which saves encoding twice; a strict
-    policy always takes openai-whisper's.
+    openai-whisper pads the first 30 s of samples with silence to detect the language, but the log-mel with
+    0.0 to decode. For a full first window both are the same features. Otherwise the features of the window
+    that is decoded anyway are used, which saves encoding twice, unless the result is under _MIN_PROBABILITY
+    or the policy is strict.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A recording cut at its pauses, and the pieces read side by side."""
+"""A recording cut at its pauses, and the pieces transcribed side by side."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -19,7 +19,7 @@ _SHORTEST_FRAMES = 3 * FRAMES_PER_SECOND
 
 
 def join_spans(spans: Spans, longest_seconds: float = LONGEST_SECONDS) -> Spans:
-    """Neighbouring spans joined, with the pauses between them, as long as they fit into one window."""
+    """Join neighbouring spans, and the pauses between them, as long as they fit into one window."""
     joined: Spans = []
     for start, end in spans:
         if joined and end - joined[-1][0] <= longest_seconds:
@@ -99,7 +99,7 @@ class PieceByPiece:
         for piece in join_spans(whole.policy.find_speech(whole.audio.samples, self.chunking)):
             language = PieceLanguage(detector, whole.context, language)
             read.append(self._read(piece, language))
-        with whole.policy.side_by_side.ahead(read) as ahead:
+        with whole.policy.side_by_side.read_ahead(read) as ahead:
             for segment in chain.from_iterable(ahead):
                 self.language = self.language or segment.language
                 yield segment

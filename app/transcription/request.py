@@ -1,4 +1,4 @@
-"""What a caller wants to know about one recording."""
+"""A request to transcribe one recording, and the server's policy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,9 +31,9 @@ class TranscriptionRequest:
 
     `language` is a code or None (detect, among `languages` if there are any). `temperatures` are
     tried in order until a window's result passes the thresholds. `clip_seconds` are
-    start,end,start,... on the recording's clock. With `chunking` the recording is cut at pauses and
-    the pieces are decoded side by side. With `by_channel` each channel is a speaker, called by
-    `speaker_names` in channel order as far as they go.
+    start,end,start,... in seconds of the recording. With `chunking` the recording is cut at pauses and
+    the pieces are decoded side by side. With `by_channel` each channel is a speaker; `speaker_names` are
+    their names in channel order, and may be fewer.
     """
 
     task: Task = "transcribe"
@@ -60,36 +60,36 @@ Spans = list[tuple[float, float]]
 """Stretches of a recording as (start, end) seconds, in order."""
 
 FindSpeech = Callable[[Samples, Chunking], Spans]
-"""Where in 16 kHz samples somebody speaks."""
+"""The spans of speech in 16 kHz samples."""
 
 
-def _everywhere(samples: Samples, chunking: Chunking) -> Spans:
+def _whole_recording(samples: Samples, chunking: Chunking) -> Spans:
     return [(0.0, len(samples) / SAMPLE_RATE)]
 
 
-def _always(samples: Samples, floor: float) -> bool:
+def _always_speech(samples: Samples, floor: float) -> bool:
     return True
 
 
-def _in_order() -> SideBySide:
+def _without_threads() -> SideBySide:
     return SideBySide(0)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the server, not the caller, decides about every transcription.
+    """The server's own settings for every transcription.
 
     `strict` follows openai-whisper to the letter: no silence gate, and language detection always on
-    the silence-padded audio. Otherwise a window whose highest speech probability stays under
-    `speech_floor` is not decoded (0: every window is); `has_speech` knows that probability, and
-    `find_speech` the pauses. What can be read side by side is read in the threads of `side_by_side`.
+    the silence-padded audio. Otherwise a window is not decoded if its highest speech probability, which
+    `has_speech` compares, is under `speech_floor` (0: all windows are decoded). `find_speech` finds the
+    spans between pauses. Pieces and channels are transcribed in the threads of `side_by_side`.
     """
 
     strict: bool = False
     speech_floor: float = 0.1
-    has_speech: HasSpeech = _always
-    find_speech: FindSpeech = _everywhere
-    side_by_side: SideBySide = field(default_factory=_in_order, compare=False)
+    has_speech: HasSpeech = _always_speech
+    find_speech: FindSpeech = _whole_recording
+    side_by_side: SideBySide = field(default_factory=_without_threads, compare=False)
 
     @property
     def gated(self) -> bool:

@@ -1,7 +1,6 @@
-"""The engine's results for an upload, kept for a client that loses its connection and sends it again.
+"""A cache of the engine's results for one upload, for a client that loses its connection and sends it again.
 
-Windows are deterministic: the same call for the same window has the same result.
-Only results are kept, never audio or features.
+The same call for the same window always has the same result. Only results are kept, never audio or features.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -45,15 +44,15 @@ class ResultCache:
         self._running: dict[Hashable, _EngineCall] = {}
 
     def __len__(self) -> int:
-        """How many results are known or awaited."""
+        """How many results there are, including those of running calls."""
         with self._lock:
             return len(self._results) + len(self._running)
 
     def result(self, key: Hashable, recording: Recording, submit: Callable[[], Future[T]]) -> Future[T]:
         """The result known for `key`, else that of `submit()`. Cancelled with the recording.
 
-        While another request's call for the same key runs, it is waited for. If that one is cancelled or
-        fails, this request's own `submit()` is called.
+        If another request's call for the same key is running, its result is used. If that call is cancelled
+        or fails, `submit()` is called.
         """
         call = _EngineCall(key, recording, submit)
         self._start(call)
@@ -121,7 +120,7 @@ class CachingEngine(EngineProxy):
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
-        """Place text tokens in time."""
+        """The times of text tokens."""
         submit = partial(self._engine.align, window, tokens, language, task)
         return self._cached(window, submit, "align", tuple(tokens), language, task)
 

@@ -1,4 +1,4 @@
-"""The tokens of one window, cut into segments at Whisper's timestamps."""
+"""Cuts the tokens of one window into segments at Whisper's timestamps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ _STEP_SECONDS = FRAMES_PER_TOKEN / FRAMES_PER_SECOND
 
 @dataclass
 class Draft:
-    """A segment while its times still move. Seconds on the recording's clock."""
+    """A segment whose times may still change. Seconds from the start of the recording."""
 
     start_seconds: float
     end_seconds: float
     tokens: tuple[int, ...]
     words: list[Word] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
-    """The log-probability of each token, where they were asked for."""
+    """The log-probability of each token, if requested."""
 
 
 @dataclass(frozen=True)
 class WindowSegments:
-    """A window's drafts and how many frames on the next window starts.
+    """A window's drafts, and how many frames after it the next window starts.
 
     `ends_in_silence`: the model closed the last segment and opened no other, so the rest of the
     window holds no speech.

@@ -1,4 +1,4 @@
-"""Iterators that are read ahead by a worker's few threads, while others are read."""
+"""Reads several iterators ahead, in threads that all requests of a worker share."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -14,26 +14,26 @@ T = TypeVar("T")
 class SideBySide:
     """At most `width` threads that read ahead, for all requests of a worker.
 
-    A thread takes one item of an iterator, and the next thread one of another request's: requests take
-    turns, and within a request the first iterators come first. Reading one that no thread is advancing
-    advances it in the reader's own thread. So every request goes on however busy these threads are, an
-    iterator may itself read others ahead, and with a width of 0 all are read in order.
+    A thread reads one item, then the next request is served: requests are served round-robin, and within a
+    request the first iterators come first. If no thread is advancing an iterator, its reader advances it in
+    its own thread. So every request makes progress however busy the threads are, an iterator may itself
+    read others ahead, and with a width of 0 all iterators are read in order.
     """
 
     def __init__(self, width: int) -> None:
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="side-by-side") if width else None
         self._lock = Lock()
-        self._turns = deque[deque[_Ahead[Any]]]()  # what waits of each request; the next one's first
+        self._requests = deque[deque[_ReadAhead[Any]]]()  # the queue of each request, the next one first
 
     @contextmanager
-    def ahead(self, iterators: Sequence[Iterator[T]]) -> Iterator[list[Iterator[T]]]:
-        """The same iterators, read ahead from now on; they raise what the given ones raise.
+    def read_ahead(self, iterators: Sequence[Iterator[T]]) -> Iterator[list[Iterator[T]]]:
+        """The same iterators, read ahead from now on; they raise what the originals raise.
 
-        On leaving they are closed. One that is being advanced is closed by who does that, which doesn't
-        take long once its recording is closed.
+        On leaving they are closed. One that a thread is advancing is closed by that thread afterwards, which
+        is soon once its recording is closed.
         """
-        waiting = deque[_Ahead[T]]()
-        members = [_Ahead(items, self._lock, partial(self._queue, waiting)) for items in iterators]
+        waiting = deque[_ReadAhead[T]]()
+        members = [_ReadAhead(items, self._lock, partial(self._queue, waiting)) for items in iterators]
         with self._lock:
             for member in reversed(members):
                 self._queue(waiting, member)
@@ -46,110 +46,111 @@ class SideBySide:
                 member.close()
 
     def close(self) -> None:
-        """Read nothing ahead any more."""
+        """Stop the threads. Iterators are then advanced by their readers."""
         with self._lock:
             pool, self._pool = self._pool, None
-            self._turns.clear()
+            self._requests.clear()
         if pool:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _queue(self, waiting: "deque[_Ahead[T]]", member: "_Ahead[T]") -> None:
-        """Let a thread advance it, before the others of its request. Called with the lock held."""
+    def _queue(self, waiting: "deque[_ReadAhead[T]]", member: "_ReadAhead[T]") -> None:
+        """Queue it to be advanced, before the others of its request. Called with the lock held."""
         if self._pool and not member.queued:
             if not waiting:
-                self._turns.append(waiting)
+                self._requests.append(waiting)
             waiting.appendleft(member)
             member.queued = True
-            self._pool.submit(self._take_turn)
+            self._pool.submit(self._advance_next)
 
-    def _take_turn(self) -> None:
+    def _advance_next(self) -> None:
         with self._lock:
             member = self._next()
         if member:
             member.advance()
 
-    def _next(self) -> "_Ahead[Any] | None":
-        while self._turns:
-            waiting = self._turns.popleft()
+    def _next(self) -> "_ReadAhead[Any] | None":
+        while self._requests:
+            waiting = self._requests.popleft()
             while waiting:
                 member = waiting.popleft()
                 member.queued = False
-                if member.begin():
+                if member.try_start():
                     if waiting:
-                        self._turns.append(waiting)
+                        self._requests.append(waiting)
                     return member
         return None
 
 
-class _Ahead(Generic[T]):
-    """An iterator that one thread advances at a time, and one reads. `again` is told when it can go on.
+class _ReadAhead(Generic[T]):
+    """An iterator that one thread at a time advances. `enqueue(self)` is called when another one may.
 
-    Whoever calls `begin`, with the lock held, and gets True calls `advance` without it.
+    After `try_start`, called with the lock held, has returned True, the caller must call `advance`, without
+    the lock.
     """
 
-    def __init__(self, items: Iterator[T], lock: Lock, again: "Callable[[_Ahead[T]], None]") -> None:
+    def __init__(self, items: Iterator[T], lock: Lock, enqueue: "Callable[[_ReadAhead[T]], None]") -> None:
         self.queued = False
         self._items = items
         self._changed = Condition(lock)
-        self._again = again
-        self._made = deque[T]()
+        self._enqueue = enqueue
+        self._items_ahead = deque[T]()
         self._error: BaseException | None = None
         self._busy = False
-        self._over = False
-        self._unwanted = False
+        self._exhausted = False
+        self._closed = False
 
-    def begin(self) -> bool:
-        """Whether the caller is to advance it."""
-        free = not self._busy and not self._over
+    def try_start(self) -> bool:
+        """Whether the caller may advance it: no other thread does, and it is not exhausted."""
+        free = not self._busy and not self._exhausted
         self._busy = self._busy or free
         return free
 
     def advance(self) -> None:
-        """Make one more item."""
-        over = True
+        """Read one more item."""
+        exhausted = True
         try:
-            self._made.append(next(self._items))
-            over = False
+            self._items_ahead.append(next(self._items))
+            exhausted = False
         except StopIteration:
             pass
         except BaseException as error:
             self._error = error
         with self._changed:
             self._busy = False
-            unwanted = self._unwanted
-            self._over = over or unwanted
-            if not self._over:
-                self._again(self)
+            closed = self._closed
+            self._exhausted = exhausted or closed
+            if not self._exhausted:
+                self._enqueue(self)
             self._changed.notify()
-        if unwanted:
-            self._let_go()
+        if closed:
+            self._release_items()
 
     def __iter__(self) -> Iterator[T]:
-        while self._made or not self._over:
+        while self._items_ahead or not self._exhausted:
             with self._changed:
-                self._changed.wait_for(lambda: self._made or not self._busy)
-                own_turn = not self._made and self.begin()
-            if own_turn:
+                self._changed.wait_for(lambda: self._items_ahead or not self._busy)
+                starts = not self._items_ahead and self.try_start()
+            if starts:
                 self.advance()
-            elif self._made:
-                yield self._made.popleft()
+            elif self._items_ahead:
+                yield self._items_ahead.popleft()
         error, self._error = self._error, None
         if error:
             try:
                 raise error
             finally:
-                del error  # or this frame, which the error knows, would keep it and all that it knows
+                del error  # a cycle: the error refers to this frame
 
     def close(self) -> None:
-        """Nobody reads it any more."""
+        """Stop reading it ahead, and close the iterator."""
         with self._changed:
-            self._unwanted = self._over = True
+            self._closed = self._exhausted = True
             busy = self._busy
         if not busy:
-            self._let_go()
+            self._release_items()
 
-    def _let_go(self) -> None:
-        self._made.clear()
+    def _release_items(self) -> None:
+        self._items_ahead.clear()
         self._error = None
         if isinstance(self._items, Generator):
             self._items.close()

@@ -1,4 +1,4 @@
-"""Tokens into text, piece by piece."""
+"""Tokens -> text, piece by piece."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ _INCOMPLETE = "\ufffd"
 
 
 class TextStream:
-    """Decodes tokens as they come, so that all pieces joined equal the whole text, stripped.
+    """Decodes tokens as they come. All pieces joined are the whole text, stripped.
 
-    A token may hold half a character, and a blank belongs to the text only if more follows: both
+    A token may be part of a character, and a blank belongs to the text only if more text follows: both
     are held back until the next tokens come.
     """
 
@@ -21,7 +21,7 @@ class TextStream:
         self._started = False
 
     def feed(self, tokens: Sequence[int]) -> str:
-        """The text that is certain now."""
+        """The next piece of text; may be empty."""
         self._held_tokens += [token for token in tokens if token < self._tokenizer.eot]
         text = self._tokenizer.decode(self._held_tokens)
         if text.endswith(_INCOMPLETE):
@@ -30,7 +30,7 @@ class TextStream:
         return self._emit(text)
 
     def flush(self) -> str:
-        """What was held back, at the end."""
+        """The rest of the text, at the end."""
         text = self._tokenizer.decode(self._held_tokens)
         self._held_tokens = []
         return self._emit(text)

@@ -26,11 +26,11 @@ _AUDIO_TOKENS_PER_SECOND = 10
 
 
 class TranscriptionStrategy(Protocol):
-    """A way to read a recording."""
+    """A way to transcribe a recording."""
 
     @property
     def language(self) -> str | None:
-        """Known once the first segment is out, or all of them."""
+        """None until the first segment, or the end, is reached."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -64,11 +64,11 @@ def stream_samples(
     """Each segment as soon as its window is decoded, then one last delta.
 
     `samples` are 16 kHz: mono `[n]`, or `[channels, n]` for a request by channel. Closing the iterator
-    drops whatever the engine still has of this recording. Raises RequestTimeout, ClientGone,
+    closes the recording, which cancels its windows. Raises RequestTimeout, ClientGone,
     EngineFailure, InvalidLanguage.
     """
     check_languages(engine, request)
-    context.check()  # reading the audio may have taken longer than the client stayed
+    context.check()  # reading the audio may have taken long
     with ExitStack() as held:
         channels = samples if request.by_channel else samples[None]
         opened = [held.enter_context(open_audio(engine, channel)) for channel in channels]
@@ -88,7 +88,7 @@ def _strategy(loops: list[WindowLoop], request: TranscriptionRequest) -> Transcr
 def _deltas(
     engine: Engine, strategy: TranscriptionStrategy, request: TranscriptionRequest, seconds: float
 ) -> Iterator[TranscriptDelta]:
-    """Number the segments, and turn their tokens into text."""
+    """Number the segments and decode their tokens."""
     tokenizer = engine.tokenizer(request.language, request.task)
     text, output_tokens = TextStream(tokenizer), 0
     for number, segment in enumerate(strategy.segments()):

@@ -21,8 +21,8 @@ Deltas = Generator[TranscriptDelta, None, None]
 class Transcriber:
     """Transcribes the files of a worker's requests. `engine_for(context)` is the engine for one request.
 
-    A client that loses its connection and sends the same upload again goes on after the windows that
-    are decoded, whether it wants its answer whole or as a stream.
+    If a client loses its connection and sends the same upload again, the windows that are decoded already
+    are not decoded again, whether the answer is streamed or not.
     """
 
     engine_for: Callable[[RequestContext], Engine]
@@ -37,14 +37,14 @@ class Transcriber:
         return collected(self.stream(file, request, context), request.task)
 
     def stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
-        """Read the file now; its segments come as soon as they are known. To be closed.
+        """Read the file now, and transcribe it while the result is iterated over. It must be closed.
 
-        Raises InvalidRequest, RequestTimeout, ClientGone, ServerBusy; reading the segments raises what
+        Raises InvalidRequest, RequestTimeout, ClientGone, ServerBusy; iterating raises what
         `stream_samples` raises.
         """
         self._check_time(request, context)
         deltas = self._stream(file, request, context)
-        next(deltas)  # what is wrong with the file is raised here, and not with its first segment
+        next(deltas)  # reads the file, so that its errors are raised here
         return deltas
 
     def stream_samples(
@@ -56,7 +56,7 @@ class Transcriber:
     ) -> Deltas:
         """The segments of 16 kHz samples: mono `[n]`, or `[channels, n]` for a request by channel.
 
-        `engine` is what the request uses instead of its own. Raises RequestTimeout, ClientGone,
+        `engine` replaces `engine_for(context)`. Raises RequestTimeout, ClientGone,
         EngineFailure, InvalidLanguage.
         """
         engine = engine or self.engine_for(context)
@@ -67,7 +67,7 @@ class Transcriber:
             self.resume_store.resuming(self.engine_for(context), file, request, context) as engine,
             self.reader.read(file, context, by_channel=request.by_channel) as samples,
         ):
-            yield TranscriptDelta("")  # the file is read: `stream` returns
+            yield TranscriptDelta("")  # the file has been read: `stream` returns
             yield from self.stream_samples(samples, request, context, engine)
 
     def _check_time(self, request: TranscriptionRequest, context: RequestContext) -> None:

@@ -26,7 +26,7 @@ from app.transcription.words import place_words
 from app.waveform import SAMPLE_RATE, Samples
 
 _HOP = SAMPLE_RATE // FRAMES_PER_SECOND
-_TOO_HOT_TO_CONDITION = 0.5
+_MAX_TEMPERATURE_TO_CONDITION = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class OpenAudio:
 
 @contextmanager
 def open_audio(engine: Engine, samples: Samples) -> Iterator[OpenAudio]:
-    """Hand samples to the engine. On leaving it drops whatever it still has of them."""
+    """Open samples in the engine. On leaving, the recording is closed, which cancels its windows."""
     with closing(engine.open(samples)) as recording:
         yield OpenAudio(samples, recording)
 
 
 class WindowLoop:
-    """Reads a recording's clips from start to end. `seek` is the next window's first frame.
+    """Decodes a recording's clips from start to end. `seek` is the next window's first frame.
 
-    `language` is known once the first segment is out, or the last window is read.
+    `language` is None until the first window is decoded or the loop has ended.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class WindowLoop:
         self.detector = detector or LanguageDetector(engine, request, policy, context)
         self.seek = 0
         self.last_speech_seconds = 0.0
-        self.read = 0
+        self.segment_count = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -88,30 +88,30 @@ class WindowLoop:
         for start, end in clip_frames(self.request.clip_seconds, self.recording.frames):
             self.seek = start
             while self.seek < end:
-                self.context.check()  # silence passes without a wait
+                self.context.check()  # windows that are skipped as silence wait for no future
                 yield from self._window(end)
         self.language = self.language or self.detector.of_padded_audio(self.recording)
 
     def _window(self, end: int) -> Iterator[Segment]:
-        """Decode the window at `seek`, move on, and give out its segments."""
+        """Decode the window at `seek`, advance `seek`, and yield the window's segments."""
         window = Window(self.recording, self.seek, min(WINDOW_FRAMES, end - self.seek))
         speech = self.policy.worth_decoding(self.audio.window_samples(window))
         result = self._decode(window) if speech else None
         if result is None or is_silence(result, self.request):
             self.seek += window.frames
             return
-        made = cut(result.tokens, self.tokenizer.timestamp_begin, window.seek, window.frames)
-        self.seek += made.advance
-        if self.request.word_timestamps and not self._time_words(window, made):
+        window_segments = cut(result.tokens, self.tokenizer.timestamp_begin, window.seek, window.frames)
+        self.seek += window_segments.advance
+        if self.request.word_timestamps and not self._time_words(window, window_segments):
             return
-        if self.seek <= window.seek:  # openai-whisper would read this window for ever
+        if self.seek <= window.seek:  # openai-whisper would decode this window for ever
             self.seek = window.seek + window.frames
         if self.request.logprobs:
-            self._score(window, made.drafts, result)
-        for draft in made.drafts:
-            yield self._give_out(draft, window, result)
-        if not self.request.condition_on_previous_text or result.temperature > _TOO_HOT_TO_CONDITION:
-            self.previous.forget()
+            self._score(window, window_segments.drafts, result)
+        for draft in window_segments.drafts:
+            yield self._segment_of(draft, window, result)
+        if not self.request.condition_on_previous_text or result.temperature > _MAX_TEMPERATURE_TO_CONDITION:
+            self.previous.reset()
 
     def _decode(self, window: Window) -> WindowResult:
         self.language = self.language or self.detector.of(window)
@@ -130,37 +130,41 @@ class WindowLoop:
         room = self.engine.card.text_context // 2 - 1
         return PreviousText(tuple(initial), room, self.request.carry_initial_prompt)
 
-    def _time_words(self, window: Window, made: WindowSegments) -> bool:
-        """Time the words and move `seek` to what they say; False if the window is to be read anew."""
-        drafts, eot = made.drafts, self.tokenizer.eot
+    def _time_words(self, window: Window, window_segments: WindowSegments) -> bool:
+        """Give the drafts their words, and set `seek` by them; False if the window must be decoded again."""
+        drafts, eot = window_segments.drafts, self.tokenizer.eot
         tokens = [token for draft in drafts for token in draft.tokens if token < eot]
         timings = self.context.wait(self.engine.align(window, tokens, self.language, self.request.task))
         place_words(drafts, timings, eot, window.seek, self.last_speech_seconds)
-        last = last_word_end(drafts)
-        if not made.ends_in_silence and last is not None and last > window.seek / FRAMES_PER_SECOND:
-            self.seek = round(last * FRAMES_PER_SECOND)
+        last_end = last_word_end(drafts)
+        start = window.seek / FRAMES_PER_SECOND
+        if not window_segments.ends_in_silence and last_end is not None and last_end > start:
+            self.seek = round(last_end * FRAMES_PER_SECOND)
         if (threshold := self.request.hallucination_silence_threshold) is not None:
             context = WindowContext(window.seek, window.frames, self.recording.frames, threshold)
-            if not self._sift(made, context, last):
+            if not self._skip_hallucinations(window_segments, context, last_end):
                 return False
-        last = last_word_end(drafts)
-        self.last_speech_seconds = self.last_speech_seconds if last is None else last
+        last_end = last_word_end(drafts)
+        self.last_speech_seconds = self.last_speech_seconds if last_end is None else last_end
         return True
 
-    def _sift(self, made: WindowSegments, context: WindowContext, last_word: float | None) -> bool:
-        """Drop what was made up in silence; False if the window is to be read anew after a silence."""
-        if not made.ends_in_silence and last_word is not None and last_word > context.start_seconds:
-            self.seek = hallucination.seek_after_last_word(last_word, context)
-        again = hallucination.leading_silence(made.drafts, context)
-        if again is not None:
-            self.seek = again
+    def _skip_hallucinations(
+        self, window_segments: WindowSegments, context: WindowContext, last_end: float | None
+    ) -> bool:
+        """Drop hallucinated drafts; False if the window must be decoded again, after the leading silence."""
+        start = context.start_seconds
+        if not window_segments.ends_in_silence and last_end is not None and last_end > start:
+            self.seek = hallucination.seek_after_last_word(last_end, context)
+        restart = hallucination.leading_silence(window_segments.drafts, context)
+        if restart is not None:
+            self.seek = restart
             return False
-        resumed = hallucination.drop_hallucinations(made.drafts, context, self.last_speech_seconds)
+        resumed = hallucination.drop_hallucinations(window_segments.drafts, context, self.last_speech_seconds)
         self.seek = self.seek if resumed is None else resumed
         return True
 
     def _score(self, window: Window, drafts: list[Draft], result: WindowResult) -> None:
-        """Tell each draft the log-probabilities of its tokens, which are the window's first ones."""
+        """Give each draft the log-probabilities of its tokens, which are the window's first ones."""
         assert self.language is not None
         options = at_temperature(self._options(self.language), result.temperature)
         scores = self.context.wait(self.engine.score(window, options, result.tokens))
@@ -174,15 +178,15 @@ class WindowLoop:
                 text, raw = self.tokenizer.decode([token]), self.tokenizer.token_bytes(token)
                 yield TokenLogprob(text, raw, score)
 
-    def _give_out(self, draft: Draft, window: Window, result: WindowResult) -> Segment:
-        """A draft as a finished segment; one without text or duration keeps its place, emptied."""
+    def _segment_of(self, draft: Draft, window: Window, result: WindowResult) -> Segment:
+        """The segment of a draft. Without text or duration it is empty, but keeps its number."""
         text = self.tokenizer.decode([token for token in draft.tokens if token < self.tokenizer.eot])
         if draft.start_seconds == draft.end_seconds or not text.strip():
             draft, text = replace(draft, tokens=(), words=[], scores=[]), ""
-        self.read += 1
+        self.segment_count += 1
         self.previous.extend(draft.tokens)
         return Segment(
-            id=self.read - 1,
+            id=self.segment_count - 1,
             seek=window.seek,
             start_seconds=draft.start_seconds,
             end_seconds=draft.end_seconds,

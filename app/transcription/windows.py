@@ -1,4 +1,4 @@
-"""Which stretches of a recording are decoded, and what the model is told came before."""
+"""The clips of a recording, and the previous text that is each window's prompt."""
 
 import sys
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ def clip_frames(clip_seconds: Sequence[float], frames: int) -> list[tuple[int, i
 
 
 def check_time_for_clips(clip_seconds: Sequence[float], longest_seconds: float, limit_seconds: float) -> None:
-    """Raise InvalidParameter for clips that, each a window of 30 s at least, can't be read in time.
+    """Raise InvalidParameter for more clips than can be decoded in time: each takes at least one window.
 
-    `longest_seconds` is how much audio can be within the limit of a request, `limit_seconds`.
+    `longest_seconds` is how much audio can be transcribed within the limit of a request, `limit_seconds`.
     """
     clips = len(clip_frames(clip_seconds, sys.maxsize)) if clip_seconds else 0
     windows = longest_seconds * FRAMES_PER_SECOND / WINDOW_FRAMES
@@ -39,7 +39,7 @@ def check_time_for_clips(clip_seconds: Sequence[float], longest_seconds: float, 
 
 @dataclass
 class PreviousText:
-    """The tokens decoded so far and which of them the next window gets as its prompt.
+    """The tokens decoded so far, and the prompt of the next window.
 
     `room` is how many prompt tokens the model takes.
     """
@@ -64,6 +64,6 @@ class PreviousText:
         """Add the tokens of a segment."""
         self.tokens.extend(tokens)
 
-    def forget(self) -> None:
-        """Start the next prompt afresh: what was decoded so far might lead the model astray."""
+    def reset(self) -> None:
+        """Leave the tokens so far out of the next prompts."""
         self._reset_since = len(self.tokens)

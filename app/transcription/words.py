@@ -1,4 +1,4 @@
-"""Word times: an alignment's words, placed in the segments of their window.
+"""Word times: assigns an alignment's words to the segments of their window.
 
 The rules are those of openai-whisper's word timestamps: long words beside a pause or the end of a
 sentence are cut to twice the window's median, punctuation joins its word, and segments take the
@@ -56,11 +56,11 @@ def place_words(
     words = iter(join_punctuation(shorten_at_sentence_ends(timings, pace)))
     for draft in drafts:
         text_tokens = sum(token < eot for token in draft.tokens)
-        draft.words = _take(words, text_tokens, seek / FRAMES_PER_SECOND)
+        draft.words = _next_words(words, text_tokens, seek / FRAMES_PER_SECOND)
         if draft.words:
             _shorten_after_pause(draft.words, pace, last_speech_seconds)
-            _settle_start(draft, pace)
-            _settle_end(draft, pace)
+            _adjust_start(draft, pace)
+            _adjust_end(draft, pace)
             last_speech_seconds = draft.end_seconds
 
 
@@ -115,7 +115,7 @@ def _absorb(timings: list[WordTiming], keeper: int, joined: int, text: str) -> N
     timings[joined] = replace(timings[joined], text="", tokens=())
 
 
-def _take(timings: Iterator[WordTiming], text_tokens: int, offset_seconds: float) -> list[Word]:
+def _next_words(timings: Iterator[WordTiming], text_tokens: int, offset_seconds: float) -> list[Word]:
     """The next words, until they cover so many tokens."""
     words: list[Word] = []
     covered = 0
@@ -134,7 +134,7 @@ def _take(timings: Iterator[WordTiming], text_tokens: int, offset_seconds: float
 
 
 def _shorten_after_pause(words: list[Word], pace: Pace, last_speech_seconds: float) -> None:
-    """Shorten the first word, or the first two, where they seem to reach back into a pause."""
+    """Shorten the first word, or the first two, if they are too long and follow a pause."""
     first, longest = words[0], pace.longest_seconds
     if first.end_seconds - last_speech_seconds <= pace.median_seconds * 4:
         return
@@ -150,8 +150,8 @@ def _shorten_after_pause(words: list[Word], pace: Pace, last_speech_seconds: flo
     words[0] = replace(first, start_seconds=max(0, first.end_seconds - longest))
 
 
-def _settle_start(draft: Draft, pace: Pace) -> None:
-    """Trust the segment's start over a first word that begins long before it."""
+def _adjust_start(draft: Draft, pace: Pace) -> None:
+    """Set the segment's start to its first word's, unless the word begins long before the segment."""
     first = draft.words[0]
     if (
         draft.start_seconds - _TOLERANCE_SECONDS > first.start_seconds
@@ -163,8 +163,8 @@ def _settle_start(draft: Draft, pace: Pace) -> None:
         draft.start_seconds = first.start_seconds
 
 
-def _settle_end(draft: Draft, pace: Pace) -> None:
-    """Trust the segment's end over a last word that ends long after it."""
+def _adjust_end(draft: Draft, pace: Pace) -> None:
+    """Set the segment's end to its last word's, unless the word ends long after the segment."""
     last = draft.words[-1]
     if last.start_seconds < draft.end_seconds and draft.end_seconds + _TOLERANCE_SECONDS < last.end_seconds:
         end = max(last.start_seconds + pace.median_seconds, draft.end_seconds)

@@ -1,7 +1,7 @@
-"""Bytes <-> samples: 16 kHz mono, the only sound that Whisper hears.
+"""Bytes <-> samples. Whisper's input is 16 kHz mono.
 
-Decoded files stay at the 16 bits that FFmpeg gives, half the size of float32; who computes with a block
-of them scales it to -1 to 1. What is spoken here is 16-bit, at whatever rate its synthesizer has.
+Decoded files stay at FFmpeg's 16 bits, half the size of float32; computations scale their blocks to -1 to 1.
+Speech has 16 bits, at its synthesizer's rate.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ STEP = np.float32(1 / 32_768)
 
 Pcm = NDArray[np.int16]
 Samples = NDArray[np.int16 | np.float32]
-"""Sound at 16 kHz: of 16 bits, as files give it, or float32 from -1 to 1."""
+"""Audio at 16 kHz: 16 bits, as decoded from files, or float32 from -1 to 1."""
 
 
 def step_of(samples: Samples) -> np.float32:
-    """What samples are multiplied by to be from -1 to 1: STEP where they have 16 bits, else 1. Exact."""
+    """The factor that scales samples to -1 to 1: STEP for 16 bits, else 1. The product is exact."""
     return STEP if samples.dtype == np.int16 else np.float32(1)

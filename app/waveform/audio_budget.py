@@ -1,4 +1,4 @@
-"""What is left of an audio file's limits while it is read."""
+"""Checks an audio file against its limits while it is read."""
 
 import time
 
@@ -9,7 +9,7 @@ ROUNDING_SECONDS = 0.001
 
 
 class AudioBudget:
-    """Time and length that one file may still take. Reading it begins now."""
+    """The time and length that one file may take. The time starts now."""
 
     def __init__(self, limits: AudioLimits) -> None:
         self.spent_seconds = 0.0

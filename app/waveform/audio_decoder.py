@@ -1,4 +1,4 @@
-"""One process that reads audio files, as its worker sees it."""
+"""The worker's side of one process that reads audio files."""
 
 import json
 import os
@@ -19,25 +19,28 @@ from app.waveform.audio_refusals import UNDECODABLE, RefusalCode, audio_error
 from app.waveform.error_output import ErrorOutput
 
 GRACE_SECONDS = 3.0
-"""A process ends by itself at a file's time limit, and once its connection is closed; if not, it hangs."""
+"""How long a process may take to end by itself: at a file's time limit, and when its connection is closed."""
 
 _START_SECONDS = 120.0
 _ROOT = Path(__file__).resolve().parents[2]
-_ENDS = {OUT_OF_MEMORY: "needed more memory than it may take", OUT_OF_SPACE: "gave more samples than it may"}
+_EXIT_REASONS = {
+    OUT_OF_MEMORY: "needed more memory than it may take",
+    OUT_OF_SPACE: "gave more samples than it may",
+}
 _ENVIRON = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # glibc keeps what a file took for the next one; asking the system anew is a third of a short file's cost.
+    # glibc keeps a file's memory for the next one: new memory would take a third of a short file's time.
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
 }
 
 
 class AudioDecoderLost(Exception):
-    """A process has ended or must be ended; says why.
+    """A process has ended or must be ended; the message says why.
 
-    `refusal` is the error for the file that it was reading. `by_file` is False where the file did not
-    cause it: another process may read it.
+    `refusal` is the error for the file that it was reading. `by_file` is False if the file was not the
+    cause: another process may read it.
     """
 
     def __init__(self, reason: str, refusal: InvalidRequest | None = None, *, by_file: bool = True) -> None:
@@ -47,29 +50,29 @@ class AudioDecoderLost(Exception):
 
 
 class AudioDecoder:
-    """A process that was started to read audio files: recordings of at most `max_seconds`.
+    """A process that reads audio files: recordings of at most `max_seconds`.
 
-    It may take no more than `memory_bytes` beyond what it starts with, and ends with the thread that
-    made it. What it writes to its standard error becomes lines of this process's log.
+    It may take `memory_bytes` more than it has at the start, and ends with the thread that made it. Its
+    standard error is written to this process's log.
     """
 
     module = "app.waveform.audio_decoder_process"
 
     def __init__(self, max_seconds: float, memory_bytes: int) -> None:
-        # Two channels, and what each change of the sample rate may add.
+        # Two channels of 16 bits, with a margin for resampling.
         self._most_bytes = int((max_seconds * 1.01 + 1) * SAMPLE_RATE) * 2 * 2
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection = ours
         with theirs:
             try:
-                self._process = self._spawned(theirs.fileno(), memory_bytes)
+                self._process = self._start_process(theirs.fileno(), memory_bytes)
             except BaseException:
                 ours.close()
                 raise
         assert self._process.stderr is not None
         self._errors = ErrorOutput(self._process.stderr.fileno(), self.pid)
 
-    def _spawned(self, descriptor: int, memory_bytes: int) -> subprocess.Popen[bytes]:
+    def _start_process(self, descriptor: int, memory_bytes: int) -> subprocess.Popen[bytes]:
         numbers = (descriptor, memory_bytes, self._most_bytes)
         return subprocess.Popen(
             [sys.executable, "-m", self.module, *map(str, numbers)],
@@ -88,12 +91,12 @@ class AudioDecoder:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is running (or stopped)."""
         return self._process.poll() is None
 
     @property
     def stopped(self) -> bool:
-        """Whether it was sent SIGSTOP or the like: it is there and does nothing."""
+        """Whether it is stopped by SIGSTOP or the like."""
         try:
             state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:  # it has ended
@@ -101,14 +104,14 @@ class AudioDecoder:
         return state == "T"
 
     def await_ready(self) -> None:
-        """Wait until it takes files. Raises AudioDecoderLost."""
+        """Wait until it is ready for files. Raises AudioDecoderLost."""
         if self._receive(_START_SECONDS, lambda: None) != READY:
             raise AudioDecoderLost("did not start as it should")
 
     def read(
         self, upload: int, output: int, limits: AudioLimits, *, by_channel: bool, check: Check
     ) -> tuple[int, int]:
-        """Let it read the file `upload`: how many channels and samples of 16 bits `output` then holds.
+        """Let it read the file `upload` into `output`. Returns how many channels and samples it wrote.
 
         Raises UndecodableAudio, AudioTooShort, AudioTooLong, what `check` raises, and AudioDecoderLost.
         """
@@ -120,7 +123,7 @@ class AudioDecoder:
         try:
             socket.send_fds(self._connection, [json.dumps(request).encode()], [upload, output])
         except OSError as error:
-            raise AudioDecoderLost(str(self._end()), by_file=False) from error
+            raise AudioDecoderLost(str(self._exit_error()), by_file=False) from error
         too_slow = audio_error(RefusalCode.TOO_SLOW, limits)
         reply = self._receive(limits.read_seconds + GRACE_SECONDS, check, too_slow)
         channels, samples = _shape(reply, limits)
@@ -131,7 +134,7 @@ class AudioDecoder:
         return channels, samples
 
     def kill(self) -> None:
-        """End the process, whatever it does. Any thread may do so."""
+        """Kill the process. Any thread may call it."""
         self._process.kill()
         self._process.wait()
 
@@ -169,24 +172,24 @@ class AudioDecoder:
             return b""
         except ConnectionError:
             pass
-        raise self._end()
+        raise self._exit_error()
 
-    def _end(self) -> AudioDecoderLost:
-        """How the process has ended, which has closed its connection."""
+    def _exit_error(self) -> AudioDecoderLost:
+        """Why the process ended, once it has closed its connection."""
         try:
             status = self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             return AudioDecoderLost("closed its connection")
         if status < 0:
-            # Nothing that a file can do ends in SIGKILL, but a machine without memory does, or an operator.
+            # No file can cause SIGKILL, but the kernel sends it when memory runs out, or an operator.
             by_file = status != -signal.SIGKILL
             name = signal.strsignal(-status)
             return AudioDecoderLost(f"was ended by signal {-status} ({name})", by_file=by_file)
-        return AudioDecoderLost(_ENDS.get(status, f"ended with status {status}"))
+        return AudioDecoderLost(_EXIT_REASONS.get(status, f"ended with status {status}"))
 
 
 def _shape(reply: bytes, limits: AudioLimits) -> tuple[int, int]:
-    """Channels and samples of a reply. Raises the error of a refusal, or AudioDecoderLost for nonsense."""
+    """Channels and samples of a reply. Raises a refusal's error, AudioDecoderLost for an invalid reply."""
     try:
         fields = json.loads(reply)
         if "refused" in fields:

@@ -1,8 +1,8 @@
-"""A worker's processes that read audio files: a file goes to one of them, its samples come back.
+"""A worker's processes that read audio files.
 
-A file that crashes FFmpeg, hangs it or makes it eat memory costs its own request a 400, and a new
-process is started. A file whose process is killed or stopped from outside is read by another one.
-Whatever a process says is checked: it may be in the hands of a hostile file.
+If a file crashes FFmpeg, hangs it or makes it take too much memory, its request gets a 400, and a new
+process is started. If a process is killed or stopped from outside, another one reads the file. Replies
+are checked, because a hostile file may control its process.
 """
 
 import logging
@@ -22,7 +22,7 @@ from app.waveform.audio_limits import AudioLimits
 from app.waveform.descriptors import descriptor_of, memory_file, taken_samples
 
 MEMORY_BYTES = 1 << 30
-"""Far more than any sound file needs: samples leave a process block by block."""
+"""Far more than any audio file needs: samples are written block by block."""
 
 _MOST_BY_CORES = 4
 _RETRY_SECONDS = 1.0
@@ -33,10 +33,10 @@ _log = logging.getLogger(__name__)
 
 
 class AudioDecoderPool:
-    """So many decoder processes (0: one per core, at most 4), being started; only after the fork.
+    """`count` decoder processes (0: one per core, at most 4). Make it after the fork only.
 
-    They take recordings of at most `max_seconds`. `on_restart` is told of each that was lost and is
-    replaced, but not of those that a request left behind when its client went away.
+    They read recordings of at most `max_seconds`. `on_restart()` is called for each process that is lost and
+    replaced, but not for those that are killed because the client has gone.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class AudioDecoderPool:
                 raise StartError(f"The process that reads audio files can't be started: {error}.") from error
 
     def read_audio(self, file: BinaryIO, limits: AudioLimits, *, by_channel: bool, check: Check) -> Pcm:
-        """An audio file at 16 kHz, of 16 bits: `[n]`, or `[channels, n]`. Files wait their turn.
+        """An audio file as 16-bit samples at 16 kHz: `[n]`, or `[channels, n]`. Files are read in order.
 
         Raises UndecodableAudio, AudioTooShort, AudioTooLong, what `check` raises, and ServerBusy when closed
-        or when two processes were lost that the file had no part in.
+        or when two processes were lost for which the file was not the cause.
         """
         with descriptor_of(file) as upload:
             for _ in range(_TRIES):
@@ -95,7 +95,7 @@ class AudioDecoderPool:
             return taken_samples(output, *shape)
 
     def close(self) -> None:
-        """End all processes. Files that wait or are being read are answered with ServerBusy."""
+        """End all processes. Waiting and running calls raise ServerBusy."""
         with self._lock:
             self._closed.set()
             for lease in self._waiting:
@@ -109,36 +109,36 @@ class AudioDecoderPool:
 
     @contextmanager
     def _leased(self, check: Check) -> Iterator[AudioDecoder]:
-        decoder = self._next(check)
+        decoder = self._acquire(check)
         try:
             yield decoder
         except InvalidRequest:
-            raise  # the file is done with, so the next one can come
+            raise  # the process is ready for the next file
         except AudioDecoderLost as lost:
-            self._lose(decoder, lost)
+            self._discard(decoder, lost)
             raise
         except BaseException:
             decoder.kill()
             raise
         finally:
-            self._take_back(decoder)
+            self._return_decoder(decoder)
 
-    def _next(self, check: Check) -> AudioDecoder:
-        """A decoder that lives, once it is this request's turn."""
+    def _acquire(self, check: Check) -> AudioDecoder:
+        """A running decoder, when it is this request's turn."""
         while True:
             decoder = self._wait(check)
             if decoder.alive and not decoder.stopped:
                 return decoder
-            fate = "was stopped" if decoder.alive else "ended"
-            self._lose(decoder, AudioDecoderLost(f"{fate} while it had nothing to do"))
-            self._take_back(decoder)
+            state = "was stopped" if decoder.alive else "ended"
+            self._discard(decoder, AudioDecoderLost(f"{state} while it had nothing to do"))
+            self._return_decoder(decoder)
 
     def _wait(self, check: Check) -> AudioDecoder:
         lease: Future[AudioDecoder] = Future()
         with self._lock:
             self._require_open()
             self._waiting.append(lease)
-            self._pair()
+            self._match_leases()
         try:
             return wait_for(lease, check)
         except CancelledError:
@@ -146,29 +146,29 @@ class AudioDecoderPool:
             raise
         except BaseException:
             if not lease.cancel():
-                self._take_back(lease.result())
+                self._return_decoder(lease.result())
             raise
 
-    def _pair(self) -> None:
-        """Give who waits longest the next decoder. Called with the lock held."""
+    def _match_leases(self) -> None:
+        """Give idle decoders to the requests that have waited longest. Called with the lock held."""
         while self._idle and self._waiting:
             lease = self._waiting.popleft()
             if lease.set_running_or_notify_cancel():
                 lease.set_result(self._idle.popleft())
 
-    def _take_back(self, decoder: AudioDecoder) -> None:
-        """Let the next file have it, or start another one if it has ended."""
+    def _return_decoder(self, decoder: AudioDecoder) -> None:
+        """Make it available, or start another one if it has ended."""
         with self._lock:
             if decoder.alive and not self._closed.is_set():
                 self._idle.append(decoder)
-                self._pair()
+                self._match_leases()
                 return
             self._started.discard(decoder)
             if not self._closed.is_set():
                 self._starters.submit(self._restart)
         decoder.close()
 
-    def _lose(self, decoder: AudioDecoder, reason: AudioDecoderLost) -> None:
+    def _discard(self, decoder: AudioDecoder, reason: AudioDecoderLost) -> None:
         decoder.kill()
         if not self._closed.is_set():
             self._on_restart()
@@ -187,7 +187,7 @@ class AudioDecoderPool:
                 self._started.discard(decoder)
             decoder.close()
             raise
-        self._take_back(decoder)
+        self._return_decoder(decoder)
 
     def _restart(self) -> None:
         while not self._closed.is_set():

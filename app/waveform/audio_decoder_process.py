@@ -1,12 +1,12 @@
 """A process that reads audio files for a worker: `python -m app.waveform.audio_decoder_process`.
 
-It holds no model, no port and no secret, so that a file which makes FFmpeg crash, hang or eat
-memory costs nothing but this process; `app.waveform.audio_decoder_pool` starts it and the next one.
+It has no model, no port and no secret, so that a file which makes FFmpeg crash, hang or take too much
+memory ends nothing but this process. `app.waveform.audio_decoder_pool` starts it.
 
 A request is one JSON object over the socket, `by_channel`, `max_seconds` and `read_seconds`, with two
-descriptors: the file, and an empty one for the samples: 16 bits, channel beside channel. The reply is
-another: `channels` and `samples`, how many there are, or `refused` and `number`: why the file is refused
-(a RefusalCode) and the number that belongs to it. Sentences are made by the worker.
+descriptors: the file, and an empty one for the samples (16 bits, interleaved channels). The reply is a JSON
+object too: `channels` and `samples`, or `refused` and `number`, a RefusalCode and its number. The worker
+makes the error message.
 """
 
 import errno
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import BinaryIO, cast
 
-# PyAV imports these at a file's first subtitles, when it is too late: the filter lets no library in.
+# PyAV imports these when it meets subtitles, which is too late: the filter lets no library be loaded.
 import av.subtitles.codeccontext
 import av.subtitles.stream  # noqa: F401
 import numpy as np
@@ -37,11 +37,11 @@ OUT_OF_MEMORY, OUT_OF_SPACE = errno.ENOMEM, errno.EFBIG
 """Exit statuses."""
 
 _SPARE_CPU_SECONDS = 5
-"""The worker looks at the clock; this is for the case that it can't."""
+"""The worker enforces the time limit; this is for the case that it can't."""
 
 
 class SharedFile:
-    """A file that another process has open too, read without moving its offset there.
+    """A file that another process has open too, read without moving the shared offset.
 
     Seeking costs no system call: FFmpeg seeks four times for every 8 bytes of zeros after a WAV file.
     """
@@ -88,13 +88,15 @@ def serve(connection: socket.socket) -> None:
 
 
 def main(arguments: list[str], work: Callable[[socket.socket], None] = serve) -> None:
-    """Do the work at a socket with nothing else in reach.
+    """Confine the process, then do the work at a socket.
 
     `arguments`: its descriptor, and the most bytes of memory and of samples.
     """
     descriptor, memory, output = map(int, arguments)
     confine(memory, output)
-    connection = socket.socket(fileno=descriptor)  # left open: its end tells the worker of this process's
+    connection = socket.socket(
+        fileno=descriptor
+    )  # left open: it is closed when the process ends, which the worker notices
     if not filter_system_calls():
         print("runs without a filter of system calls: see `python -m app doctor`", file=sys.stderr)
     with suppress(ConnectionError):

@@ -1,8 +1,8 @@
-"""Audio files -> 16 kHz samples, the very ones that openai-whisper's `load_audio` gets from ffmpeg.
+"""Audio files -> 16 kHz samples, equal to those that openai-whisper's `load_audio` gets from ffmpeg.
 
-An upload is hostile until it has been read. Only the containers below are tried, a file that points to
-another file or address is refused, and length, sample rate, channels and time are bounded while
-reading: 72 kB of FLAC can hold ten hours, and what a header declares need not be true.
+Uploads are untrusted. Only the containers below are tried, a file that refers to another file or address is
+refused, and length, sample rate, channels and time are limited while reading: 72 kB of FLAC can hold ten
+hours, and headers may be wrong.
 """
 
 import io
@@ -29,18 +29,18 @@ from app.waveform.audio_refusals import AudioRefused, RefusalCode, audio_error
 CONTAINERS = "wav,w64,aiff,mp3,mov,matroska,ogg,flac,aac,mpeg,mpegts,amr,asf,caf,au"
 """The demuxers that are tried, by ffmpeg's names; mov reads mp4, m4a and 3gp, matroska also webm."""
 MOST_MIXED_CHANNELS = 8
-"""ffmpeg guesses the places of more channels than this, and its mix then leaves some of them out."""
+"""For more channels than this, ffmpeg guesses the layout, and its mix leaves some channels out."""
 MOST_BAD_PACKETS = 1_000
 BLOCK_SECONDS = 30
 BLOCK_VALUES = 4_000_000
 """A block ends before 30 s at this many values: 30 s of 16 channels at 384 kHz would be 0.7 GB."""
 
 BYTES_FOR_A_SEEK = 16
-"""Whoever seeks more often than this, in the bytes that a read gave, is searching. FFmpeg takes zeros behind
-a WAV file for empty chunks and seeks four times for every 8 of them; of what people send, fragmented MP4
-comes closest, with a seek for every 45."""
+"""One seek is allowed for so many bytes of the last read; further ones count as searches. FFmpeg takes zeros
+after a WAV file for empty chunks, and seeks four times for every 8 of them. Among real files, fragmented MP4
+comes closest, with one seek for every 45 bytes."""
 MOST_SEARCHES = 100_000
-"""Seeks beyond that; then a file ends where they were."""
+"""The max_samples searches in a file, which then ends where they were."""
 
 Signal = tuple[str, AudioLayout, int]
 """What one resampler takes: sample format, channel layout, sample rate."""
@@ -74,7 +74,7 @@ def _read_blocks(file: BinaryIO, limits: AudioLimits, *, mixed: bool) -> list[Pc
 
 
 def audio_blocks(file: BinaryIO, limits: AudioLimits, *, mixed: bool) -> Iterator[Pcm]:
-    """The same, block by block as the file is read: `[channels, samples]`, one channel if `mixed`.
+    """The samples of a file in blocks `[channels, samples]`, as it is read; one channel if `mixed`.
 
     Raises AudioRefused; for a file that is too short, after the last block.
     """
@@ -96,10 +96,10 @@ def audio_blocks(file: BinaryIO, limits: AudioLimits, *, mixed: bool) -> Iterato
 
 
 class _Upload:
-    """The bytes of a file and nothing else: a name would sway ffmpeg's guess of the format.
+    """The bytes of a file without its name, which would influence ffmpeg's guess of the format.
 
-    It ends when the time is up, and where it has been searched too often, so that no demuxer looks for
-    sound in a hostile file for long. What is before its end is read as ever.
+    It ends when the time is up, and where it has been searched too often, so that no demuxer searches a
+    hostile file for long. Bytes before that end are read normally.
     """
 
     def __init__(self, file: BinaryIO, budget: AudioBudget) -> None:
@@ -110,8 +110,8 @@ class _Upload:
         self.tell = file.tell
         self._file = file
         self._budget = budget
-        self._read_end = 0  # behind the last bytes read
-        self._seeks_left = 0  # in these bytes
+        self._read_end = 0  # the end of the last read
+        self._seeks_left = 0  # in the bytes of that read
         self._searches_left = MOST_SEARCHES
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -148,7 +148,7 @@ def _opened(upload: _Upload) -> InputContainer:
 
 @cache
 def _audio_decoders() -> str:
-    """Decoders that may look into streams: pictures and video are never decoded."""
+    """The decoders that may be used: those for audio, so that pictures and video are never decoded."""
     return ",".join(name for name in av.codecs_available if _decodes_audio(name))
 
 
@@ -174,7 +174,7 @@ def _audio_stream(container: InputContainer) -> AudioStream:
 
 
 def _declared_seconds(container: InputContainer, stream: AudioStream) -> float:
-    """The length that the file claims, 0.0 if it claims none."""
+    """The length in the file's header, 0.0 if there is none."""
     if container.format.name == "aac":  # no header: ffmpeg extrapolates from the first frames' sizes
         return 0.0
     if stream.duration is not None and stream.time_base is not None:
@@ -185,7 +185,7 @@ def _declared_seconds(container: InputContainer, stream: AudioStream) -> float:
 def _frames(
     container: InputContainer, stream: AudioStream, budget: AudioBudget, *, mixed: bool
 ) -> Iterator[AudioFrame]:
-    """The stream's frames, counted and checked. Like ffmpeg's, it steps over packets that are damaged."""
+    """The stream's frames, counted and checked. Damaged packets are skipped, as by ffmpeg."""
     damage: list[av.error.FFmpegError] = []
     for packet in _packets(container, stream, damage):
         budget.check_time()
@@ -208,12 +208,12 @@ def _frames(
 def _packets(
     container: InputContainer, stream: AudioStream, damage: list[av.error.FFmpegError]
 ) -> "Iterator[Packet[AudioStream]]":
-    """All packets, or those before the place from where on the container can't be read."""
+    """All packets, or those before the position from which the container can't be read."""
     try:
         yield from container.demux(stream)
     except av.error.FFmpegError as error:
         damage.append(error)
-        last = Packet()  # an empty one makes the decoder hand out what it holds
+        last = Packet()  # an empty packet flushes the decoder
         last.stream = stream
         yield cast("Packet[AudioStream]", last)
 
@@ -244,14 +244,14 @@ def _signal(frame: AudioFrame) -> Signal:
 def _joined_frames(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
     """Frames of one signal, joined: resampling each by itself would take twice the time.
 
-    Counted in seconds, as the resampled block's size depends on them alone.
+    Blocks are limited in seconds, on which alone the size of a resampled block depends.
     """
     fifo = AudioFifo()
     for frame in frames:
-        frame.pts = None  # or the fifo insists on gapless timestamps
+        frame.pts = None  # otherwise the fifo requires gapless timestamps
         fifo.write(frame)
-        most = min(BLOCK_SECONDS * frame.sample_rate, BLOCK_VALUES // frame.layout.nb_channels)
-        if fifo.samples >= most and (block := fifo.read()):
+        max_samples = min(BLOCK_SECONDS * frame.sample_rate, BLOCK_VALUES // frame.layout.nb_channels)
+        if fifo.samples >= max_samples and (block := fifo.read()):
             yield block
     if block := fifo.read():
         yield block
@@ -266,7 +266,7 @@ def _samples(frame: AudioFrame, *, mixed: bool) -> Pcm:
 
 
 def _joined(blocks: list[Pcm]) -> Pcm:
-    """One array `[channels, samples]`. Empties the list, so that hardly more than one copy is held."""
+    """One array `[channels, samples]`. Empties the list on the way, so that memory holds little more."""
     total = sum(block.shape[1] for block in blocks)
     joined = np.empty((len(blocks[0]), total), np.int16)
     while blocks:

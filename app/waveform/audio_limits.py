@@ -1,4 +1,4 @@
-"""How much sound one audio file may hold, of which kind, and how long reading it may take."""
+"""The limits of one audio file: its length, sample rate, channels and the time for reading it."""
 
 from dataclasses import dataclass
 

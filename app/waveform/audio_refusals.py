@@ -1,6 +1,6 @@
-"""Why audio files are refused: codes, which a decoder process answers with, and the sentence for each.
+"""The reasons for refusing an audio file: codes, which decoder processes send, and the error of each.
 
-Only the process that answers the caller makes sentences of the codes.
+Only the worker turns codes into errors with messages.
 """
 
 from enum import StrEnum
@@ -13,7 +13,7 @@ UNDECODABLE = "The audio file could not be decoded or its format is not supporte
 
 
 class RefusalCode(StrEnum):
-    """What is wrong with a file, and which number belongs to it."""
+    """What is wrong with a file. Comments give the code's number."""
 
     UNDECODABLE = "undecodable"
     REFERS_TO_A_FILE = "refers_to_a_file"
@@ -72,9 +72,9 @@ _SENTENCES: dict[RefusalCode, tuple[type[InvalidRequest], str]] = {
 
 
 def audio_error(code: RefusalCode, limits: AudioLimits, number: float = 0) -> InvalidRequest:
-    """The error that a caller sees whose file is refused under these limits.
+    """The error for a file that is refused under these limits.
 
-    Raises ValueError, TypeError or OverflowError for what is no finite number.
+    Raises ValueError, TypeError or OverflowError unless `number` is a finite number.
     """
     if not isfinite(number):
         raise ValueError(f"{number} is no number of a refusal")

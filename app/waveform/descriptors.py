@@ -1,4 +1,4 @@
-"""Files and samples as descriptors, which go from a worker to its decoder processes and back."""
+"""Files and samples as descriptors, which a worker shares with its decoder processes."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ _BLOCK_SAMPLES = 1 << 20
 
 @contextmanager
 def memory_file(name: str) -> Iterator[int]:
-    """The descriptor of an empty file that is in memory only, and in nobody's folder."""
+    """The descriptor of an empty file in memory, without a path."""
     descriptor = os.memfd_create(name)
     try:
         yield descriptor
@@ -27,8 +27,8 @@ def memory_file(name: str) -> Iterator[int]:
 
 @contextmanager
 def descriptor_of(file: BinaryIO) -> Iterator[int]:
-    """The descriptor of a file, which is copied if it has none."""
-    # A small upload has no name; asked for its descriptor, it would write itself to the disk.
+    """The descriptor of a file, or of a copy in memory if it has none."""
+    # A small upload is in memory and has no name yet; `fileno()` would write it to the disk.
     if getattr(file, "name", None) is not None:
         file.flush()
         yield file.fileno()
@@ -41,10 +41,10 @@ def descriptor_of(file: BinaryIO) -> Iterator[int]:
 
 
 def taken_samples(descriptor: int, channels: int, samples: int) -> Pcm:
-    """`[channels, samples]` of a file `[samples, channels]`, both of 16 bits. The file is empty then.
+    """`[channels, samples]` of a file `[samples, channels]`, both of 16 bits. Empties the file.
 
-    Read from its end, so that its memory is given back while the result's is taken. Read and not
-    mapped, because whoever else has the file could cut it: raises UndecodableAudio for that.
+    It is read from the end and truncated, so that its memory is freed while the result grows. It is not
+    mapped, because the decoder process could truncate it: that raises UndecodableAudio here.
     """
     taken = np.empty((channels, samples), np.int16)
     block = np.empty((min(samples, _BLOCK_SAMPLES), channels), np.int16)

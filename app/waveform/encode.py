@@ -1,4 +1,4 @@
-"""Speech -> audio files, piece by piece while it is still being made."""
+"""Speech -> audio files, piece by piece while it is synthesized."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -12,17 +12,17 @@ from av.audio.stream import AudioStream
 from app.waveform import Pcm
 
 SPEECH_RATE = 24_000
-"""The rate of all that is spoken here, as OpenAI's."""
+"""The sample rate of all speech, as OpenAI's."""
 
 _AT_ONCE = {"flush_packets": "1"}
-"""Hand on every packet; ffmpeg would collect 32 kB, which is seconds of speech."""
+"""Write every packet at once; by default ffmpeg collects 32 kB, which is seconds of speech."""
 
 
 @dataclass(frozen=True)
 class Encoding:
     """An audio format: ffmpeg's names of container and codec, and what HTTP calls it.
 
-    `finished`: the header tells the length, so nothing can be sent before all was made.
+    `finished`: the header has the length, so nothing can be sent before the end.
     """
 
     mimetype: str
@@ -44,7 +44,7 @@ ENCODINGS = {
 
 
 class _Pieces:
-    """Takes what the container writes. It can't be rewound, so every piece is final."""
+    """A sink for the container. It can't be rewound, so every piece is final."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -54,13 +54,13 @@ class _Pieces:
         return len(data)
 
     def taken(self) -> bytes:
-        """What was written since last asked."""
+        """The bytes written since the last call."""
         piece, self._written = bytes(self._written), bytearray()
         return piece
 
 
 def encoded(blocks: Iterable[Pcm], rate: int, encoding: Encoding) -> Iterator[bytes]:
-    """Mono blocks `[n]` at `rate` as an audio file of 24 kHz: in pieces, or whole where it must be."""
+    """Mono blocks `[n]` at `rate` as an audio file of 24 kHz: in pieces, or in one if `finished`."""
     if not encoding.finished:
         pieces = _Pieces()
         for _ in _written(blocks, rate, encoding, pieces):
@@ -76,7 +76,7 @@ def encoded(blocks: Iterable[Pcm], rate: int, encoding: Encoding) -> Iterator[by
 def _written(
     blocks: Iterable[Pcm], rate: int, encoding: Encoding, sink: _Pieces | io.BytesIO
 ) -> Iterator[None]:
-    """Encode block after block into `sink`, and give way after each and at the end."""
+    """Encode block after block into `sink`; yields after each block and at the end."""
     with av.open(sink, "w", format=encoding.container, container_options=_AT_ONCE) as container:
         stream = container.add_stream(encoding.codec, rate=SPEECH_RATE, layout="mono")
         assert isinstance(stream, AudioStream)

@@ -1,22 +1,22 @@
-"""What a decoder process writes to its standard error: read by its worker, which logs some of it."""
+"""The standard error of a decoder process, part of which its worker logs."""
 
 import logging
 import os
 from contextlib import suppress
 
 MOST_BYTES = 4_096
-"""Logged of what is written while one file is read; the rest is counted."""
+"""The most that is logged for one file; the rest is counted."""
 MOST_LINES = 40
 
 _PIPE_BYTES = 65_536
 _MOST_PIPES = 16
-"""Emptied at a time: a process that never stops writing keeps nobody."""
+"""The most reads of one `drain`, for a process that never stops writing."""
 
 _log = logging.getLogger(__name__)
 
 
 class ErrorOutput:
-    """One end of a pipe, whose other end the process `pid` has. Not for several threads at a time."""
+    """The read end of the pipe that is standard error of the process `pid`. Not thread-safe."""
 
     def __init__(self, pipe: int, pid: int) -> None:
         os.set_blocking(pipe, False)
@@ -26,7 +26,7 @@ class ErrorOutput:
         self._left_out = 0
 
     def drain(self) -> None:
-        """Empty the pipe, so that the process never waits for room in it for long."""
+        """Empty the pipe, so that the process isn't blocked for long."""
         with suppress(BlockingIOError):
             for _ in range(_MOST_PIPES):
                 written = os.read(self._pipe, _PIPE_BYTES)
@@ -37,7 +37,7 @@ class ErrorOutput:
                 self._left_out += len(written[room:])
 
     def log(self) -> None:
-        """Log what has come since the last time, escaped, as warnings of this process."""
+        """Log the output since the last call, escaped, as warnings."""
         self.drain()
         lines = self._kept.splitlines()
         left_out = self._left_out + sum(map(len, lines[MOST_LINES:]))

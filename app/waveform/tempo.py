@@ -1,4 +1,4 @@
-"""Slower or faster speech at the same pitch."""
+"""Changes the tempo of speech, but not its pitch."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""Does anybody speak here? Answered by silero-vad's sequence model, on onnxruntime.
+"""Voice activity detection by silero-vad's sequence model, on onnxruntime.
 
 Importing silero_vad imports torch and sets its thread count to 1, so that happens only when a
 VoiceActivity is made: once in the worker, before the engine sets the count it wants.
@@ -17,7 +17,7 @@ PIECE_FRAMES = 32
 
 
 class VoiceActivity:
-    """A loaded silero-vad. It keeps nothing between calls, so threads may share it."""
+    """A loaded silero-vad. It has no state between calls, so threads may share it."""
 
     def __init__(self) -> None:
         from silero_vad import get_speech_timestamps_from_probs, load_silero_vad  # noqa: PLC0415  see above
@@ -31,14 +31,14 @@ class VoiceActivity:
     def has_speech(self, samples: Samples, floor: float) -> bool:
         """Whether the probability of speech reaches `floor` anywhere in 16 kHz samples `[n]`.
 
-        Listens second by second and stops at the first that does: speech costs milliseconds, only
-        silence the whole way (about 70 ms of one core for 30 s). A `floor` of 0 or less is reached
-        without window_loop; above that, nothing is heard in no samples.
+        The model runs second by second, up to the first with speech: speech takes milliseconds, silence
+        about 70 ms of one core for 30 s. With a `floor` of 0 or less it doesn't run; with a higher one
+        there is no speech in no samples.
         """
         return floor <= 0 or any(piece.max() >= floor for piece in self._probabilities(samples))
 
     def _probabilities(self, samples: Samples) -> Iterator[NDArray[np.float32]]:
-        """Speech probabilities `[frames]`, piece after piece: those of the whole in one run."""
+        """Speech probabilities `[frames]`, piece by piece, equal to those of one run over all samples."""
         hidden = cell = np.zeros((1, 1, 128), np.float32)
         step = step_of(samples)
         for frames in self._frame_blocks(samples, self._frame_samples, self._context_samples, PIECE_FRAMES):
@@ -50,10 +50,10 @@ class VoiceActivity:
     def find_speech(
         self, samples: Samples, threshold: float, silence_seconds: float, padding_seconds: float
     ) -> list[tuple[float, float]]:
-        """Where somebody speaks in 16 kHz samples `[n]`: (start, end) seconds, each under 30 s.
+        """The spans of speech in 16 kHz samples `[n]`: (start, end) seconds, each under 30 s.
 
-        Spans are parted by at least `silence_seconds` in which the probability of speech stays under
-        `threshold`, or by the best pause at hand where speech goes on for 30 s.
+        Between spans the probability of speech is under `threshold` for at least `silence_seconds`. Speech
+        of 30 s and more is cut at its longest pause.
         """
         probabilities = [float(value) for piece in self._probabilities(samples) for value in piece]
         spans = self._timestamps(

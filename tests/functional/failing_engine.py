@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app.checkpoints import Checkpoint
 from app.engines import batched
-from app.engines.batched.batch import Decoding
+from app.engines.batched.batch import DecodingWindow
 from app.engines.batched.beam import Candidates, Continuation, Hypothesis, Search
 from app.engines.batched.engine import BatchedEngine
 from app.engines.interface import EngineOptions, Window, WindowOptions
@@ -22,7 +22,7 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> Batche
     engine = batched.start(checkpoint, device, options)
     make, doomed = engine._runner._new_decoding, set[Window]()
 
-    def failing(window: Window, options: WindowOptions) -> Decoding:
+    def failing(window: Window, options: WindowOptions) -> DecodingWindow:
         made = make(window, options)
         if options.seed == FATAL_SEED:
             made.search = Fatal(made.search, engine, window, doomed)

@@ -36,7 +36,7 @@ def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
     assert visit.returncode == 0, visit.stdout + visit.stderr
     found = states(visit.stdout)
     assert found["checkpoint"] == "WARN"
-    good = ("python", "packages", "confinement", "devices", "nginx bodies", "nginx patience", "sample")
+    good = ("python", "packages", "confinement", "devices", "nginx bodies", "nginx timeout", "sample")
     assert [found[name] for name in good] == ["OK"] * len(good)
     assert repr(FLAGSHIP_TEXT) in visit.stdout
     assert "\033" not in visit.stdout
@@ -52,7 +52,7 @@ def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
     )
     assert visit.returncode == 1
     failed = {name for name, state in states(visit.stdout).items() if state == "FAIL"}
-    assert failed >= {"authorities", "nginx bodies", "nginx patience", "checkpoint"}
+    assert failed >= {"authorities", "nginx bodies", "nginx timeout", "checkpoint"}
     assert states(visit.stdout)["sample"] == "WARN"
     assert "there is no such file" in visit.stdout
     assert "client_max_body_size 101m" in visit.stdout

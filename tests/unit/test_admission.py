@@ -1,4 +1,4 @@
-"""How many may work, speak, read and write, whose place another gets, and for whom the wait is too long."""
+"""How many may work, speak, read and write, whose slot another gets, and for whom the wait is too long."""
 
 from collections import Counter
 from contextlib import ExitStack
@@ -21,8 +21,8 @@ from app.admission import (
     WRITING,
     Admission,
     Permits,
-    Place,
-    Places,
+    TransferSlot,
+    TransferSlots,
 )
 from app.errors import ServerBusy
 
@@ -119,123 +119,123 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 class TestPlace:
     def test_a_pace_is_that_of_the_last_ten_seconds(self, clock: Clock) -> None:
-        place = Place()
+        slot = TransferSlot()
         for _ in range(30):
-            place.count(1_000)
+            slot.count(1_000)
             clock.now += 1
-        assert place.bytes_per_second() == pytest.approx(1_000, rel=0.15)
+        assert slot.bytes_per_second() == pytest.approx(1_000, rel=0.15)
         for _ in range(30):
             clock.now += 1
-            place.count(0)
-        assert place.bytes_per_second() == 0
+            slot.count(0)
+        assert slot.bytes_per_second() == 0
 
     def test_what_comes_in_many_pieces_is_counted_in_full(self, clock: Clock) -> None:
-        place = Place()
+        slot = TransferSlot()
         for _ in range(10_000):
             clock.now += 0.001
-            place.count(10)
-        assert place.bytes_per_second() == pytest.approx(10_000, rel=0.11)
-        assert len(place._marks) <= 12, "it must not grow with the number of reads"
+            slot.count(10)
+        assert slot.bytes_per_second() == pytest.approx(10_000, rel=0.11)
+        assert len(slot._marks) <= 12, "it must not grow with the number of reads"
 
     def test_a_new_client_has_no_pace_above_what_it_sent(self, clock: Clock) -> None:
-        place = Place()
-        place.count(5_000)
-        assert place.bytes_per_second() == 5_000
+        slot = TransferSlot()
+        slot.count(5_000)
+        assert slot.bytes_per_second() == 5_000
 
     @pytest.mark.parametrize("silent_seconds", [10.0, 11.0, 59.0])
     def test_a_client_that_stopped_has_no_pace(self, clock: Clock, silent_seconds: float) -> None:
         """However much it sent before: nothing is counted for it any more."""
-        place = Place()
+        slot = TransferSlot()
         for _ in range(100):
             clock.now += 0.03
-            place.count(10**6)
+            slot.count(10**6)
         clock.now += silent_seconds
-        assert place.bytes_per_second() == 0
+        assert slot.bytes_per_second() == 0
 
     def test_a_burst_after_a_long_silence_is_no_pace(self, clock: Clock) -> None:
-        place = Place()
+        slot = TransferSlot()
         clock.now += 50
-        place.count(SLOW_BYTES_PER_SECOND)
-        assert place.bytes_per_second() == SLOW_BYTES_PER_SECOND / 10
+        slot.count(SLOW_BYTES_PER_SECOND)
+        assert slot.bytes_per_second() == SLOW_BYTES_PER_SECOND / 10
 
 
-def filled(count: int) -> tuple[Places, list[Place]]:
-    places = Places(count)
-    taken = [place for _ in range(count) if (place := places.take())]
+def filled(count: int) -> tuple[TransferSlots, list[TransferSlot]]:
+    slots = TransferSlots(count)
+    taken = [slot for _ in range(count) if (slot := slots.take())]
     assert len(taken) == count
-    return places, taken
+    return slots, taken
 
 
 class TestPlaces:
     def test_while_places_are_free_nobody_is_cut_for_being_slow(self, clock: Clock) -> None:
-        places = Places(3)
-        slow = [places.take(), places.take()]
+        slots = TransferSlots(3)
+        slow = [slots.take(), slots.take()]
         clock.now += 1_000
-        assert places.take()
-        assert not any(place.lost for place in slow if place)
-        assert places.taken == 3
+        assert slots.take()
+        assert not any(slot.lost for slot in slow if slot)
+        assert slots.taken == 3
 
     def test_the_slowest_gives_way_to_a_newcomer(self, clock: Clock) -> None:
-        places, taken = filled(4)
+        slots, taken = filled(4)
         clock.now += 10
-        for place, size in zip(taken, (3_000, 10, 2_000, 10**9), strict=True):
-            place.count(size)
-        newcomer = places.take()
+        for slot, size in zip(taken, (3_000, 10, 2_000, 10**9), strict=True):
+            slot.count(size)
+        newcomer = slots.take()
         assert newcomer
-        assert [place.lost for place in taken] == [False, True, False, False]
-        assert places.taken == 4
+        assert [slot.lost for slot in taken] == [False, True, False, False]
+        assert slots.taken == 4
 
     def test_the_first_of_those_that_are_equally_slow(self, clock: Clock) -> None:
-        places = Places(3)
+        slots = TransferSlots(3)
         taken = []
         for _ in range(3):
-            taken.append(places.take())
+            taken.append(slots.take())
             clock.now += 2
         for lost in range(3):
-            assert places.take()
-            assert [place.lost for place in taken if place] == [number <= lost for number in range(3)]
+            assert slots.take()
+            assert [slot.lost for slot in taken if slot] == [number <= lost for number in range(3)]
 
     def test_who_sent_much_and_then_stopped_gives_way(self, clock: Clock) -> None:
-        """A client that sends a megabyte and waits must not hold its place for as long as it may be idle."""
-        places, taken = filled(2)
-        for place in taken:
-            place.count(10 * SLOW_BYTES_PER_SECOND + 1)
+        """A client that sends a megabyte and waits must not hold its slot for as long as it may be idle."""
+        slots, taken = filled(2)
+        for slot in taken:
+            slot.count(10 * SLOW_BYTES_PER_SECOND + 1)
         clock.now += 9
-        assert places.take() is None
+        assert slots.take() is None
         clock.now += 2
-        assert places.take()
-        assert [place.lost for place in taken].count(True) == 1
+        assert slots.take()
+        assert [slot.lost for slot in taken].count(True) == 1
 
     def test_whoever_is_fast_enough_stays(self, clock: Clock) -> None:
-        places, taken = filled(2)
+        slots, taken = filled(2)
         clock.now += 10
-        for place, missing in zip(taken, (1, 0), strict=True):
-            place.count(10 * SLOW_BYTES_PER_SECOND - missing)
-        assert places.take()
-        assert [place.lost for place in taken] == [True, False]
+        for slot, missing in zip(taken, (1, 0), strict=True):
+            slot.count(10 * SLOW_BYTES_PER_SECOND - missing)
+        assert slots.take()
+        assert [slot.lost for slot in taken] == [True, False]
 
     def test_nothing_is_known_about_a_client_that_has_just_come(self, clock: Clock) -> None:
-        places, taken = filled(2)
+        slots, taken = filled(2)
         clock.now += 0.99
-        assert places.take() is None
+        assert slots.take() is None
         clock.now += 0.02
-        assert places.take()
-        assert sum(place.lost for place in taken) == 1
+        assert slots.take()
+        assert sum(slot.lost for slot in taken) == 1
 
     def test_a_lost_place_is_given_back_all_the_same(self, clock: Clock) -> None:
-        places, [place] = filled(1)
+        slots, [slot] = filled(1)
         clock.now += 2
-        newcomer = places.take()
-        assert place.lost
+        newcomer = slots.take()
+        assert slot.lost
         assert newcomer
-        places.give_back(place)
-        places.give_back(place)
-        assert places.taken == 1, "the newcomer's stays taken"
-        places.give_back(newcomer)
-        assert places.taken == 0
+        slots.give_back(slot)
+        slots.give_back(slot)
+        assert slots.taken == 1, "the newcomer's stays taken"
+        slots.give_back(newcomer)
+        assert slots.taken == 0
 
     def test_without_any_there_are_none(self) -> None:
-        assert Places(0).take() is None
+        assert TransferSlots(0).take() is None
 
 
 MOVES = st.lists(
@@ -251,29 +251,29 @@ def test_there_are_never_more_places_than_there_are(count: int, moves: list[tupl
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(admission_module, "monotonic", clock)
-        places, held = Places(count), list[Place]()
+        slots, held = TransferSlots(count), list[TransferSlot]()
         for move, number, size in moves:
             if move == "take":
-                lost_before = sum(place.lost for place in held)
-                was_free = places.taken < count
-                if place := places.take():
-                    held.append(place)
-                newly_lost = sum(place.lost for place in held) - lost_before
-                assert newly_lost == (1 if place and not was_free else 0)
-                assert place or not was_free
+                lost_before = sum(slot.lost for slot in held)
+                was_free = slots.taken < count
+                if slot := slots.take():
+                    held.append(slot)
+                newly_lost = sum(slot.lost for slot in held) - lost_before
+                assert newly_lost == (1 if slot and not was_free else 0)
+                assert slot or not was_free
             elif move == "wait":
                 clock.now += number
             elif held:
-                place = held[number % len(held)]
+                slot = held[number % len(held)]
                 if move == "count":
-                    place.count(size)
+                    slot.count(size)
                 else:
-                    held.remove(place)
-                    places.give_back(place)
-            assert places.taken == sum(not place.lost for place in held) <= count
-        for place in held:
-            places.give_back(place)
-        assert places.taken == 0
+                    held.remove(slot)
+                    slots.give_back(slot)
+            assert slots.taken == sum(not slot.lost for slot in held) <= count
+        for slot in held:
+            slots.give_back(slot)
+        assert slots.taken == 0
 
 
 def take_all(permits: Permits, caller: str) -> int:
@@ -406,11 +406,11 @@ def test_one_caller_leaves_half_to_the_others(most: str) -> None:
 def test_a_slow_body_gives_way_to_a_newcomer(clock: Clock) -> None:
     gate = admission()
     with ExitStack() as held:
-        places = [held.enter_context(gate.read()) for _ in range(READING)]
+        slots = [held.enter_context(gate.read()) for _ in range(READING)]
         with pytest.raises(ServerBusy), gate.read():
             pass
         clock.now += 2
         with gate.read():
-            assert [place.lost for place in places].count(True) == 1
+            assert [slot.lost for slot in slots].count(True) == 1
             assert gate.reading.taken == READING
     assert gate.reading.taken == 0

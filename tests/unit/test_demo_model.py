@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,21 @@ def test_every_recording_is_described() -> None:
     assert len(HEARD_EXACTLY) == 5
 
 
+@pytest.fixture(scope="module")
+def heard(model: whisper.Whisper) -> Callable[[str], dict[str, Any]]:
+    """Transcribes a recording once."""
+    return cache(lambda name: model.transcribe(sample(name), fp16=False))
+
+
 @pytest.mark.parametrize("name", HEARD_EXACTLY)
-def test_recordings_are_heard_exactly(model: whisper.Whisper, name: str) -> None:
-    result = model.transcribe(sample(name), fp16=False)
+def test_recordings_are_heard_exactly(heard: Callable[[str], dict[str, Any]], name: str) -> None:
+    result = heard(name)
     assert result["text"].strip() == EXPECTED[name]["text"]
     assert result["language"] == EXPECTED[name]["language"]
 
 
-def test_three_utterances_are_three_segments(model: whisper.Whisper) -> None:
-    result = model.transcribe(sample("three_utterances.wav"), fp16=False)
+def test_three_utterances_are_three_segments(heard: Callable[[str], dict[str, Any]]) -> None:
+    result = heard("three_utterances.wav")
     texts = [segment["text"].strip() for segment in result["segments"]]
     assert texts == EXPECTED["three_utterances.wav"]["segments"]
 

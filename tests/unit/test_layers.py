@@ -15,6 +15,7 @@ BASE = {
     "app.request_cost",
     "app.settings",
     "app.transcript",
+    "app.version",
 }
 LAYERS = {
     "app": {"app.api", "app.runtime"},

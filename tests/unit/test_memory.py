@@ -13,7 +13,7 @@ _FORTY_THREADS = """
 import ctypes, threading
 from app import memory
 if {limited}:
-    memory.share_heaps()
+    memory.limit_arenas()
 libc = ctypes.CDLL(None)
 together = threading.Barrier(40)
 def work():
@@ -34,7 +34,7 @@ def test_threads_share_a_few_heaps(limited: bool) -> None:
     told = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    assert (told.stdout.count("<heap nr=") <= memory.HEAPS) is limited
+    assert (told.stdout.count("<heap nr=") <= memory.MAX_ARENAS) is limited
 
 
 def test_gaps_in_a_heap_go_back_to_the_system() -> None:
@@ -46,7 +46,7 @@ def test_gaps_in_a_heap_go_back_to_the_system() -> None:
     for block in blocks[:-1]:
         libc.free(block)
     before = resident_bytes()
-    memory.give_back()
+    memory.trim()
     assert before - resident_bytes() > 50_000_000
     libc.free(blocks[-1])
 

@@ -1,7 +1,7 @@
 """There is one way from a request to its transcript: each step of it is called in one place of app/."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,10 @@ STEPS = {
 """What is called -> the file with the only call."""
 
 
-def calls(source: str) -> Iterator[str]:
+@cache
+def calls(source: str) -> list[str]:
     """What each call of a source text calls, as it is written there."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func)
+    return [ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
 
 
 def call_sites(step: str) -> list[str]:
@@ -78,7 +77,7 @@ def imports(source: str, function: str) -> bool:
 
 def test_the_test_sees_calls() -> None:
     source = "with runtime().admission.admit(who):\n    self.reader.read(file)\nadmission.admit\n"
-    assert list(calls(source)) == ["runtime().admission.admit", "self.reader.read", "runtime"]
+    assert calls(source) == ["runtime().admission.admit", "self.reader.read", "runtime"]
     late = "def f():\n    from app.transcription.transcribe import stream_samples"
     assert imports(late, "stream_samples")
     assert not imports("from app.transcription.transcribe import collected", "stream_samples")

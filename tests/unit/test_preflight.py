@@ -8,7 +8,7 @@ import pytest
 
 from app.checkpoints import DEMO_PATH, DEMO_SHA256, Checkpoint
 from app.errors import StartError
-from app.preflight import Preflight, look
+from app.preflight import Preflight, check
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,12 +21,12 @@ def test_json_gives_the_same_back() -> None:
 
 
 def test_finds_the_demo_model_and_each_device() -> None:
-    found = look(Settings(model="demo", devices="cpu, cpu"))
+    found = check(Settings(model="demo", devices="cpu, cpu"))
     assert found == Preflight(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), ("cpu", "cpu"))
 
 
 def test_auto_finds_at_least_one_device() -> None:
-    devices = look(Settings(model="demo", devices="auto")).devices
+    devices = check(Settings(model="demo", devices="auto")).devices
     assert devices == ("cpu",) or all(device.startswith("cuda:") for device in devices)
 
 
@@ -42,7 +42,7 @@ def test_auto_finds_at_least_one_device() -> None:
 )
 def test_refuses(settings: Settings, message: str) -> None:
     with pytest.raises(StartError, match=message):
-        look(settings)
+        check(settings)
 
 
 def test_importing_the_application_imports_no_torch() -> None:

@@ -1,4 +1,4 @@
-"""A recording -> the answer to the request it came with: whole, or while it is being transcribed."""
+"""A recording -> the answer to its request: at once, or streamed while it is transcribed."""
 
 from contextlib import ExitStack, closing
 from typing import BinaryIO
@@ -14,7 +14,7 @@ from app.transcription.transcribe import collected
 
 
 def answer(file: BinaryIO, request: AudioRequest) -> Response:
-    """All of it at once, or event by event. Raises SpeechError for what goes wrong before the first."""
+    """The answer, at once or as events. Raises SpeechError for errors before the first event."""
     runtime, transcription = current_runtime(), request.transcription
     with ExitStack() as held:
         context = held.enter_context(request_context())

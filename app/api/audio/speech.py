@@ -1,4 +1,4 @@
-"""POST /v1/audio/speech, and what clients ask before: which voices and models there are."""
+"""POST /v1/audio/speech, and the lists of voices and models."""
 
 from base64 import b64encode
 from collections.abc import Generator
@@ -8,7 +8,7 @@ from itertools import chain
 from flask import Response
 
 from app.api import current_runtime
-from app.api.access import requester
+from app.api.access import caller_or_address
 from app.api.bodies import read_json
 from app.api.event_stream import Event, event_stream
 from app.api.form_values import Fields
@@ -22,32 +22,32 @@ _WITHOUT_EVENTS = ("tts-1", "tts-1-hd")
 
 
 def create_speech() -> Response:
-    """A text as an audio file, sent while it is still being spoken: as it is, or in events."""
+    """A text as an audio file, sent while it is synthesized: as bytes, or in events."""
     fields = read_json(SPEECH)
     runtime = current_runtime()
     runtime.catalogue.require_speech(fields["model"])
     _check(fields)
     with ExitStack() as held:
-        held.enter_context(runtime.admission.admit_speaker(requester()))
+        held.enter_context(runtime.admission.admit_speaker(caller_or_address()))
         speech = held.enter_context(closing(_encoded_speech(fields)))
         if fields.get("stream_format") == "sse":
             return event_stream(
                 _events(speech, runtime.count_tokens(fields["input"])), on_close=held.pop_all().close
             )
         pieces = speech.pieces()
-        first = next(pieces)  # what fails before it keeps its status
+        first = next(pieces)  # an error before it keeps its status
         response = Response(chain([first], pieces), content_type=speech.mimetype)
         response.call_on_close(held.pop_all().close)
         return response
 
 
 def list_voices() -> dict[str, list[dict[str, str]]]:
-    """The voices to choose from, as Open WebUI asks for them."""
+    """The voices, in Open WebUI's format."""
     return {"voices": [{"id": name, "name": name.capitalize()} for name in VOICES]}
 
 
 def list_speech_models() -> dict[str, list[dict[str, str]]]:
-    """The models that speak, as Open WebUI asks for them; none where nothing can."""
+    """The models for speech, in Open WebUI's format; none if there is no synthesizer."""
     return {"models": [{"id": name} for name in current_runtime().catalogue.speech_names()]}
 
 
@@ -57,7 +57,7 @@ def voice_name(voice: str | Fields) -> str:
 
 
 def _check(fields: Fields) -> None:
-    """Raise InvalidParameter for what the schema can't see."""
+    """Raise InvalidParameter for what the schema doesn't check."""
     if not fields["input"].strip():
         raise InvalidParameter("Invalid 'input': expected a text, but got only white space.", param="input")
     if fields.get("stream_format") == "sse" and fields["model"] in _WITHOUT_EVENTS:

@@ -10,7 +10,7 @@ from app.requests.parse import parse
 
 
 def create_translation() -> Response:
-    """A recording's text in English. `language` may tell which one is spoken, as in openai-whisper."""
+    """A recording's text in English. `language` may be the spoken language, as in openai-whisper."""
     fields, file = read_form(TRANSLATION)
     runtime = current_runtime()
     runtime.catalogue.require(fields["model"])

@@ -22,7 +22,7 @@ from app.runtime import Runtime
 
 
 def create_chat_completion() -> Response:
-    """What was said in the conversation's audio, or what an upstream server answers to that."""
+    """The transcript of the conversation's audio, or an upstream server's answer to it."""
     fields = read_json(CHAT_COMPLETION)
     runtime = current_runtime()
     with ExitStack() as held:
@@ -39,7 +39,7 @@ def create_chat_completion() -> Response:
 
 
 def _reply(fields: Fields, runtime: Runtime, context: RequestContext) -> Reply:
-    """Who answers. The upstream knows best which models it has."""
+    """This server's reply, or the upstream's, whose model names are not checked here."""
     settings, voiced = runtime.settings, voices(fields, runtime)
     transcriber = ConversationTranscriber(
         runtime.transcriber, context, settings.max_audio_seconds, runtime.count_tokens

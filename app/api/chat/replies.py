@@ -12,24 +12,24 @@ from app.api.form_values import Fields
 from app.dialogue.audio_parts import ConversationTranscriber, texts_of_audio_parts
 from app.dialogue.converse import Usage, converse, text_tokens
 from app.dialogue.request import ChatRequest
-from app.dialogue.upstream import Upstream, written
+from app.dialogue.upstream import Upstream, upstream_body
 
 Voices = Callable[..., Voice] | None
-"""Makes a voice for each reply, of which there may be `copies`, where replies are wanted as sound, too."""
+"""Makes the voice of each reply, of which there may be several `copies`; None for replies in text."""
 
 
 class Reply(Protocol):
-    """Whoever answers."""
+    """A reply, from this server or an upstream."""
 
     def whole(self) -> Json:
         """The `chat.completion`."""
 
     def chunks(self) -> Generator[Json, None, None]:
-        """The `chat.completion.chunk`s, each as soon as there is something to say."""
+        """The `chat.completion.chunk`s, each as soon as its text is known."""
 
 
 class OwnReply:
-    """This server's: the transcript."""
+    """This server's own reply: the transcript."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class OwnReply:
         self._completion = Completion.of(request, _include_usage(fields), voice, fingerprint)
 
     def whole(self) -> Json:
-        """All of it, once everything was heard."""
+        """The whole transcript."""
         *deltas, last = converse(self._request, self._transcriber)
         assert last.usage is not None
         return self._completion.whole("".join(delta.text for delta in deltas), last.usage)
 
     def chunks(self) -> Generator[Json, None, None]:
-        """Segment by segment. Nothing is said before the first is heard, so that errors keep their status."""
+        """Segment by segment. No chunk comes before the first segment, so that errors keep their status."""
         with closing(converse(self._request, self._transcriber)) as deltas:
             for number, delta in enumerate(deltas):
                 if not number:
@@ -63,7 +63,7 @@ class OwnReply:
 
 
 class UpstreamReply:
-    """Another server's, to the conversation with every recording written down."""
+    """The upstream's reply to the conversation with transcripts in place of recordings."""
 
     def __init__(
         self,
@@ -80,8 +80,8 @@ class UpstreamReply:
         self._voices = defaultdict[Any, Voice](voices) if voices else None
 
     def whole(self) -> Json:
-        """The upstream's answer; a `usage` that it leaves out is counted here."""
-        body, audio_tokens = self._written()
+        """The upstream's answer, with a `usage` if it has none."""
+        body, audio_tokens = self._upstream_request()
         answer = self._upstream.ask(body, self._transcriber.context)
         messages = [_dict(choice, "message") for choice in answer["choices"]]
         if self._voices is not None:
@@ -92,27 +92,27 @@ class UpstreamReply:
         return answer
 
     def chunks(self) -> Generator[Json, None, None]:
-        """The upstream's chunks as they come, the sound of each sentence behind it."""
-        body, audio_tokens = self._written()
+        """The upstream's chunks as they come, each sentence followed by its speech."""
+        body, audio_tokens = self._upstream_request()
         counted, reply_texts, chunk = False, list[str](), dict[str, Any]()
         for chunk in self._upstream.stream(body, self._transcriber.context):
             counted = counted or bool(chunk.get("usage"))
-            yield from self._sound(chunk, ends=True)
+            yield from self._sound(chunk, finished=True)
             reply_texts += self._texts(chunk)
             yield chunk
-            yield from self._sound(chunk, ends=False)
-        for index, voice in (self._voices or {}).items():  # an upstream may stop without a reason
+            yield from self._sound(chunk, finished=False)
+        for index, voice in (self._voices or {}).items():  # for an upstream that ends without a finish_reason
             yield from (_spoken(chunk, index, audio) for audio in voice.closing())
         if _include_usage(self._fields) and not counted:
             yield {**chunk, "choices": [], "usage": self._usage(audio_tokens, reply_texts)}
 
-    def _written(self) -> tuple[Json, int]:
+    def _upstream_request(self) -> tuple[Json, int]:
         recordings = self._request.recordings
         texts, audio_tokens = texts_of_audio_parts(recordings, self._transcriber)
-        return written(self._fields, recordings, texts), audio_tokens
+        return upstream_body(self._fields, recordings, texts), audio_tokens
 
     def _texts(self, chunk: Json) -> Iterator[str]:
-        """The texts that a chunk brings, which are also put where spoken replies have theirs."""
+        """The texts of a chunk. With voices, each is also written to the chunk as `audio.transcript`."""
         for choice in chunk.get("choices") or []:
             delta = _dict(choice, "delta")
             if text := _content(delta):
@@ -122,14 +122,17 @@ class UpstreamReply:
                     delta["audio"] = (voice.opening() if new else {}) | {"transcript": text}
                 yield text
 
-    def _sound(self, chunk: Json, *, ends: bool) -> Iterator[Json]:
-        """Chunks with the sound of a chunk's text: before it where it ends the reply, else behind it."""
+    def _sound(self, chunk: Json, *, finished: bool) -> Iterator[Json]:
+        """Chunks with the speech of a chunk's text, of those choices that it finishes, or of the others.
+
+        The speech of the former is sent before the chunk, that of the latter after it.
+        """
         for choice in chunk.get("choices") or []:
-            if self._voices is None or bool(choice.get("finish_reason")) != ends:
+            if self._voices is None or bool(choice.get("finish_reason")) != finished:
                 continue
             voice = self._voices[choice.get("index")]
             sounds = voice.sound(_content(_dict(choice, "delta")))
-            for audio in chain(sounds, voice.closing() if ends else ()):
+            for audio in chain(sounds, voice.closing() if finished else ()):
                 yield _spoken(chunk, choice.get("index"), audio)
 
     def _usage(self, audio_tokens: int, reply_texts: list[str]) -> Json:
@@ -140,7 +143,7 @@ class UpstreamReply:
 
 
 def _spoken(chunk: Json, index: Any, audio: Json) -> Json:
-    """A chunk like this one, with sound in it."""
+    """A chunk like this one, with speech."""
     choice = {"index": index, "delta": {"audio": audio}, "finish_reason": None}
     return {**chunk, **({"usage": None} if "usage" in chunk else {}), "choices": [choice]}
 
@@ -150,12 +153,12 @@ def _include_usage(fields: Fields) -> bool:
 
 
 def _dict(holder: Any, name: str) -> Json:
-    """What an upstream's choice holds under a name, if it is an object."""
+    """The object under a name in an upstream's choice, {} if it is none."""
     value = holder.get(name) if isinstance(holder, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def _content(message: Json) -> str:
-    """What an upstream's message or delta says, if that is a text."""
+    """The text of an upstream's message or delta, "" if it is none."""
     value = message.get("content")
     return value if isinstance(value, str) else ""

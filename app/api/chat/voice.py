@@ -1,4 +1,4 @@
-"""The spoken side of a reply."""
+"""The speech of a chat's reply."""
 
 import re
 import time
@@ -19,27 +19,27 @@ Json = dict[str, Any]
 
 _EXPIRES_SECONDS = 3_600
 _LONGEST = 32_768
-"""Characters of a reply that are spoken at most, which is about half an hour."""
+"""The most characters of a reply that are spoken: about half an hour."""
 _SENTENCE = re.compile(r".+?(?:[.!?…؟।](?=\s)|[。！？\n])", re.DOTALL)  # noqa: RUF001
-"""Up to a mark that ends a sentence; Chinese and Japanese put no space behind theirs."""
+"""Up to the mark that ends a sentence. In Chinese and Japanese no space follows it."""
 _UNPADDED = 6
-"""Samples have 2 bytes and base64 takes 3 at a time: so cut, pieces are joined before or after decoding."""
+"""Pieces have a multiple of 6 bytes: whole samples (2 bytes), and base64 without padding (3 bytes)."""
 
 
 @dataclass
 class SpeakingTime:
-    """How many seconds of sound all replies to one request may still have."""
+    """How many more seconds of speech all replies to one request may have."""
 
     seconds: float = MOST_SECONDS
 
 
 @dataclass
 class Voice:
-    """Says one reply, of which there are so many `copies`.
+    """Speaks one reply, of which there are so many `copies`.
 
-    Where the server can't speak, or the reply takes longer than `time_left`, the sound is empty, in a
-    stream it ends, and the transcript is all there is. `speak` takes a text and the most seconds that it
-    may last. `audio_tokens` counts what was said so far.
+    If the server has no synthesizer, or the reply takes longer than `time_left`, the speech is empty, or
+    ends early in a stream, and the client has only the transcript. `speak` gets a text and the most seconds
+    that it may take. `audio_tokens` counts the speech so far.
     """
 
     speak: Callable[[str, float], EncodedSpeech]
@@ -48,8 +48,8 @@ class Voice:
     id: str = field(default_factory=lambda: f"audio_{uuid4().hex}")
     expires_at: int = field(default_factory=lambda: int(time.time()) + _EXPIRES_SECONDS)
     audio_tokens: int = 0
-    _waiting: str = ""
-    _said: int = 0
+    _unspoken: str = ""
+    _spoken_characters: int = 0
     _sound: bytes = b""
     _closed: bool = False
 
@@ -64,31 +64,31 @@ class Voice:
         return {"id": self.id, "expires_at": self.expires_at, "transcript": transcript, "data": data}
 
     def opening(self) -> Json:
-        """The `audio` of the first delta. Clients join the strings of all deltas, so the id comes once."""
+        """The `audio` of the first delta. Clients join the strings of all deltas, so the id is only here."""
         return {"id": self.id, "transcript": ""}
 
     def sound(self, text: str) -> Iterator[Json]:
-        """The `audio` of deltas with sound, for every sentence that this piece of the text completes."""
-        self._waiting += text
-        end = max((match.end() for match in _SENTENCE.finditer(self._waiting)), default=0)
-        complete, self._waiting = self._waiting[:end], self._waiting[end:]
+        """The `audio` of deltas with the speech of every sentence that this piece of text completes."""
+        self._unspoken += text
+        end = max((match.end() for match in _SENTENCE.finditer(self._unspoken)), default=0)
+        complete, self._unspoken = self._unspoken[:end], self._unspoken[end:]
         yield from self._data(complete)
 
     def closing(self) -> Iterator[Json]:
-        """The `audio` of the last deltas, once: the rest of the sound, and until when the id is good."""
+        """The `audio` of the last deltas, once: the rest of the speech, and when the id expires."""
         if self._closed:
             return
         self._closed = True
-        rest, self._waiting = self._waiting, ""
+        rest, self._unspoken = self._unspoken, ""
         yield from self._data(rest)
         if self._sound:
             yield {"data": b64encode(self._sound).decode()}
         yield {"expires_at": self.expires_at}
 
     def _data(self, text: str) -> Iterator[Json]:
-        self._said += len(text)
+        self._spoken_characters += len(text)
         try:
-            for piece in self._pieces(text if self._said <= _LONGEST else ""):
+            for piece in self._pieces(text if self._spoken_characters <= _LONGEST else ""):
                 self._sound += piece
                 whole = len(self._sound) // _UNPADDED * _UNPADDED
                 ready, self._sound = self._sound[:whole], self._sound[whole:]
@@ -98,7 +98,7 @@ class Voice:
             self.time_left.seconds = 0.0
 
     def _pieces(self, text: str) -> Iterator[bytes]:
-        """The sound of a text, if there is time. Raises SpeechTooLong once there is none any more."""
+        """The speech of a text, if time is left. Raises SpeechTooLong when it runs out."""
         if not text.strip() or not self.time_left.seconds:
             return
         try:
@@ -111,7 +111,7 @@ class Voice:
 
 
 def voices(fields: Fields, runtime: Runtime) -> Callable[..., Voice] | None:
-    """Makes the voice of each reply to a request, told its `copies`; None where it wants no sound.
+    """A function that makes the voice of each reply to a request; None if it wants no speech.
 
     Raises MissingParameter, UnsupportedValue.
     """

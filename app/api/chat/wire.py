@@ -12,9 +12,9 @@ from app.dialogue.request import ChatRequest
 
 @dataclass(frozen=True)
 class Completion:
-    """One answer: what is the same in all that is sent of it.
+    """The fields that all chunks of one answer share.
 
-    `choices` is how many alike there are; `counts` whether a stream ends with its usage.
+    `choices` is how many equal choices there are; `counts` whether a stream ends with its usage.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Completion:
         yield from self._chunks(delta | ({"audio": self.voice.opening()} if self.voice else {}))
 
     def more(self, text: str) -> Iterator[Json]:
-        """The chunks of a piece of text, and of the sound that it completes."""
+        """The chunks of a piece of text, and of the speech of the sentences that it completes."""
         yield from self._chunks({"content": text} | ({"audio": {"transcript": text}} if self.voice else {}))
         if self.voice:
             yield from self._spoken(self.voice.sound(text))
@@ -100,7 +100,7 @@ class Completion:
 
 
 def usage_object(usage: Usage, choices: int, spoken_tokens: int = 0) -> Json:
-    """OpenAI's CompletionUsage for so many replies alike, each with so many tokens of sound."""
+    """OpenAI's CompletionUsage for `choices` equal replies, each with `spoken_tokens` of speech."""
     prompt_tokens = usage.audio_tokens + usage.text_tokens
     written, spoken = usage.reply_tokens * choices, spoken_tokens * choices
     return {

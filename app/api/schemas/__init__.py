@@ -30,24 +30,24 @@ def _enum(validator: Draft202012Validator, values: list[str], instance: Any, sch
         yield ValidationError("enum")
 
 
-def _max_length(validator: Draft202012Validator, most: int, instance: Any, schema: Schema) -> Violations:
-    if isinstance(instance, str) and len(instance) > most:
+def _max_length(validator: Draft202012Validator, limit: int, instance: Any, schema: Schema) -> Violations:
+    if isinstance(instance, str) and len(instance) > limit:
         yield ValidationError("maxLength")
 
 
-def _max_items(validator: Draft202012Validator, most: int, instance: Any, schema: Schema) -> Violations:
-    if isinstance(instance, list) and len(instance) > most:
+def _max_items(validator: Draft202012Validator, limit: int, instance: Any, schema: Schema) -> Violations:
+    if isinstance(instance, list) and len(instance) > limit:
         yield ValidationError("maxItems")
 
 
 _Validator = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator, {"type": _type, "enum": _enum, "maxLength": _max_length, "maxItems": _max_items}
 )
-"""The same, but messages, which nobody reads, don't quote what was sent: that may be tens of megabytes."""
+"""The same checks, but their messages don't quote the value, which may have megabytes. They are not used."""
 
 
 def compiled(schema: Schema) -> Draft202012Validator:
-    """A validator whose violations are those that `app.api.violations` tells."""
+    """A validator whose violations `app.api.violations` can turn into errors."""
     _Validator.check_schema(schema)
     compiled: Draft202012Validator = _Validator(schema)
     return compiled

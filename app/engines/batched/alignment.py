@@ -1,4 +1,4 @@
-"""When each word was said: dynamic time warping over the alignment heads' cross-attention.
+"""Word times: dynamic time warping over the alignment heads' cross-attention.
 
 Source: openai-whisper's `timing.find_alignment`, over stored keys instead of a second encoder run.
 """

@@ -1,4 +1,4 @@
-"""The rows that are being decoded. Rows join and leave between steps: continuous batching.
+"""The rows that are being decoded. Rows are added and removed between steps: continuous batching.
 
 Running rows are always rows 0 to `size` of every tensor: the last rows move to where others have left.
 """
@@ -18,7 +18,7 @@ CopyStates = Callable[[Tensor, Tensor], None]
 
 
 @dataclass(eq=False)
-class Decoding:
+class DecodingWindow:
     """A window that is being decoded. `rows`: its rows in the batch now, one for each beam or sample.
 
     suppression_mask: `[vocabulary]`, 0 or -inf; uniform_noise: `[rows at the start, max_tokens]`;
@@ -37,12 +37,12 @@ class Decoding:
 
 
 class Batch:
-    """The running rows, their tokens, caches and states. What may join is decided elsewhere."""
+    """The running rows, their tokens, caches and states. The scheduler decides what is added."""
 
     def __init__(self, decoder: Decoder, states: RowStates) -> None:
         self._decoder = decoder
         self._states = states
-        self._owners: list[Decoding] = []
+        self._owners: list[DecodingWindow] = []
         self._tokens: list[int] = []
         self._lengths: list[int] = []
         self._generated_tokens: list[list[int]] = []
@@ -54,11 +54,11 @@ class Batch:
         return len(self._owners)
 
     @property
-    def running(self) -> list[Decoding]:
+    def running(self) -> list[DecodingWindow]:
         """The running windows, in the order of their first rows."""
         return list(dict.fromkeys(self._owners))
 
-    def join(self, decoding: Decoding) -> Tensor:
+    def add(self, decoding: DecodingWindow) -> Tensor:
         """Prefill a window's prompt and select its first tokens. Returns the states `[length, state]`."""
         first, rows = self.size, decoding.search.rows
         decoding.rows = list(range(first, first + rows))
@@ -75,7 +75,7 @@ class Batch:
         self._advance(logits, slice(first, first + rows))
         return states
 
-    def step(self) -> list[Decoding]:
+    def step(self) -> list[DecodingWindow]:
         """One more token for every row. Returns the windows that are finished; their rows have left."""
         running = self.running
         tokens, lengths = self._upload(self._tokens), self._upload(self._lengths)
@@ -86,7 +86,7 @@ class Batch:
         self._advance(logits, slice(0, self.size))
         return [decoding for decoding in running if not decoding.rows]
 
-    def remove(self, decodings: Sequence[Decoding]) -> None:
+    def remove(self, decodings: Sequence[DecodingWindow]) -> None:
         """Take windows out of the batch, finished or not."""
         for decoding in decodings:
             decoding.rows = []
@@ -100,7 +100,7 @@ class Batch:
             self._decoder.cache.copy(sources, self._upload(others), slice(0, self._lengths[first]))
 
     def _advance(self, logits: Tensor, rows: slice) -> None:
-        """Select tokens, let each window's search decide which rows go on, and close the gaps."""
+        """Select tokens, let each window's search decide which rows continue, and close the gaps."""
         decodings = list(dict.fromkeys(self._owners[rows]))
         sample = any(decoding.temperature > 0 for decoding in decodings)
         candidate_count = max(decoding.candidate_count for decoding in decodings)
@@ -112,8 +112,8 @@ class Batch:
         self._close_gaps()
         self._append_tokens([row for decoding in decodings for row in decoding.rows])
 
-    def _continue_rows(self, decoding: Decoding, continuations: Sequence[Continuation]) -> None:
-        """Keep the rows that go on. A beam may continue from another beam's row, which is copied then."""
+    def _continue_rows(self, decoding: DecodingWindow, continuations: Sequence[Continuation]) -> None:
+        """Keep the rows that continue. If a beam continues another beam's row, that row is copied."""
         sources = [decoding.rows[continuation.source] for continuation in continuations]
         targets = sources if len(set(sources)) == len(sources) else decoding.rows[: len(continuations)]
         if targets != sources:
@@ -154,7 +154,7 @@ class Batch:
             self._upload([source for source, _ in pairs]),
             self._upload([target for _, target in pairs]),
         )
-        # the targets' length too: nothing of theirs may stay
+        # the targets' lengths too, so that all of their old contents is overwritten
         max_length = max(self._lengths[row] for pair in pairs for row in pair)
         self._decoder.cache.copy(*uploaded, slice(shared, max_length))
         copy_states(*uploaded)
@@ -182,7 +182,7 @@ def _to_host(selected: SelectedTokens) -> list[Candidates]:
     ]
 
 
-def _group_rows(owners: Sequence[Decoding]) -> list[RowRange]:
+def _group_rows(owners: Sequence[DecodingWindow]) -> list[RowRange]:
     """Group neighbouring rows of the same window."""
     ranges: list[RowRange] = []
     for row, owner in enumerate(owners):

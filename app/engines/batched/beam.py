@@ -1,4 +1,4 @@
-"""Greedy decoding, best-of sampling and beam search: what is done on the host with each step's tokens.
+"""Greedy decoding, best-of sampling and beam search, on the host, with each step's tokens.
 
 Source: openai-whisper's GreedyDecoder, BeamSearchDecoder and MaximumLikelihoodRanker.
 """
@@ -22,7 +22,7 @@ class Candidates(NamedTuple):
 
 
 class Continuation(NamedTuple):
-    """A row that goes on: the index of the window's row that it continues, and its next token."""
+    """A row that continues: the index of the window's row that it continues, and its next token."""
 
     source: int
     token: int
@@ -42,7 +42,7 @@ class Search(Protocol):
     rows: int
 
     def advance(self, candidates: Sequence[Candidates]) -> list[Continuation]:
-        """Take a step's outcome for each running row. Returns the rows that go on: none ends the search."""
+        """Take a step's outcome for each running row. Returns the rows that continue, none at the end."""
 
     def hypotheses(self) -> list[Hypothesis]:
         """The texts, finished or not."""
@@ -82,7 +82,7 @@ class Sampling:
 
 
 class BeamSearch:
-    """The `rows` likeliest unfinished texts go on, until round(rows x patience) texts are finished."""
+    """The `rows` likeliest unfinished texts continue, until round(rows x patience) texts are finished."""
 
     def __init__(self, rows: int, eot: int, max_tokens: int, patience: float | None) -> None:
         self.rows = rows

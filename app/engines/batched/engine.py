@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from app.engines.batched.batch import Decoding
+from app.engines.batched.batch import DecodingWindow
 from app.engines.batched.model import Model
 from app.engines.batched.model_runner import ModelRunner
 from app.engines.batched.scheduler import Action, QueuedTask, Scheduler
@@ -39,7 +39,7 @@ _MAX_ROWS = 16
 """The most beams or samples that one window may ask for."""
 _STEPS_BETWEEN_TASKS = 4
 _HOLDOFF_STEPS_AFTER_JOIN = 32
-"""What a sentence or two take: a short note is not slowed down by another request's encodes."""
+"""As many as one or two sentences take, so that another request's encodes don't slow a short note down."""
 _SPARE_CACHED_WINDOWS = 8
 """Windows beside the running ones whose keys and values are kept, for the decode or alignment to come."""
 
@@ -59,7 +59,7 @@ class BatchedEngine:
             capacity, max_rows, _STEPS_BETWEEN_TASKS, _HOLDOFF_STEPS_AFTER_JOIN
         )
         self._runner = ModelRunner(model, max_rows, capacity + _SPARE_CACHED_WINDOWS)
-        self._running: dict[Decoding, DecodeTask] = {}
+        self._running: dict[DecodingWindow, DecodeTask] = {}
         self._scheduled = False
         self._on_step = on_step
         self.card = model.card
@@ -99,7 +99,7 @@ class BatchedEngine:
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
-        """Place text tokens in time."""
+        """The times of text tokens."""
         run = partial(self._runner.align, window, list(tokens), language, task)
         return self._submit(window.recording, run)
 
@@ -126,7 +126,7 @@ class BatchedEngine:
     def _schedule(self) -> None:
         try:
             self._scheduled = self._run_once()
-        except Exception as error:  # or those whose windows run would wait for ever
+        except Exception as error:  # otherwise the requests whose windows are running would wait for ever
             self._fail_running(error)
         if self._scheduled:
             self._thread.submit(self._schedule)
@@ -182,7 +182,7 @@ class BatchedEngine:
             for decoding in finished:
                 self._finish(decoding)
 
-    def _finish(self, decoding: Decoding) -> None:
+    def _finish(self, decoding: DecodingWindow) -> None:
         task = self._running.pop(decoding)
         try:
             task.future.set_result(self._runner.result(decoding, task.options))
@@ -200,7 +200,7 @@ class BatchedEngine:
             fail(task, error)
 
     def _retry_alone(self, error: Exception) -> None:
-        """A failed step doesn't tell which window made it fail: each of them is decoded again, by itself."""
+        """A failed step doesn't show which window caused the failure, so each is decoded again, alone."""
         if len(self._running) == 1:
             self._fail_running(error)
             return

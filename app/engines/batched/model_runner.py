@@ -10,7 +10,7 @@ from torch import Tensor
 from whisper.utils import compression_ratio
 
 from app.engines.batched.alignment import Aligner
-from app.engines.batched.batch import Batch, Decoding
+from app.engines.batched.batch import Batch, DecodingWindow
 from app.engines.batched.beam import best_hypothesis, new_search
 from app.engines.batched.decoder import Decoder
 from app.engines.batched.graphs import GraphedDecoder
@@ -37,21 +37,21 @@ class ModelRunner:
         self.windows = WindowStore(self._encode, model.project, max_cached_windows)
         self._aligner = Aligner(self.decoder, model.alignment_heads)
 
-    def prefill(self, window: Window, options: WindowOptions) -> Decoding:
+    def prefill(self, window: Window, options: WindowOptions) -> DecodingWindow:
         """Add a window to the batch. Its `rows` are empty if its first token was its last.
 
         Whatever is raised, the batch is as it was before.
         """
         decoding = self._new_decoding(window, options)
         try:
-            states = self.batch.join(decoding)
+            states = self.batch.add(decoding)
             decoding.no_speech_prob = self._no_speech_prob(decoding.prompt, states)
         except Exception:
             self.batch.remove([decoding])
             raise
         return decoding
 
-    def result(self, decoding: Decoding, options: WindowOptions) -> WindowResult:
+    def result(self, decoding: DecodingWindow, options: WindowOptions) -> WindowResult:
         """The best text of a window that has left the batch."""
         hypothesis = best_hypothesis(decoding.search.hypotheses(), options.length_penalty)
         tokenizer = self._model.tokenizers.get(options.language, options.task)
@@ -91,11 +91,11 @@ class ModelRunner:
         self.windows.clear()
         torch.cuda.empty_cache()
 
-    def _new_decoding(self, window: Window, options: WindowOptions) -> Decoding:
+    def _new_decoding(self, window: Window, options: WindowOptions) -> DecodingWindow:
         prompt = self._prompt(options)
         max_tokens = min(self._max_tokens, self._model.dims.n_text_ctx + 1 - len(prompt))
         search = new_search(options, self._model.vocabulary.eot, max_tokens)
-        return Decoding(
+        return DecodingWindow(
             cross=self.windows.cross_kv(window),
             prompt=prompt,
             search=search,

@@ -1,4 +1,4 @@
-"""Linear layers whose weights are laid out once for the machine they run on.
+"""Linear layers whose weights are packed once for the processor.
 
 fbgemm multiplies float32 activations with float16 weights in float32, so a checkpoint whose weights
 are float16 loses nothing, and a decoding step, which is bound by memory, reads half as much.
@@ -26,7 +26,7 @@ _TOLERANCE = {"float16": 1e-4, "int8": 0.15}
 
 
 def plain(weight: Tensor, bias: Tensor | None) -> Linear:
-    """The layer as torch has it: any device, any type."""
+    """torch's own layer, for any device and type."""
     return partial(F.linear, weight=weight.contiguous(), bias=bias)
 
 
@@ -46,7 +46,7 @@ def int8_weights(weight: Tensor, bias: Tensor | None) -> Linear:
     scales = (weight.abs().amax(1).clamp_min(1e-8) / 127).double()
     zeros = torch.zeros(len(weight), dtype=torch.long)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch means to replace its quantized tensors one day
+        warnings.simplefilter("ignore")  # torch warns that it will replace quantized tensors
         quantized = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
         packed = torch.ops.quantized.linear_prepack(
             quantized, torch.zeros(len(weight)) if bias is None else bias

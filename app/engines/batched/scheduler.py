@@ -1,9 +1,9 @@
 """Which task runs next: lists and counts only. No tensors, no threads, no clock.
 
 Tasks are queued by owner (a recording). A task may add rows to the running batch, for one of its owner's
-windows. Owners are served by how few windows they have in the batch, round-robin where they have equally
-many: a short note waits for one task of a long meeting, not for all of them. Between two tasks the running
-rows advance by some steps.
+windows. The owner with the fewest windows in the batch is served first, and equal ones round-robin: a short
+note waits for one task of a long meeting, not for all of them. Between two tasks the running rows advance by
+some steps.
 """
 
 from collections import OrderedDict, deque

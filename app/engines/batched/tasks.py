@@ -1,4 +1,4 @@
-"""What waits in the engine's queue, and how its future ends."""
+"""The tasks in the engine's queue, and how their futures end."""
 
 import logging
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Logit filters and token selection for all rows at once, on logits `[rows, vocabulary]`.
 
 The rules are those of openai-whisper's logit filters. All of a row's state is in tensors: no step loops over
-rows, and none copies a tensor to the host.
+rows or copies a tensor to the host.
 """
 
 from typing import NamedTuple

@@ -7,7 +7,7 @@ import pytest
 
 from app import create_app
 from app.api import access
-from app.api.access import _is_one_of, _masked, address, requester
+from app.api.access import _is_one_of, _masked, address, caller_or_address
 from app.settings import Settings
 from tests.unit.scripted import error_of, upload
 
@@ -223,7 +223,7 @@ def test_a_proxy_on_this_machine_alone_is_believed(app, peer, forwarded, meant):
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     with app.test_request_context(headers=headers, environ_overrides={"REMOTE_ADDR": peer}):
         assert address(flask.request) == meant
-        assert requester() == meant
+        assert caller_or_address() == meant
 
 
 def test_whoever_has_a_key_is_one_caller_wherever_it_asks(locked, runtime):

@@ -8,7 +8,7 @@ from gunicorn.http.errors import InvalidChunkSize
 from werkzeug.test import EnvironBuilder
 
 from app import create_app
-from app.admission import DRAINING, READING, Place
+from app.admission import DRAINING, READING, TransferSlot
 from app.api import application
 from app.api.application import DRAIN_SECONDS, CountedInput, IncomingRequest
 from app.settings import Settings
@@ -66,7 +66,7 @@ class Connection:
 
     def __init__(self, continue_expected=False):
         self.continue_expected = continue_expected
-        self.deadline, self.place = math.inf, None
+        self.deadline, self.slot = math.inf, None
 
     def recv(self, size, flags):
         raise BlockingIOError
@@ -173,7 +173,7 @@ def test_json_keeps_its_order_and_has_no_nan(app):
 
 def test_whoever_gave_up_is_gone(connection):
     request, *_ = connection
-    request.give_up()
+    request.abandon()
     assert request.client_gone()
 
 
@@ -249,7 +249,7 @@ def refused(request, runtime):
 @pytest.fixture
 def no_place_to_read(monkeypatch, runtime):
     def take():
-        raise AssertionError("it takes a reader's place")
+        raise AssertionError("it takes a reader's slot")
 
     monkeypatch.setattr(runtime.admission.reading, "take", take)
 
@@ -295,14 +295,14 @@ def test_a_body_is_dropped_within_the_connections_deadline(refused, runtime, clo
 
     class Body:
         def read(self, size):
-            seen.append((connection.deadline, connection.place))
+            seen.append((connection.deadline, connection.slot))
             return b""
 
     refused(Body(), connection)
-    deadline, place = seen[0]
+    deadline, slot = seen[0]
     assert deadline == pytest.approx(DRAIN_SECONDS, abs=1)
-    assert isinstance(place, Place)
-    assert (connection.deadline, connection.place) == (math.inf, None)
+    assert isinstance(slot, TransferSlot)
+    assert (connection.deadline, connection.slot) == (math.inf, None)
 
 
 def test_a_body_is_read_in_a_place_of_its_connection(client, runtime):
@@ -310,13 +310,13 @@ def test_a_body_is_read_in_a_place_of_its_connection(client, runtime):
 
     class Body(io.BytesIO):
         def read(self, size=-1):
-            seen.append(connection.place)
+            seen.append(connection.slot)
             return super().read(size)
 
     environ = upload(Body(b"{}"), 2, "application/json") | {"gunicorn.socket": connection}
     assert client.post(URL, environ_overrides=environ).status_code == 400
-    assert all(isinstance(place, Place) for place in seen)
-    assert connection.place is None
+    assert all(isinstance(slot, TransferSlot) for slot in seen)
+    assert connection.slot is None
     assert runtime.admission.reading.taken == 0
 
 
@@ -325,7 +325,7 @@ def test_a_body_that_lost_its_place_is_told_so(client, runtime):
 
     class Slow:
         def read(self, size):
-            connection.place.lost = True
+            connection.slot.lost = True
             raise BlockingIOError
 
     environ = upload(Slow(), None, "application/json") | {"gunicorn.socket": connection}

@@ -211,7 +211,7 @@ def test_nothing_is_held_when_a_stream_has_ended(closings: Closings, ending: str
             body = response.iter_encoded()
             next(body)
             if ending == "left":
-                incoming_request.give_up()
+                incoming_request.abandon()
             if ending != "given up":
                 list(body)
             response.close()

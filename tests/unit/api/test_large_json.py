@@ -12,9 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.admission import Place
+from app.admission import TransferSlot
 from app.api import large_json
-from app.api.large_json import AT_A_TIME, LARGE_BYTES, Turns
+from app.api.large_json import AT_A_TIME, LARGE_BYTES, PollingSemaphore
 from app.errors import ClientGone, ServerBusy
 from tests.unit.scripted import ScriptedRuntime, error_of
 
@@ -69,10 +69,10 @@ def test_a_large_body_in_which_there_is_little(client: FlaskClient, parsed: list
 
 
 @contextmanager
-def all_taken(turns: Turns, count: int = AT_A_TIME) -> Iterator[None]:
+def all_taken(turns: PollingSemaphore, count: int = AT_A_TIME) -> Iterator[None]:
     with ExitStack() as held:
         for _ in range(count):
-            held.enter_context(turns.taken(lambda: False))
+            held.enter_context(turns.held(lambda: False))
         yield
 
 
@@ -81,14 +81,14 @@ def waiting(
     app: Flask, runtime: ScriptedRuntime, body: bytes, turns: str, taken: int
 ) -> Iterator["Future[TestResponse]"]:
     """A large request that waits, because so many others are parsed."""
-    read, places, waits = runtime.admission.read, count(1), Event()
+    read, slots, waits = runtime.admission.read, count(1), Event()
 
     @contextmanager
-    def noticed(*, gives_way: bool = True) -> Iterator[Place]:
-        with read(gives_way=gives_way) as place:
-            if next(places) == 2:  # the first is for reading the body
+    def noticed(*, gives_way: bool = True) -> Iterator[TransferSlot]:
+        with read(gives_way=gives_way) as slot:
+            if next(slots) == 2:  # the first is for reading the body
                 waits.set()
-            yield place
+            yield slot
 
     runtime.admission.read = noticed  # type: ignore[method-assign]
     with ThreadPoolExecutor(1) as threads:
@@ -101,7 +101,7 @@ def waiting(
 
 @pytest.mark.parametrize(
     "held_up",
-    [(ASCII, "json_turns", AT_A_TIME), (LARGE, "json_turns", AT_A_TIME), (LARGE, "wide_json_turns", 1)],
+    [(ASCII, "json_parsers", AT_A_TIME), (LARGE, "json_parsers", AT_A_TIME), (LARGE, "wide_json_parsers", 1)],
     ids=["a third one", "a third one with an emoji", "a second one with an emoji"],
 )
 def test_a_large_body_waits_and_counts_as_being_read(
@@ -120,7 +120,7 @@ def test_a_large_body_waits_and_counts_as_being_read(
 
 
 def test_a_second_large_body_does_not_wait(app: Flask, client: FlaskClient, parsed: list[int]) -> None:
-    with all_taken(app.extensions["json_turns"], 1), all_taken(app.extensions["wide_json_turns"], 1):
+    with all_taken(app.extensions["json_parsers"], 1), all_taken(app.extensions["wide_json_parsers"], 1):
         assert client.post(URL, data=ASCII, content_type=JSON).status_code == 400
     assert parsed == [len(ASCII)]
 
@@ -140,25 +140,25 @@ def test_no_place_to_wait_in(app: Flask, client: FlaskClient, runtime: ScriptedR
 
 
 def test_a_client_that_leaves_waits_no_longer() -> None:
-    turns = Turns(AT_A_TIME)
-    with all_taken(turns), pytest.raises(ClientGone), turns.taken(lambda: True):
+    turns = PollingSemaphore(AT_A_TIME)
+    with all_taken(turns), pytest.raises(ClientGone), turns.held(lambda: True):
         pass
     with all_taken(turns):
         pass
 
 
 def test_the_wait_has_an_end() -> None:
-    turns = Turns(AT_A_TIME, longest_wait_seconds=0)
+    turns = PollingSemaphore(AT_A_TIME, longest_wait_seconds=0)
     with (
         all_taken(turns),
         pytest.raises(ServerBusy, match="other large requests"),
-        turns.taken(lambda: False),
+        turns.held(lambda: False),
     ):
         pass
 
 
 def test_a_turn_comes_back_from_what_fails() -> None:
-    turns = Turns(AT_A_TIME)
+    turns = PollingSemaphore(AT_A_TIME)
     for _ in range(AT_A_TIME + 1):
-        with pytest.raises(ZeroDivisionError), turns.taken(lambda: False):
+        with pytest.raises(ZeroDivisionError), turns.held(lambda: False):
             _ = 1 / 0

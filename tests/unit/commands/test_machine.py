@@ -28,7 +28,7 @@ def test_packages_as_pinned(tmp_path: Path) -> None:
     text = f'# all\n-c other.txt\nFlask=={version("flask")}  # web\nabsent==1 ; sys_platform == "plan9"\n'
     row = machine.packages(requirements(tmp_path, text))
     assert row.state == "OK"
-    assert row.found.startswith("all 1 as ")
+    assert row.finding.startswith("all 1 as ")
 
 
 def test_a_build_for_the_cpu_is_the_same_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,14 +40,14 @@ def test_packages_that_differ(tmp_path: Path) -> None:
     path = requirements(tmp_path, "Flask==0.1\nno-such-package==1.0\n")
     row = machine.packages(path)
     assert row.state == "FAIL"
-    assert row.found == f"Flask is {version('flask')} instead of ==0.1; no-such-package is missing"
+    assert row.finding == f"Flask is {version('flask')} instead of ==0.1; no-such-package is missing"
     assert row.advice == f"pip install -r {path}"
 
 
 def test_without_requirements_nothing_is_compared(tmp_path: Path) -> None:
     row = machine.packages(tmp_path / "none.txt")
     assert row.state == "WARN"
-    assert "can't be read" in row.found
+    assert "can't be read" in row.finding
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_one_thread_per_core_is_too_many_in_a_small_container(
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     (tmp_path / "cpu.max").write_text("100000 100000\n")
     row = machine.threads(Settings(), tmp_path / "cpu.max")
-    assert row.found == "64 for each worker, 1 cores to run on"
+    assert row.finding == "64 for each worker, 1 cores to run on"
     assert row.advice == "Set WHISPER_THREADS=1."
 
 
@@ -75,7 +75,7 @@ def test_space_for_uploads(monkeypatch: pytest.MonkeyPatch, free_mb: int, state:
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free_mb * 2**20))
     row = machine.temp_space(Settings(max_upload_mb=100))
     assert row.state == state
-    assert "32 uploads at once take 3,200.0 MiB" in row.found
+    assert "32 uploads at once take 3,200.0 MiB" in row.finding
 
 
 def test_no_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,4 +94,4 @@ def test_a_machine_without_a_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     row = machine.confinement()
     assert row.state == "WARN"
-    assert row.found.startswith("no filter of system calls here (")
+    assert row.finding.startswith("no filter of system calls here (")

@@ -14,7 +14,7 @@ OWN = Checkpoint("mine", Path("mine.pt"), "ab" * 32)
 
 
 def rows(**settings: Any) -> dict[str, tuple[str, str]]:
-    return {row.name: (row.state, row.found) for row in model.check(Settings(**settings))}
+    return {row.name: (row.state, row.finding) for row in model.check(Settings(**settings))}
 
 
 def test_no_device_no_sample() -> None:
@@ -54,7 +54,7 @@ def test_a_model_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(model, "Runtime", Broken)
     row = model.sample(Settings(), DEMO, "cuda:0")
-    assert (row.state, row.found) == ("FAIL", "RuntimeError: out of memory on cuda:0")
+    assert (row.state, row.finding) == ("FAIL", "RuntimeError: out of memory on cuda:0")
     assert Broken.closed
 
 
@@ -63,7 +63,7 @@ def test_a_model_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     [(DEMO, model.SAMPLE_TEXT, "OK"), (DEMO, "The sun sets.", "FAIL"), (OWN, "The sun sets.", "OK")],
 )
 def test_only_the_demo_model_must_hear_every_word(checkpoint: Checkpoint, text: str, state: str) -> None:
-    row = model._heard(checkpoint, text, 4.0, 1.0)
+    row = model._sample_row(checkpoint, text, 4.0, 1.0)
     assert row.state == state
-    assert "4.0 s of speech in 1.0 s" in row.found
-    assert "real-time factor 0.25" in row.found
+    assert "4.0 s of speech in 1.0 s" in row.finding
+    assert "real-time factor 0.25" in row.finding

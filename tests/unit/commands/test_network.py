@@ -18,14 +18,14 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_proxy() -> None:
     row = network.proxies()
-    assert (row.state, row.found) == ("OK", "none")
+    assert (row.state, row.finding) == ("OK", "none")
 
 
 def test_a_proxys_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://me:hush@proxy:3128")
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
     row = network.proxies()
-    assert (row.state, row.found) == ("OK", "https: http://me:***@proxy:3128")
+    assert (row.state, row.finding) == ("OK", "https: http://me:***@proxy:3128")
 
 
 def test_a_proxy_between_this_machine_and_itself(monkeypatch: pytest.MonkeyPatch) -> None:

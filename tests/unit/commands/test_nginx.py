@@ -56,29 +56,29 @@ def test_bodies(folder: Path, sizes: str, state: str) -> None:
         ("proxy_read_timeout 60; proxy_read_timeout 1d;", "WARN"),
     ],
 )
-def test_patience(folder: Path, times: str, state: str) -> None:
+def test_timeout(folder: Path, times: str, state: str) -> None:
     assert states(f"client_max_body_size 0; {times}", folder) == ["OK", state]
 
 
 def test_says_what_to_set(folder: Path) -> None:
     (folder / "given.conf").write_text("client_max_body_size 100m;")
-    bodies, patience = nginx.check(Settings(), folder / "given.conf")
-    assert bodies.found == f"100.0 MiB in {folder}/given.conf; needed 101.0 MiB"
+    bodies, timeout = nginx.check(Settings(), folder / "given.conf")
+    assert bodies.finding == f"100.0 MiB in {folder}/given.conf; needed 101.0 MiB"
     assert bodies.advice.startswith("Set client_max_body_size 101m;")
-    assert patience.found == f"60 s in {folder}/given.conf; needed 3600 s"
-    assert patience.advice.startswith("Set proxy_read_timeout 3600s;")
+    assert timeout.finding == f"60 s in {folder}/given.conf; needed 3600 s"
+    assert timeout.advice.startswith("Set proxy_read_timeout 3600s;")
 
 
 def test_nothing_to_compare(folder: Path) -> None:
     (folder / "conf.d" / "site.conf").write_text("server { root /var/www; }")
     [row] = nginx.check(Settings())
     assert row.state == "OK"
-    assert "nothing was compared" in row.found
+    assert "nothing was compared" in row.finding
 
 
 def test_the_machines_own_come_before_those_of_the_server(folder: Path) -> None:
     (folder / "template.conf").write_text(ENOUGH)
-    assert all("template.conf" in row.found and row.state == "OK" for row in nginx.check(Settings()))
+    assert all("template.conf" in row.finding and row.state == "OK" for row in nginx.check(Settings()))
     (folder / "conf.d" / "speech.conf").write_text(ENOUGH.replace("101m", "10m"))
     assert [row.state for row in nginx.check(Settings())] == ["FAIL", "OK"]
 
@@ -86,4 +86,4 @@ def test_the_machines_own_come_before_those_of_the_server(folder: Path) -> None:
 def test_a_file_that_was_named_must_be_there(folder: Path) -> None:
     [row] = nginx.check(Settings(), folder / "none.conf")
     assert row.state == "FAIL"
-    assert "none.conf can't be read" in row.found
+    assert "none.conf can't be read" in row.finding

@@ -6,7 +6,7 @@ import pytest
 
 from app.background import run_in_background
 from app.dialogue.request import chat_request
-from app.dialogue.upstream import Upstream, _lines, written
+from app.dialogue.upstream import Upstream, _lines, upstream_body
 from app.errors import ClientGone, RequestTimeout, UpstreamFailure
 from app.request_context import RequestContext
 from tests.functional.gunicorn_server import free_port
@@ -43,7 +43,7 @@ def test_recordings_become_text_and_all_else_stays() -> None:
         temperature=0.5,
         unheard_of=[1],
     )
-    body = written(sent, chat_request(sent).recordings, ["A.", ""])
+    body = upstream_body(sent, chat_request(sent).recordings, ["A.", ""])
     assert body == {
         "model": "gpt-audio",
         "messages": [

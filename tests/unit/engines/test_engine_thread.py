@@ -81,7 +81,7 @@ def test_work_for_a_closed_thread_is_cancelled_at_once() -> None:
 def test_memory_goes_back_once_each_time_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed: list[int] = []
     monkeypatch.setattr(engine_thread, "IDLE_SECONDS", 0.01)
-    monkeypatch.setattr(memory, "give_back", lambda: trimmed.append(threading.get_ident()))
+    monkeypatch.setattr(memory, "trim", lambda: trimmed.append(threading.get_ident()))
     thread = EngineThread()
     for turn in (1, 2, 3):
         own = thread.submit(threading.get_ident).result()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.formats.render_options import RenderOptions
-from app.formats.verbose_json import bare, render
+from app.formats.verbose_json import render, without_punctuation
 from app.languages import LANGUAGES
 from app.transcript import Segment, Task, Transcript, Word
 
@@ -197,16 +197,16 @@ def test_lone_surrogates_do_not_leave(talk: Transcript, read_as: Read) -> None:
     ],
 )
 def test_bare(word: str, expected: str) -> None:
-    assert bare(word) == expected
+    assert without_punctuation(word) == expected
 
 
 @given(st.text())
 def test_bare_only_cuts_edges_and_is_done_after_once(word: str) -> None:
-    once = bare(word)
+    once = without_punctuation(word)
     assert once in word
-    assert bare(once) == once
+    assert without_punctuation(once) == once
 
 
 @given(st.text(st.characters(categories=("L", "N")), min_size=1), st.sampled_from(["", " ", " \u2018", "("]))
 def test_bare_never_touches_letters(letters: str, before: str) -> None:
-    assert bare(f"{before}{letters}, ") == letters
+    assert without_punctuation(f"{before}{letters}, ") == letters

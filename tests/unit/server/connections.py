@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.admission import Places
+from app.admission import TransferSlots
 from app.server.client_socket import ClientSocket, client_socket
 from tests.unit.server.scripted import PATIENCE_SECONDS
 
@@ -51,7 +51,7 @@ def accepted() -> Iterator[tuple[socket.socket, socket.socket]]:
 @contextmanager
 def plain_connection() -> Iterator[tuple[ClientSocket, socket.socket]]:
     with accepted() as (fresh, theirs), client_socket(fresh, None) as ours:
-        ours.writers = Places(1)
+        ours.writers = TransferSlots(1)
         ours.setblocking(True)
         yield ours, theirs
 
@@ -60,7 +60,7 @@ def plain_connection() -> Iterator[tuple[ClientSocket, socket.socket]]:
 def tls_connection(certificate: tuple[str, str]) -> Iterator[tuple[ClientSocket, socket.socket]]:
     """Over TLS, after the handshake."""
     with accepted() as (fresh, bare), client_socket(fresh, server_context(certificate)) as ours:
-        ours.writers = Places(1)
+        ours.writers = TransferSlots(1)
         ours.setblocking(True)
         with ThreadPoolExecutor(1) as pool:
             shaking = pool.submit(shake_hands, bare, certificate)

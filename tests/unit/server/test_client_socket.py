@@ -17,7 +17,7 @@ import pytest
 from gunicorn import http
 from gunicorn.config import Config
 
-from app.admission import Place, Places
+from app.admission import TransferSlot, TransferSlots
 from app.server import client_socket as module
 from app.server.client_socket import ClientSocket, TLSClientSocket, client_socket
 from tests.unit.server.connections import (
@@ -62,8 +62,8 @@ def soon(call: Callable[[], object]) -> threading.Timer:
     return timer
 
 
-def lose(place: Place) -> None:
-    place.lost = True
+def lose(slot: TransferSlot) -> None:
+    slot.lost = True
 
 
 def test_what_was_accepted_is_used_up() -> None:
@@ -100,7 +100,7 @@ def test_a_unix_socket_is_a_connection_too(tmp_path: Path) -> None:
         listener.listen()
         theirs.connect(listener.getsockname())
         with client_socket(listener.accept()[0], None) as ours:
-            ours.writers, ours.idle_seconds = Places(1), SHORT_SECONDS
+            ours.writers, ours.idle_seconds = TransferSlots(1), SHORT_SECONDS
             ours.setblocking(True)
             ends_in(BlockingIOError, lambda: ours.recv(1))
             ends_in(BlockingIOError, lambda: ours.sendall(TOO_MUCH))
@@ -150,20 +150,20 @@ def test_after_the_deadline_nothing_is_waited_for(connection: Connection) -> Non
 
 def test_a_wait_ends_when_the_place_is_lost(connection: Connection) -> None:
     ours, _ = connection
-    ours.place = Place()
-    timer = soon(lambda: lose(ours.place))
+    ours.slot = TransferSlot()
+    timer = soon(lambda: lose(ours.slot))
     ends_in(BlockingIOError, lambda: ours.recv(1))
     timer.join()
 
 
 def test_bytes_are_counted_in_the_place(connection: Connection) -> None:
     ours, theirs = connection
-    ours.place = Place()
+    ours.slot = TransferSlot()
     theirs.sendall(bytes(1000))
     received = 0
     while received < 1000:
         received += len(ours.recv(600))
-    assert ours.place.bytes_per_second() == 1000
+    assert ours.slot.bytes_per_second() == 1000
 
 
 def test_without_a_timeout_nothing_is_waited_for(connection: Connection) -> None:
@@ -241,13 +241,13 @@ def test_all_of_an_answer_is_sent(connection: Connection, pause: float) -> None:
         reading = pool.submit(read_all, theirs, len(TOO_MUCH), pause)
         ours.sendall(TOO_MUCH)
         assert reading.result() == hashlib.sha256(TOO_MUCH).hexdigest()
-    assert ours.place is None
+    assert ours.slot is None
     assert ours.writers.taken == 0
 
 
 def test_what_the_kernel_takes_needs_no_place(connection: Connection) -> None:
     ours, theirs = connection
-    ours.writers = Places(0)
+    ours.writers = TransferSlots(0)
     ours.setblocking(False)
     ours.sendall(memoryview(b"abc"))
     ours.sendall(b"")
@@ -256,14 +256,14 @@ def test_what_the_kernel_takes_needs_no_place(connection: Connection) -> None:
 
 def test_without_a_place_to_wait_an_answer_is_sent_all_the_same(connection: Connection) -> None:
     ours, theirs = connection
-    ours.writers = Places(0)
+    ours.writers = TransferSlots(0)
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read_all, theirs, len(TOO_MUCH))
         ours.sendall(TOO_MUCH)
         assert reading.result() == hashlib.sha256(TOO_MUCH).hexdigest()
 
 
-class Counted(Place):
+class Counted(TransferSlot):
     """How many bytes were sent."""
 
     bytes = 0
@@ -277,7 +277,7 @@ def test_what_a_client_takes_is_seen_soon(connection: Connection) -> None:
     ours, theirs = connection
     # A large buffer of the client's would say only late that it has room again.
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-    ours.place = sent = Counted()
+    ours.slot = sent = Counted()
     ours.setblocking(False)
     assert ours._send_now(memoryview(TOO_MUCH)), "the kernel has room for all of it"
     left = min(sent.bytes, 512 * 1024)  # far less than a third of what it would keep by itself
@@ -290,7 +290,7 @@ def test_a_client_that_takes_nothing_is_cut(connection: Connection) -> None:
     ours, theirs = connection
     ours.idle_seconds = SHORT_SECONDS
     ends_in(BlockingIOError, lambda: ours.sendall(TOO_MUCH))
-    assert (ours.place, ours.writers.taken) == (None, 0)
+    assert (ours.slot, ours.writers.taken) == (None, 0)
     theirs.close()
 
 
@@ -299,16 +299,16 @@ def test_a_client_that_takes_nothing_gives_way_to_another(connection: Connection
     taken = Event()
     really = ours.writers.take
 
-    def take() -> Place | None:
-        place = really()
+    def take() -> TransferSlot | None:
+        slot = really()
         taken.set()
-        return place
+        return slot
 
     ours.writers.take = take  # type: ignore[method-assign]
     with ThreadPoolExecutor(1) as pool:
         sending = pool.submit(ours.sendall, TOO_MUCH)
         assert taken.wait(PATIENCE_SECONDS)
-        ours.place.began -= 100  # type: ignore[union-attr]
+        ours.slot.began -= 100  # type: ignore[union-attr]
         assert really() is not None
         ends_in(BlockingIOError, sending.result)
     theirs.close()
@@ -365,7 +365,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], tuple[
     near, far = socket.socketpair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     with far, client_socket(near, None) as ours:
-        ours.writers = Places(1)
+        ours.writers = TransferSlots(1)
         ours.setblocking(True)
 
         def make(seconds: float) -> tuple[ClientSocket, Taker]:

@@ -144,7 +144,7 @@ def test_the_arbiter_sees_when_a_worker_serves() -> None:
 def test_workers_of_one_instance_count_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/of/somebody/else")
     shared: list[bool] = []
-    monkeypatch.setattr(hooks.memory, "share_heaps", lambda: shared.append(True))
+    monkeypatch.setattr(hooks.memory, "limit_arenas", lambda: shared.append(True))
     server, runtime = SimpleNamespace(metrics_folder=tmp_path), FakeRuntime()
     worker = worker_of(runtime, number=1)
     hooks.post_fork(server, worker)

@@ -146,10 +146,10 @@ def test_a_process_that_dies(espeak: Espeak) -> None:
 
 
 def test_a_process_that_hangs(espeak: Espeak, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.synthesis.espeak._SILENT_SECONDS", 0.5)
     speech = espeak.speak("This is a long story. " * 180, "alloy")
     [pid] = speaking()
     os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr("app.synthesis.espeak._SILENT_SECONDS", 0.5)
     with pytest.raises(SynthesisFailure, match="in time"):
         list(speech.blocks)
     speech.close()

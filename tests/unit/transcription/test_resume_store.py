@@ -14,7 +14,7 @@ from app.engines.interface import DecodingOptions, Window, WindowOptions, Window
 from app.errors import ClientGone
 from app.request_context import RequestContext
 from app.transcription.request import TranscriptionRequest
-from app.transcription.resume_store import MOST_LEFT, ResumeStore, upload_identity
+from app.transcription.resume_store import MAX_KEPT_UPLOADS, ResumeStore, upload_identity
 from tests.scripted_engine import ScriptedEngine, result, silence
 from tests.unit.transcription.late_engine import LateEngine
 
@@ -176,9 +176,9 @@ def test_who_is_back_keeps_what_there_was(engine: ScriptedEngine) -> None:
 
 def test_who_left_first_makes_room(uploads: ResumeStore, engine: ScriptedEngine) -> None:
     stays = Visit(uploads, engine, b"stays").decode()
-    for number in range(MOST_LEFT + 2):
+    for number in range(MAX_KEPT_UPLOADS + 2):
         Visit(uploads, engine, b"%d" % number).decode().fails()
-    assert len(uploads) == MOST_LEFT + 1  # and who stays
+    assert len(uploads) == MAX_KEPT_UPLOADS + 1  # and who stays
     decoded = len(engine.decoded)
     Visit(uploads, engine, b"stays").decode()
     Visit(uploads, engine, b"2").decode()

@@ -41,7 +41,7 @@ def numbered(name: str, count: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("width", [0, 1, 2, 9])
 def test_each_gives_its_items_in_order(make: Callable[[int], SideBySide], width: int) -> None:
-    with make(width).ahead([numbered(name, 50) for name in "abcd"]) as ahead:
+    with make(width).read_ahead([numbered(name, 50) for name in "abcd"]) as ahead:
         assert [list(items) for items in ahead] == [list(numbered(name, 50)) for name in "abcd"]
 
 
@@ -54,7 +54,7 @@ def test_iterators_advance_at_the_same_time(make: Callable[[int], SideBySide]) -
         meeting.wait()
         yield name
 
-    with make(3).ahead([meet(name) for name in "abc"]) as ahead:
+    with make(3).read_ahead([meet(name) for name in "abc"]) as ahead:
         assert [list(items) for items in ahead] == [["a", "a"], ["b", "b"], ["c", "c"]]
 
 
@@ -65,11 +65,11 @@ def test_iterators_that_read_others_ahead_need_no_more_threads(
     threads = make(width)
 
     def whole(name: str) -> Iterator[str]:
-        with threads.ahead([numbered(f"{name}{part}.", 3) for part in range(5)]) as parts:
+        with threads.read_ahead([numbered(f"{name}{part}.", 3) for part in range(5)]) as parts:
             for part in parts:
                 yield from part
 
-    with threads.ahead([whole(name) for name in "abcd"]) as ahead:
+    with threads.read_ahead([whole(name) for name in "abcd"]) as ahead:
         found = [list(items) for items in ahead]
     assert found == [[f"{name}{part}.{n}" for part in range(5) for n in range(3)] for name in "abcd"]
 
@@ -90,7 +90,7 @@ def test_threads_are_bounded_however_many_ask(make: Callable[[int], SideBySide])
             yield number
 
     def request() -> None:
-        with threads.ahead([counted() for _ in range(20)]) as ahead:
+        with threads.read_ahead([counted() for _ in range(20)]) as ahead:
             assert [list(items) for items in ahead] == [list(range(5))] * 20
 
     requests = [threading.Thread(target=request) for _ in range(4)]
@@ -115,11 +115,11 @@ def test_requests_take_turns(make: Callable[[int], SideBySide]) -> None:
         order.append(name)
         yield 0
 
-    with threads.ahead([holding()]):
+    with threads.read_ahead([holding()]):
         wait_until(lambda: order)
         with (
-            threads.ahead([noting(f"a{n}") for n in range(4)]),
-            threads.ahead([noting(f"b{n}") for n in range(2)]),
+            threads.read_ahead([noting(f"a{n}") for n in range(4)]),
+            threads.read_ahead([noting(f"b{n}") for n in range(2)]),
         ):
             release.set()
             wait_until(lambda: len(order) == 7)
@@ -141,7 +141,7 @@ def test_an_item_at_a_time_so_that_a_long_one_keeps_no_thread(make: Callable[[in
         made.append(threading.current_thread().name)
         yield 0
 
-    with threads.ahead([endless()]), threads.ahead([short()]):
+    with threads.read_ahead([endless()]), threads.read_ahead([short()]):
         wait_until(lambda: made)
     assert made[0].startswith("side-by-side")
 
@@ -152,7 +152,7 @@ def test_an_error_comes_after_the_items_before_it(make: Callable[[int], SideBySi
         yield 1
         raise KeyError("gone")
 
-    with make(width).ahead([fail()]) as [items]:
+    with make(width).read_ahead([fail()]) as [items]:
         assert next(items) == 1
         with pytest.raises(KeyError, match="gone"):
             next(items)
@@ -170,7 +170,7 @@ def test_what_has_not_begun_when_the_reader_leaves_never_begins(make: Callable[[
         finally:
             ended.append(name)
 
-    with make(1).ahead([work("first"), work("second")]):
+    with make(1).read_ahead([work("first"), work("second")]):
         wait_until(lambda: begun)
     release.set()
     wait_until(lambda: ended)
@@ -186,7 +186,7 @@ def test_what_waits_for_its_reader_is_closed_with_the_reader(make: Callable[[int
         finally:
             ended.append(True)
 
-    with make(0).ahead([work()]) as [items]:
+    with make(0).read_ahead([work()]) as [items]:
         assert next(items) == 0
         assert ended == []
     assert ended == [True]
@@ -196,7 +196,7 @@ def test_what_waits_for_its_reader_is_closed_with_the_reader(make: Callable[[int
 def test_after_the_end_readers_read_by_themselves(make: Callable[[int], SideBySide]) -> None:
     threads = make(2)
     threads.close()
-    with threads.ahead([numbered("a", 3)]) as [items]:
+    with threads.read_ahead([numbered("a", 3)]) as [items]:
         assert list(items) == ["a0", "a1", "a2"]
 
 
@@ -220,7 +220,7 @@ def test_nothing_is_held_when_a_request_has_ended(
 
     def request() -> list[weakref.ref[Sound]]:
         sounds = [Sound() for _ in range(3)]
-        with suppress(KeyError), threads.ahead([work(sound) for sound in sounds]) as ahead:
+        with suppress(KeyError), threads.read_ahead([work(sound) for sound in sounds]) as ahead:
             if ending != "never read":
                 for items in ahead:
                     next(items)

@@ -61,7 +61,7 @@ def test_the_initial_prompt_comes_first_and_is_part_of_what_follows() -> None:
     previous = PreviousText((1, 2), room=10, carry_initial=False)
     previous.extend([3, 4])
     assert previous.prompt() == (1, 2, 3, 4)
-    previous.forget()
+    previous.reset()
     previous.extend([5])
     assert previous.prompt() == (5,)
 
@@ -70,5 +70,5 @@ def test_a_carried_prompt_takes_its_room_from_what_follows() -> None:
     previous = PreviousText((1, 2), room=5, carry_initial=True)
     previous.extend([3, 4, 5, 6])
     assert previous.prompt() == (1, 2, 4, 5, 6)
-    previous.forget()
+    previous.reset()
     assert previous.prompt() == (1, 2)

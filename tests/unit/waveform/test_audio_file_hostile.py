@@ -253,8 +253,8 @@ def test_no_channels():
 def ten_hours(ffmpeg) -> bytes:
     """Silence in a few kilobytes of FLAC; its header tells the length."""
     options = ["-t", "36000", "-c:a", "flac", "-frame_size", "65535", "-f", "flac"]
-    path_free = ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", *options, "pipe:1")
-    return claiming(path_free, 36_000 * 8_000)
+    path_free = ffmpeg("-f", "lavfi", "-i", "anullsrc=r=4000:cl=mono", *options, "pipe:1")
+    return claiming(path_free, 36_000 * 4_000)
 
 
 def claiming(flac: bytes, samples: int) -> bytes:

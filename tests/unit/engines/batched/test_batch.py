@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from app.engines.batched.batch import Batch, Decoding
+from app.engines.batched.batch import Batch, DecodingWindow
 from app.engines.batched.beam import BeamSearch, Hypothesis, Sampling, Search
 from app.engines.batched.decoder import RowRange
 from app.engines.batched.kv_cache import KVCache
@@ -82,12 +82,12 @@ class WindowRequest:
     comes: int
     leaves: int | None
 
-    def decoding(self) -> Decoding:
+    def decoding(self) -> DecodingWindow:
         beams = self.kind == "beams"
         suppression_mask = torch.zeros(VOCABULARY.size)
         suppression_mask[self.window % 12] = float("-inf")
         generator = torch.Generator().manual_seed(self.window)
-        return Decoding(
+        return DecodingWindow(
             cross=self.window,
             prompt=[(self.window + place) % 18 for place in range(self.prompt)],
             search=self._search(),
@@ -109,7 +109,7 @@ def new_batch() -> Batch:
 
 def alone(request: WindowRequest) -> list[Hypothesis]:
     batch, decoding = new_batch(), request.decoding()
-    batch.join(decoding)
+    batch.add(decoding)
     while batch.size:
         batch.step()
     return decoding.search.hypotheses()
@@ -140,7 +140,7 @@ REQUESTS = st.builds(
 def test_every_window_says_what_it_says_alone(requests: list[WindowRequest]) -> None:
     batch = new_batch()
     waiting = sorted(requests, key=lambda request: request.comes)
-    running: dict[Decoding, tuple[WindowRequest, int]] = {}
+    running: dict[DecodingWindow, tuple[WindowRequest, int]] = {}
     done: list[tuple[WindowRequest, list[Hypothesis]]] = []
     step = 0
     while waiting or running:
@@ -150,7 +150,7 @@ def test_every_window_says_what_it_says_alone(requests: list[WindowRequest]) -> 
         while waiting and waiting[0].comes <= step and batch.size + waiting[0].rows <= ROWS:
             request = waiting.pop(0)
             decoding = request.decoding()
-            batch.join(decoding)
+            batch.add(decoding)
             running[decoding] = (request, step)
             if not decoding.rows:
                 done.append((running.pop(decoding)[0], decoding.search.hypotheses()))
@@ -169,8 +169,8 @@ def test_rows_that_end_make_room_for_the_last() -> None:
     short, long = (
         WindowRequest(1, 3, "greedy", 3, longest, comes=0, leaves=None).decoding() for longest in (2, 9)
     )
-    batch.join(short)
-    batch.join(long)
+    batch.add(short)
+    batch.add(long)
     assert (short.rows, long.rows) == ([0, 1, 2], [3, 4, 5])
     assert batch.step() == [short]
     assert sorted(long.rows) == [0, 1, 2]
@@ -180,7 +180,7 @@ def test_rows_that_end_make_room_for_the_last() -> None:
 def test_a_window_of_one_token_is_done_when_it_joins() -> None:
     batch = new_batch()
     decoding = WindowRequest(1, 3, "greedy", 1, 1, comes=0, leaves=None).decoding()
-    states = batch.join(decoding)
+    states = batch.add(decoding)
     assert states.shape == (3, VOCABULARY.size)
     assert decoding.rows == []
     assert batch.size == 0
@@ -191,7 +191,7 @@ def test_a_window_of_one_token_is_done_when_it_joins() -> None:
 def test_the_rows_of_a_window_attend_to_it_together(kind: str) -> None:
     batch = new_batch()
     for window in (1, 2):
-        batch.join(WindowRequest(window, 4, kind, 4, 20, comes=0, leaves=None).decoding())
+        batch.add(WindowRequest(window, 4, kind, 4, 20, comes=0, leaves=None).decoding())
     assert [(rows.cross, rows.first, rows.end) for rows in batch._row_ranges] == [(1, 0, 4), (2, 4, 8)]
 
 
@@ -200,9 +200,9 @@ def test_a_window_that_cant_join_leaves_the_others_alone() -> None:
     sound, broken = (WindowRequest(window, 3, "greedy", 2, 20, comes=0, leaves=None) for window in (1, 2))
     decoding, failing = sound.decoding(), broken.decoding()
     failing.suppression_mask = torch.zeros(3)  # does not fit
-    batch.join(decoding)
+    batch.add(decoding)
     with pytest.raises(RuntimeError):
-        batch.join(failing)
+        batch.add(failing)
     batch.remove([failing])
     while batch.size:
         batch.step()
@@ -212,7 +212,7 @@ def test_a_window_that_cant_join_leaves_the_others_alone() -> None:
 @pytest.mark.parametrize("window", range(6))
 def test_a_beam_remembers_its_own_tokens(window: int) -> None:
     batch, decoding = new_batch(), WindowRequest(window, 5, "beams", 4, 25, comes=0, leaves=None).decoding()
-    batch.join(decoding)
+    batch.add(decoding)
     while batch.size:
         keys = batch._decoder.cache.keys[0, :, 0, :, 0]
         for row, tokens in zip(decoding.rows, decoding.search._beams, strict=True):
@@ -233,7 +233,7 @@ def test_only_what_beams_do_not_share_is_copied(monkeypatch: pytest.MonkeyPatch)
         copy(cache, sources, targets, positions)
 
     batch = new_batch()
-    batch.join(WindowRequest(3, 5, "beams", 2, 25, comes=0, leaves=None).decoding())
+    batch.add(WindowRequest(3, 5, "beams", 2, 25, comes=0, leaves=None).decoding())
     monkeypatch.setattr(KVCache, "copy", watched)
     while batch.size:
         batch.step()

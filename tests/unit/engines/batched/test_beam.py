@@ -24,9 +24,15 @@ class Language:
     def __init__(self, seed: int, towards_end: float) -> None:
         self._seed = seed
         self._towards_end = towards_end
+        self._known: dict[tuple[int, ...], Tensor] = {}
 
     def logits(self, tokens: tuple[int, ...]) -> Tensor:
         """`[vocabulary]`."""
+        if tokens not in self._known:
+            self._known[tokens] = self._invented(tokens)
+        return self._known[tokens].clone()
+
+    def _invented(self, tokens: tuple[int, ...]) -> Tensor:
         generator = torch.Generator().manual_seed(zlib.crc32(repr((self._seed, tokens)).encode()))
         logits = torch.randn(VOCABULARY, generator=generator) * 1.5
         logits[torch.rand(VOCABULARY, generator=generator) < 0.3] = float("-inf")
