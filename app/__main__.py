@@ -1,4 +1,5 @@
-"""`python -m app`: what is done beside serving. `doctor` looks at this machine, `checkpoint` at weights."""
+"""`python -m app`: what is done beside serving. `doctor` looks at this machine, `checkpoint` at weights,
+`transcribe` makes text files of recordings."""
 
 import argparse
 import os
@@ -33,7 +34,26 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_doctor(commands.add_parser("doctor", help="what is right and wrong on this machine, and what to do"))
     _add_checkpoint(commands.add_parser("checkpoint", help="find, fetch and verify weights"))
+    _add_transcribe(commands.add_parser("transcribe", help="recordings, or folders of them, to text files"))
     return parser
+
+
+def _add_transcribe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", type=Path, nargs="+", metavar="FILE_OR_FOLDER")
+    parser.add_argument("--format", default="txt", metavar="LIST", help="of txt, srt, vtt, json; default txt")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="a folder; otherwise beside the recordings")
+    parser.add_argument("--server", metavar="URL", help="ask this server; otherwise load WHISPER_MODEL here")
+    parser.add_argument("--model", metavar="NAME", help="instead of WHISPER_MODEL, or to name to the server")
+    parser.add_argument("--language", metavar="CODE", help="what is spoken; otherwise it is detected")
+    parser.add_argument("--prompt", metavar="TEXT", help="text that the model takes for what came before")
+    parser.add_argument("--at-a-time", type=int, default=4, metavar="N", help="recordings; default 4")
+    parser.set_defaults(run=_transcribe)
+
+
+def _transcribe(options: argparse.Namespace) -> int:
+    from app.commands import transcribe  # noqa: PLC0415 (imports what reads sound)
+
+    return transcribe.main(options, Settings.from_environ())
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:

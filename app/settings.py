@@ -154,6 +154,9 @@ class Settings:
         "CHAT_UPSTREAM_MODEL", "", "Model to request there. Empty = the one that the client names."
     )
     chat_upstream_key: str = _setting("CHAT_UPSTREAM_KEY", "", "API key to send there.", secret=True)
+    openai_api_key: str = _setting(
+        "OPENAI_API_KEY", "", "API key that `python -m app transcribe --server` sends.", secret=True
+    )
     no_color: str = _setting("NO_COLOR", "", "Any value: `python -m app doctor` prints without colours.")
 
     def __post_init__(self) -> None:
