@@ -71,7 +71,7 @@ class Runtime:
     def start(self, device: str, checkpoint: Checkpoint | None = None) -> LoadedModel:
         """Load the model on a torch device and warm it up; only in the worker, after the fork.
 
-        Without a `checkpoint` WHISPER_MODEL is resolved anew, from files alone: a worker opens no connection.
+        Without a `checkpoint`, WHISPER_MODEL is resolved again, but never downloaded by a worker.
         Raises StartError, or whatever torch raises.
         """
         hide_memory()  # it holds the API keys
