@@ -40,7 +40,7 @@ class Pace:
         return cls(min(_LONGEST_MEDIAN_SECONDS, median(lasting)) if lasting else 0.0)
 
 
-def place_words(
+def assign_words(
     drafts: Sequence[Draft],
     timings: Sequence[WordTiming],
     eot: int,
