@@ -1,5 +1,4 @@
-"""`python -m app`: what is done beside serving. `doctor` looks at this machine, `checkpoint` at weights,
-`transcribe` makes text files of recordings."""
+"""`python -m app`: `doctor` checks this machine, `checkpoint` manages weights, `transcribe` makes texts."""
 
 import argparse
 import os
@@ -21,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `head` has read enough; what it did not read goes nowhere
+    except BrokenPipeError:  # `head` has read enough: discard the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:

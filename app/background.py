@@ -1,4 +1,4 @@
-"""Work in a thread of its own, beside the thread that waits for it."""
+"""Runs a function in a thread of its own."""
 
 from collections.abc import Callable
 from concurrent.futures import Future

@@ -13,7 +13,7 @@ _BARE = re.compile(r"[\w./:@+-]+", re.ASCII)
 
 
 def fields(**values: object) -> dict[str, object]:
-    """Named values beside the message, for the `extra` of a logging call."""
+    """Named values to add to the message, for the `extra` of a logging call."""
     return {"fields": values}
 
 

@@ -121,7 +121,7 @@ class Metrics:
         series.in_progress.dec()
         series.requests.labels(endpoint, str(status)).inc()
         series.request_seconds.labels(endpoint).observe(seconds)
-        series.decode_seconds.inc(cost.decode_seconds)
+        series.decode_seconds.inc(cost.read_seconds)
         series.model_seconds.inc(cost.model_seconds)
         series.windows.inc(cost.windows)
         series.fallbacks.inc(cost.fallbacks)

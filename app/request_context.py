@@ -14,7 +14,8 @@ from app.waiting import check_client, wait_for
 T = TypeVar("T")
 
 
-def _never() -> bool:
+def never_gone() -> bool:
+    """For work without a client that could leave."""
     return False
 
 
@@ -28,7 +29,7 @@ class RequestContext:
 
     limit_seconds: float
     deadline: float
-    client_gone: Callable[[], bool] = _never
+    client_gone: Callable[[], bool] = never_gone
     caller: str = ""
     cost: RequestCost = field(default_factory=RequestCost, compare=False)
     _cancelled: Event = field(default_factory=Event, init=False, repr=False, compare=False)
@@ -37,7 +38,7 @@ class RequestContext:
     def of(
         cls,
         limit_seconds: float,
-        client_gone: Callable[[], bool] = _never,
+        client_gone: Callable[[], bool] = never_gone,
         caller: str = "",
         cost: RequestCost | None = None,
     ) -> "RequestContext":

@@ -8,14 +8,14 @@ from threading import Condition
 class CostTotals:
     """What one request has cost up to a moment.
 
-    `audio_seconds` is the length of its recordings, `decode_seconds` what reading their files took.
+    `audio_seconds` is the length of its recordings, `read_seconds` what reading their files took.
     `windows` were decoded (each temperature counts), `fallbacks` of them at a higher temperature than
     the first. `queue_seconds` and `model_seconds` are how long its engine calls waited and ran, added
     up over all calls, of which many run at a time. Calls that are still `unfinished` are not in them.
     """
 
     audio_seconds: float = 0.0
-    decode_seconds: float = 0.0
+    read_seconds: float = 0.0
     windows: int = 0
     fallbacks: int = 0
     queue_seconds: float = 0.0
@@ -39,9 +39,9 @@ class RequestCost:
         """A recording is this long."""
         self._add(audio_seconds=seconds)
 
-    def add_decoding(self, seconds: float) -> None:
+    def add_reading(self, seconds: float) -> None:
         """Reading an audio file took this long, whether or not it succeeded."""
-        self._add(decode_seconds=seconds)
+        self._add(read_seconds=seconds)
 
     def add_fallback(self) -> None:
         """A window is decoded again at a higher temperature."""

@@ -14,7 +14,7 @@ from app.errors import ServerBusy
 from app.loaded_model import LoadedModel
 from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
-from app.request_context import RequestContext
+from app.request_context import RequestContext, never_gone
 from app.request_cost import RequestCost
 from app.settings import Settings
 from app.synthesis.encoded_speech import MOST_SECONDS, EncodedSpeech
@@ -33,10 +33,6 @@ _STARTING = "The server is still starting. Please retry."
 _BUSY_SECONDS = 5
 _SPARE_THREADS = 8
 """In addition to one per row of the batch, so that the next windows are ready when rows become free."""
-
-
-def _never() -> bool:
-    return False
 
 
 class Runtime:
@@ -71,7 +67,7 @@ class Runtime:
     def start(self, device: str, checkpoint: Checkpoint | None = None) -> LoadedModel:
         """Load the model on a torch device and warm it up; only in the worker, after the fork.
 
-        Without a `checkpoint` WHISPER_MODEL is resolved anew, from files alone: a worker opens no connection.
+        Without a `checkpoint`, WHISPER_MODEL is resolved again, but never downloaded by a worker.
         Raises StartError, or whatever torch raises.
         """
         hide_memory()  # it holds the API keys
@@ -123,7 +119,7 @@ class Runtime:
         return self.loaded is not None and self.loaded.engine.alive and not self._draining
 
     def request_context(
-        self, client_gone: Callable[[], bool] = _never, caller: str = "", cost: RequestCost | None = None
+        self, client_gone: Callable[[], bool] = never_gone, caller: str = "", cost: RequestCost | None = None
     ) -> RequestContext:
         """The context of a request that starts now."""
         return RequestContext.of(self.settings.request_seconds, client_gone, caller, cost)

@@ -78,7 +78,7 @@ class RequestRecord:
             model=self.request.model[:_MOST_CHARACTERS],
             audio_seconds=round(cost.audio_seconds, 3),
             queue_ms=_milliseconds(cost.queue_seconds),
-            decode_ms=_milliseconds(cost.decode_seconds),
+            decode_ms=_milliseconds(cost.read_seconds),
             model_ms=_milliseconds(cost.model_seconds),
             total_ms=_milliseconds(seconds),
             windows=cost.windows,

@@ -1,4 +1,4 @@
-"""Where this server's Flask differs from the stock one."""
+"""This server's subclasses of Flask, its request and its JSON provider."""
 
 from contextlib import AbstractContextManager, ExitStack, suppress
 from math import inf
@@ -179,7 +179,7 @@ class StrictJSON(DefaultJSONProvider):
 
 
 class Application(Flask):
-    """Flask with the above, and the request id beside every logged traceback."""
+    """Flask with the classes above, and the request id in the log of every traceback."""
 
     request_class = IncomingRequest
     json_provider_class = StrictJSON

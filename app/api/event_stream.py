@@ -65,9 +65,8 @@ class _BackgroundEvents:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         wait([self._outcome])
-        del (
-            self._outcome
-        )  # its error refers to frames that refer to this: a cycle that would keep what they hold
+        # Its error refers to frames that refer to this object: a cycle, which would keep what they hold.
+        del self._outcome
 
     def frames(self) -> Iterator[str]:
         """The events in wire format, with pings between them. Raises the error of the thread."""

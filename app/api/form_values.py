@@ -70,7 +70,7 @@ def _check_length(texts: list[str], name: str, limit: float) -> None:
 
 
 def scalar(text: str, schema: Fields) -> Any:
-    """One text as the type that its schema wants, or as it is."""
+    """One text as the type in its schema, or unchanged if it is not of that type."""
     types = _types(schema)
     if "null" in types and text.lower() == "none":
         return None

@@ -1,8 +1,8 @@
-"""What a process gives up before it touches what a stranger sent.
+"""Restricts a process before it handles untrusted input.
 
-The processes that read audio files and that speak share this. Standard library only: the one that
-speaks has nothing else, and starts fast for it. What can't be given up raises OSError, so that such
-a process does not start; `filter_system_calls` alone returns whether this machine knows the filter.
+Used by the processes that read audio files and that speak. It imports the standard library only, so that the
+latter starts fast. A restriction that fails raises OSError, so that the process does not start. Only
+`filter_system_calls` returns whether it worked: some machines have no such filter.
 """
 
 import ctypes
@@ -40,28 +40,28 @@ def hide_memory() -> None:
 
 
 def confine(memory_bytes: int, file_bytes: int) -> None:
-    """Keep nothing that reading or speaking doesn't take; called once, by a process with one thread.
+    """Drop all privileges and set limits. Called once, by a process with one thread.
 
-    The process ends with the thread that started it, and nothing softer than SIGKILL stops it: what asks
-    a worker to stop may reach it too, while it has something to finish. It has no capability, may take
-    `memory_bytes` more than now, and write files of at most `file_bytes`.
+    The process is killed when the thread that started it ends. It ignores signals that stop a worker, because
+    they may be sent to it too while it has work to finish. It has no capabilities, may take `memory_bytes`
+    more than now, and may write files of at most `file_bytes`.
     """
     _drop_capabilities()
     for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(asked, signal.SIG_IGN)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    with suppress(OSError):  # if memory runs out all the same, let it not be the worker that dies
+    with suppress(OSError):  # if memory runs out, the kernel kills this process before a worker
         Path("/proc/self/oom_score_adj").write_text("1000")
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes)
     _limit(resource.RLIMIT_FSIZE, file_bytes)
     _limit(resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS)
     _limit(resource.RLIMIT_CORE, 0)
-    hide_memory()  # from others like it
+    hide_memory()  # from other processes like this one
 
 
 def limit_cpu(seconds: float) -> None:
-    """Take at most so many seconds of processor time more than now; SIGXCPU ends what takes longer."""
+    """Allow so many more seconds of processor time; then SIGXCPU ends the process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, allowed = resource.getrlimit(resource.RLIMIT_CPU)
     most = _at_most(allowed, int(used.ru_utime + used.ru_stime + seconds))
@@ -69,7 +69,7 @@ def limit_cpu(seconds: float) -> None:
 
 
 def _limit(kind: int, most: int) -> None:
-    """For good: what lacks capabilities can't raise a hard limit."""
+    """Set a hard limit, which a process without capabilities can't raise again."""
     _, allowed = resource.getrlimit(kind)
     resource.setrlimit(kind, (_at_most(allowed, most),) * 2)
 
@@ -79,7 +79,7 @@ def _at_most(allowed: int, most: int) -> int:
 
 
 def _drop_capabilities() -> None:
-    """All of them: root without any reads neither its parent's environment nor other users' files."""
+    """Drop all: without them, root can read neither its parent's environment nor other users' files."""
     with suppress(OSError):  # a kernel before 4.3 has no ambient ones
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in range(_MOST_CAPABILITIES):

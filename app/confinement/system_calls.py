@@ -1,9 +1,9 @@
-"""The system calls that a confined process keeps: a seccomp filter for x86-64 and aarch64.
+"""The system calls that a confined process may make: a seccomp filter for x86-64 and aarch64.
 
-libseccomp's bindings are no choice: they need that library on the machine, and the process that
-speaks loads no package. So this is the classic BPF program itself, a few instructions for each call.
-A process may read, write to what it holds already, open files to read them, take memory that is not
-executable, and have threads. All else is refused with EPERM, whatever later kernels add.
+libseccomp's bindings can't be used: they need that library on the machine, and the process that speaks loads
+no package. So this is the classic BPF program itself, a few instructions for each call. A process may read,
+write to open descriptors, open files for reading, allocate memory that is not executable, and start threads.
+All other calls are refused with EPERM, including those of future kernels.
 """
 
 import ctypes
@@ -94,7 +94,7 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
-"""What is allowed whatever its arguments are: the number on x86-64, and on aarch64."""
+"""Calls that are allowed with any arguments: the number on x86-64, and on aarch64."""
 
 _WRITES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
 _PROT_EXEC = 4
@@ -109,7 +109,7 @@ _Check = tuple[tuple[int | None, int | None], int, int, int]
 
 
 def _checks() -> tuple[_Check, ...]:
-    """Allowed if an argument, cut to the bits of a mask, has a value: numbers, argument, mask, value."""
+    """Calls that are allowed if `argument & mask == value`: numbers, argument, mask, value."""
     return (
         ((257, 56), 2, _WRITES, 0),  # openat
         ((2, None), 1, _WRITES, 0),  # open
@@ -128,7 +128,7 @@ _ALLOW, _REFUSE = 0x7FFF_0000, 0x0005_0000
 _NUMBER, _AUDIT, _ARGUMENTS = 0, 4, 16
 _SET_MODE_FILTER = 1
 _ALL_THREADS, _NO_SLOWER = 1, 4
-"""Without the second, kernels before 5.16 switch off what makes processors fast for such a process."""
+"""Without the second, kernels before 5.16 disable speculative execution for such a process."""
 _PR_SET_NO_NEW_PRIVS = 38
 
 _Instruction = tuple[int, int, int, int]
@@ -140,10 +140,10 @@ class _Program(ctypes.Structure):
 
 
 def filter_system_calls() -> bool:
-    """From now on allow this process only what is above, for good.
+    """Allow this process only the calls above. It can't be undone.
 
-    False where there is no such filter: on another machine, or with a kernel that has none. Code that
-    runs later can't load modules or libraries any more: their memory would have to be executable.
+    Returns False if there is no such filter: on other processors, or with a kernel that has none. Afterwards
+    no library can be loaded, because its memory would have to be executable.
     """
     machine = _MACHINES.get(platform.machine())
     if machine is None or struct.calcsize("P") != 8:
@@ -162,7 +162,7 @@ def _instructions(machine: _Machine) -> Iterator[_Instruction]:
     refuse = (_RETURN, 0, 0, _REFUSE | errno.EPERM)
     yield from [(_LOAD, 0, 0, _AUDIT), (_IF_EQUAL, 1, 0, machine.audit), refuse, (_LOAD, 0, 0, _NUMBER)]
     yield from [(_IF_AT_LEAST, 0, 1, _X32), refuse]
-    # glibc takes this for an old kernel and makes its threads with clone, whose flags can be looked at.
+    # ENOSYS makes glibc create threads with clone, whose flags can be checked.
     yield from [(_IF_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _REFUSE | errno.ENOSYS)]
     for numbers in _CALLS.values():
         if (number := numbers[machine.column]) is not None:

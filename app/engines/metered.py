@@ -90,7 +90,7 @@ class Meter:
 
 
 def _times(call: Future[Any]) -> tuple[float, float]:
-    """How long a call waited in the queue and ran; 0.0 where its future doesn't know."""
+    """How long a call waited in the queue and ran; 0.0 if its future is no TimedFuture."""
     return (call.queue_seconds, call.model_seconds) if isinstance(call, TimedFuture) else (0.0, 0.0)
 
 

@@ -35,7 +35,7 @@ def speaker_segment(segment: Segment) -> dict[str, Any]:
 
 
 def conversation(segments: Iterable[Segment]) -> str:
-    """A line `Name: ...` for each turn: what one speaker says before another does."""
+    """A line `Name: ...` for each turn: consecutive segments of one speaker."""
     return "\n".join(_turns(segments))
 
 

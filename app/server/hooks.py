@@ -67,7 +67,7 @@ def pre_fork(server: SpeechArbiter, worker: Worker) -> None:
 
 
 def _free_number(server: Arbiter) -> int:
-    """The lowest number that no live worker has. Its counts go on from where a dead worker left them."""
+    """The lowest number that no live worker has. It continues a dead worker's counts."""
     taken = {other.number for other in server.WORKERS.values()}
     return next(number for number in range(len(taken) + 1) if number not in taken)
 

@@ -40,7 +40,7 @@ class AudioReader:
         try:
             samples = self._read(file, context, by_channel=by_channel)
         finally:
-            context.cost.add_decoding(perf_counter() - began)
+            context.cost.add_reading(perf_counter() - began)
         with self.held_audio.share() as share:
             share.take(samples.size)
             context.cost.add_audio(samples.shape[-1] / SAMPLE_RATE)

@@ -24,7 +24,7 @@ class ByChannel:
 
     @property
     def language(self) -> str | None:
-        """The first language that any channel knows."""
+        """The language of the first channel that has one."""
         return next((channel.language for channel in self.channels if channel.language), None)
 
     @property

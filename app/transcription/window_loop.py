@@ -22,7 +22,7 @@ from app.transcription.language import Detector, LanguageDetector
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.segments import Draft, WindowSegments, cut, last_word_end
 from app.transcription.windows import PreviousText, clip_frames
-from app.transcription.words import place_words
+from app.transcription.words import assign_words
 from app.waveform import SAMPLE_RATE, Samples
 
 _HOP = SAMPLE_RATE // FRAMES_PER_SECOND
@@ -135,7 +135,7 @@ class WindowLoop:
         drafts, eot = window_segments.drafts, self.tokenizer.eot
         tokens = [token for draft in drafts for token in draft.tokens if token < eot]
         timings = self.context.wait(self.engine.align(window, tokens, self.language, self.request.task))
-        place_words(drafts, timings, eot, window.seek, self.last_speech_seconds)
+        assign_words(drafts, timings, eot, window.seek, self.last_speech_seconds)
         last_end = last_word_end(drafts)
         start = window.seek / FRAMES_PER_SECOND
         if not window_segments.ends_in_silence and last_end is not None and last_end > start:

@@ -1,6 +1,6 @@
 """Word times: assigns an alignment's words to the segments of their window.
 
-The rules are those of openai-whisper's word timestamps: long words beside a pause or the end of a
+The rules are those of openai-whisper's word timestamps: long words next to a pause or the end of a
 sentence are cut to twice the window's median, punctuation joins its word, and segments take the
 times of their first and last word.
 """
@@ -23,7 +23,7 @@ _TOLERANCE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Pace:
-    """How long words last in a window: the median, and the most a word beside a pause may last."""
+    """The durations of a window's words: the median, and the longest of a word next to a pause."""
 
     median_seconds: float
 
@@ -40,7 +40,7 @@ class Pace:
         return cls(min(_LONGEST_MEDIAN_SECONDS, median(lasting)) if lasting else 0.0)
 
 
-def place_words(
+def assign_words(
     drafts: Sequence[Draft],
     timings: Sequence[WordTiming],
     eot: int,

@@ -94,9 +94,8 @@ def main(arguments: list[str], work: Callable[[socket.socket], None] = serve) ->
     """
     descriptor, memory, output = map(int, arguments)
     confine(memory, output)
-    connection = socket.socket(
-        fileno=descriptor
-    )  # left open: it is closed when the process ends, which the worker notices
+    # Left open: its end, at the end of this process, is what the worker notices.
+    connection = socket.socket(fileno=descriptor)
     if not filter_system_calls():
         print("runs without a filter of system calls: see `python -m app doctor`", file=sys.stderr)
     with suppress(ConnectionError):

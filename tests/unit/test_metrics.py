@@ -38,7 +38,7 @@ def test_a_request_is_counted() -> None:
     transcribed(
         metrics,
         audio_seconds=8.0,
-        decode_seconds=0.5,
+        read_seconds=0.5,
         windows=3,
         fallbacks=2,
         queue_seconds=0.25,

@@ -10,14 +10,14 @@ def test_everything_is_added_up() -> None:
     cost = RequestCost()
     cost.add_audio(3.0)
     cost.add_audio(2.0)
-    cost.add_decoding(0.5)
+    cost.add_reading(0.5)
     cost.add_fallback()
     cost.start_call()
     cost.start_call()
     cost.finish_call(windows=1, queue_seconds=4.0, model_seconds=6.0)
     assert cost.totals() == CostTotals(
         audio_seconds=5.0,
-        decode_seconds=0.5,
+        read_seconds=0.5,
         windows=1,
         fallbacks=1,
         queue_seconds=4.0,

@@ -41,7 +41,7 @@ _STEPS_BETWEEN_TASKS = 4
 _HOLDOFF_STEPS_AFTER_JOIN = 32
 """As many as one or two sentences take, so that another request's encodes don't slow a short note down."""
 _SPARE_CACHED_WINDOWS = 8
-"""Windows beside the running ones whose keys and values are kept, for the decode or alignment to come."""
+"""Keys and values of so many other windows are kept: they may be decoded again, or aligned."""
 
 
 class BatchedEngine:

@@ -48,7 +48,7 @@ def is_abandoned(task: EngineTask | DecodeTask) -> bool:
 
 
 def cancel(task: EngineTask | DecodeTask) -> None:
-    """End a queued or running future with CancelledError. Whoever waits for it is woken."""
+    """End a queued or running future with CancelledError, and wake the threads that wait for it."""
     if task.future.running():
         task.future.set_exception(CancelledError())
     elif task.future.cancel():

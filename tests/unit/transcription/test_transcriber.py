@@ -196,7 +196,7 @@ def test_each_clip_counts_as_a_window(transcriber: Transcriber, engine: Scripted
     hour = RequestContext.of(3_600)
     with pytest.raises(InvalidParameter, match="can transcribe 1000 at its present speed within the 3600 s"):
         slow.stream(wav([1]), request, hour)
-    assert hour.cost.totals().decode_seconds == 0.0  # nothing was read
+    assert hour.cost.totals().read_seconds == 0.0  # nothing was read
     slow.stream(wav([1]), TranscriptionRequest(), hour).close()
     assert_nothing_is_held(transcriber)
 
