@@ -27,9 +27,14 @@ def retrieve_model(name: str) -> Response:
 
 
 def _model(name: str) -> dict[str, str | int]:
-    """`created` and `owned_by` are those of the weights, whatever the name; none before the start."""
-    created, owner = (model.created, model.owner) if (model := current_runtime().loaded) else (0, "")
-    return {"id": name, "object": "model", "created": created, "owned_by": owner}
+    """`created`, `owned_by` and `notice` are those of the weights, whatever the name; none before the start.
+
+    `notice` is not OpenAI's, and only there where the weights have one.
+    """
+    runtime = current_runtime()
+    created, owner = (model.created, model.owner) if (model := runtime.loaded) else (0, "")
+    notice = {"notice": runtime.notice} if runtime.notice else {}
+    return {"id": name, "object": "model", "created": created, "owned_by": owner, **notice}
 
 
 def _answer(body: Mapping[str, object]) -> Response:
