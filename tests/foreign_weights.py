@@ -3,17 +3,21 @@
 import json
 import struct
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+from transformers.utils.logging import disable_progress_bar
 
 from app.checkpoints import found_at
 from app.checkpoints.dimensions import Dimensions
 from app.checkpoints.huggingface import stored_name
 from app.engines.weights_files import open_weights
+
+disable_progress_bar()
 
 DEMO = Path(__file__).parents[1] / "models" / "demo.pt"
 
@@ -74,10 +78,9 @@ def write_hugging_face(
     shard_size: str = "5GB",
 ) -> Path:
     """A folder as transformers writes it; `heads` go to generation_config.json."""
-    model = model.to(dtype)
-    model.generation_config = GenerationConfig(alignment_heads=heads) if heads else GenerationConfig()
-    model.save_pretrained(folder, max_shard_size=shard_size)
-    model.float()
+    copy = deepcopy(model).to(dtype)
+    copy.generation_config = GenerationConfig(alignment_heads=heads) if heads else GenerationConfig()
+    copy.save_pretrained(folder, max_shard_size=shard_size)
     return folder
 
 

@@ -27,14 +27,15 @@ def retrieve_model(name: str) -> Response:
 
 
 def _model(name: str) -> dict[str, str | int]:
-    """`created`, `owned_by` and `notice` are those of the weights, whatever the name; none before the start.
+    """`created` and `owned_by` are those of the weights, whatever the name; none before the start.
 
-    `notice` is not OpenAI's, and only there where the weights have one.
+    `notice` is not OpenAI's field; only quantized weights have it.
     """
-    runtime = current_runtime()
-    created, owner = (model.created, model.owner) if (model := runtime.loaded) else (0, "")
-    notice = {"notice": runtime.notice} if runtime.notice else {}
-    return {"id": name, "object": "model", "created": created, "owned_by": owner, **notice}
+    model = current_runtime().loaded
+    if model is None:
+        return {"id": name, "object": "model", "created": 0, "owned_by": ""}
+    notice = {"notice": model.notice} if model.quantized and model.notice else {}
+    return {"id": name, "object": "model", "created": model.created, "owned_by": model.owner, **notice}
 
 
 def _answer(body: Mapping[str, object]) -> Response:
