@@ -16,7 +16,8 @@ class LoadedModel:
 
     `meter` counts what the engine does, over all requests. `created` is when the checkpoint's file was
     last written, in Unix seconds; `notice` what every answer must carry as `x-model-notice`; `fingerprint`
-    the chat API's `system_fingerprint`, which changes whenever answers may.
+    the chat API's `system_fingerprint`, which changes whenever answers may. `quantized`
+    weights are no longer those that were trained.
     """
 
     engine: LiveEngine
@@ -26,6 +27,7 @@ class LoadedModel:
     created: int = 0
     notice: str | None = None
     fingerprint: str = ""
+    quantized: bool = False
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, engine: LiveEngine, precision: str) -> "LoadedModel":
@@ -38,6 +40,7 @@ class LoadedModel:
             int(checkpoint.path.stat().st_mtime),
             checkpoint.notice,
             _fingerprint(checkpoint.sha256, precision),
+            checkpoint.quantization is not None,
         )
 
     @property

@@ -20,6 +20,7 @@ def test_what_a_checkpoint_tells() -> None:
     assert model.owner == "tiny-openai-whisper-api"
     assert model.created == int(DEMO_PATH.stat().st_mtime)
     assert model.notice == DEMO_NOTICE
+    assert not model.quantized
     assert model.meter.seconds_per_window == 2.5
     assert model.card.name == "scripted"
 
@@ -32,6 +33,12 @@ def test_the_fingerprint_changes_with_weights_and_precision() -> None:
     assert len(fingerprints) == 4
     assert fingerprint("a", "exact") in fingerprints
     assert all(re.fullmatch(r"fp_[0-9a-f]{10}", each) for each in fingerprints)
+
+
+def test_quantized_weights_are_known_as_such() -> None:
+    model = LoadedModel.of(Checkpoint("mine", DEMO_PATH, "ab", "ctranslate2", "int8"), engine(), "exact")
+    assert model.quantized
+    assert model.notice == "int8 weights, no longer exact"
 
 
 def test_work_is_counted_for_the_request_and_for_all() -> None:

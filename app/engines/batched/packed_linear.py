@@ -6,7 +6,7 @@ are float16 loses nothing, and a decoding step, which is bound by memory, reads 
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -43,7 +43,8 @@ def _half_linear(packed: torch.ScriptObject, x: Tensor) -> Tensor:
 
 def int8_weights(weight: Tensor, bias: Tensor | None) -> Linear:
     """int8 weights, a scale for each output, and activations quantized on the way. Not exact."""
-    scales = (weight.abs().amax(1).clamp_min(1e-8) / 127).double()
+    largest = torch.maximum(weight.amax(1), -weight.amin(1))  # abs() would copy the weights
+    scales = (largest.clamp_min(1e-8) / 127).double()
     zeros = torch.zeros(len(weight), dtype=torch.long)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that it will replace quantized tensors
@@ -79,6 +80,10 @@ def works(pack: Pack, name: str) -> bool:
     return True
 
 
-def is_half(weights: list[Tensor]) -> bool:
-    """Whether all weights are float16 numbers, as those of published checkpoints are."""
-    return all(torch.equal(weight, weight.half().float()) for weight in weights)
+def is_half(weights: Iterable[Tensor]) -> bool:
+    """Whether all weights are float16 numbers, as those of published checkpoints are, however stored."""
+    return all(weight.dtype == torch.float16 or _equals_half(weight.float()) for weight in weights)
+
+
+def _equals_half(weight: Tensor) -> bool:
+    return torch.equal(weight, weight.half().float())
