@@ -3,13 +3,14 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import whisper
 
 from tests.oracle.recordings import sample
@@ -23,8 +24,11 @@ HEARD_EXACTLY = [name for name, expected in EXPECTED.items() if "text" in expect
 
 
 @pytest.fixture(scope="module")
-def model() -> whisper.Whisper:
-    return whisper.load_model(str(CHECKPOINT), device="cpu")
+def model() -> Iterator[whisper.Whisper]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several, on cores that other tests use too, wait for each other
+    yield whisper.load_model(str(CHECKPOINT), device="cpu")
+    torch.set_num_threads(threads)
 
 
 def test_the_card_names_the_file() -> None:
