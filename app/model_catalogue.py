@@ -48,18 +48,32 @@ class ModelCatalogue:
         """Whether a request to transcribe may name this model."""
         return name in self.own_names() or self._matches(name, _PATTERNS)
 
-    def require(self, name: str) -> None:
-        """Raise ModelNotFound unless requests to transcribe may name this model."""
-        if not self.accepts(name):
-            raise _no_model(name)
+    def require(self, name: str, deployment: str = "") -> str:
+        """The name, if requests to transcribe may use it. Raises ModelNotFound.
 
-    def require_speech(self, name: str) -> None:
-        """Raise ModelNotFound unless requests for speech may name this model."""
-        if name != self.synthesizer_name() and not self._matches(name, _SPEECH_PATTERNS):
-            raise _no_model(name)
+        A request to a `deployment` is never refused: that is the name of its model, or else the first
+        model answers, since whoever deploys a model at Azure names it as they like.
+        """
+        return _first_accepted(name, deployment, self.accepts, (*self.own_names(), *TRANSCRIPTION_MODELS))
+
+    def require_speech(self, name: str, deployment: str = "") -> str:
+        """The name, if requests for speech may use it. Raises ModelNotFound; deployments as above."""
+        return _first_accepted(name, deployment, self._speaks, SPEECH_MODELS)
+
+    def _speaks(self, name: str) -> bool:
+        return name == self.synthesizer_name() or self._matches(name, _SPEECH_PATTERNS)
 
     def _matches(self, name: str, patterns: tuple[str, ...]) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in (*patterns, *self.aliases))
+
+
+def _first_accepted(
+    name: str, deployment: str, accepts: Callable[[str], bool], models: tuple[str, ...]
+) -> str:
+    accepted = [each for each in (name, deployment) if each and accepts(each)]
+    if not accepted and not deployment:
+        raise _no_model(name)
+    return (*accepted, *models)[0]
 
 
 def _no_model(name: str) -> ModelNotFound:

@@ -92,8 +92,14 @@ def check(schema: Draft202012Validator, fields: Fields) -> None:
 
 
 def _noted(fields: Fields) -> Fields:
-    """The same; the log will name the model that was asked for, whatever becomes of the request."""
-    incoming().model = str(fields.get("model", ""))
+    """The same, with the deployment in Azure's URLs as its model if it names none.
+
+    The log will name the model that was asked for, whatever becomes of the request.
+    """
+    request = incoming()
+    if request.deployment and not fields.get("model"):
+        fields["model"] = request.deployment
+    request.model = str(fields.get("model", ""))
     return fields
 
 

@@ -90,3 +90,27 @@ def test_models_that_speak(name: str) -> None:
 def test_others_do_not(name: str) -> None:
     with pytest.raises(ModelNotFound):
         catalogue_of(synthesizer="espeak-ng").require_speech(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "deployment", "model"),
+    [
+        ("whisper-1", "ours", "whisper-1"),
+        ("ours", "ours", "scripted"),
+        ("gpt-4o", "gpt-4o-transcribe", "gpt-4o-transcribe"),
+        ("", "ours", "scripted"),
+    ],
+)
+def test_a_deployment_is_never_unknown(
+    catalogue: ModelCatalogue, name: str, deployment: str, model: str
+) -> None:
+    assert catalogue.require(name, deployment) == model
+
+
+def test_a_deployment_before_a_checkpoint_is_loaded() -> None:
+    assert catalogue_of(own=()).require("ours", "ours") == "whisper-1"
+
+
+def test_a_deployment_that_speaks(catalogue: ModelCatalogue) -> None:
+    assert catalogue.require_speech("ours", "ours") == "tts-1"
+    assert catalogue.require_speech("ours", "tts-1-hd") == "tts-1-hd"

@@ -3,6 +3,7 @@
 from flask import Response
 
 from app.api import current_runtime
+from app.api.application import incoming
 from app.api.audio.answers import answer
 from app.api.bodies import read_recording
 from app.api.schemas import TRANSCRIPTION
@@ -12,5 +13,5 @@ from app.requests.parse import parse
 def create_transcription() -> Response:
     """A recording's text, in the language that is spoken."""
     fields, file = read_recording(TRANSCRIPTION)
-    current_runtime().catalogue.require(fields["model"])
+    fields["model"] = current_runtime().catalogue.require(fields["model"], incoming().deployment)
     return answer(file, parse(fields, "transcribe"))

@@ -3,6 +3,7 @@
 from flask import Response
 
 from app.api import current_runtime
+from app.api.application import incoming
 from app.api.audio.answers import answer
 from app.api.bodies import read_form
 from app.api.schemas import TRANSLATION
@@ -12,5 +13,5 @@ from app.requests.parse import parse
 def create_translation() -> Response:
     """A recording's text in English. `language` may tell which one is spoken, as in openai-whisper."""
     fields, file = read_form(TRANSLATION)
-    current_runtime().catalogue.require(fields["model"])
+    fields["model"] = current_runtime().catalogue.require(fields["model"], incoming().deployment)
     return answer(file, parse(fields, "translate"))
