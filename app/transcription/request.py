@@ -33,7 +33,8 @@ class TranscriptionRequest:
     tried in order until a window's result passes the thresholds. `clip_seconds` are
     start,end,start,... on the recording's clock. With `chunking` the recording is cut at pauses and
     the pieces are decoded side by side. With `by_channel` each channel is a speaker, called by
-    `speaker_names` in channel order as far as they go.
+    `speaker_names` in channel order as far as they go; a mono recording is then refused, or with
+    `mono_is_plain` transcribed as without `by_channel`.
     """
 
     task: Task = "transcribe"
@@ -53,6 +54,7 @@ class TranscriptionRequest:
     logprobs: bool = False
     chunking: Chunking | None = None
     by_channel: bool = False
+    mono_is_plain: bool = False
     speaker_names: tuple[str, ...] = ()
 
 

@@ -81,7 +81,10 @@ def stream_samples(
     check_languages(engine, request)
     context.check()  # reading the audio may have taken longer than the client stayed
     with ExitStack() as held:
-        channels = samples if request.by_channel else samples[None]
+        channels = samples[None]
+        if request.by_channel:
+            # A segment's own start may be that of the silence before it, and speakers are merged by time.
+            channels, request = samples, replace(request, word_timestamps=True)
         opened = [held.enter_context(open_audio(engine, channel)) for channel in channels]
         loops = [WindowLoop(engine, audio, request, policy, context) for audio in opened]
         seconds = samples.shape[-1] / SAMPLE_RATE

@@ -79,7 +79,7 @@ def test_bodies_are_openais(aliased: GunicornServer) -> None:
     one = aliased.get("/v1/models/whisper-1")
     assert read_as("model", one) in read_as("model_list", listed)["data"]
     assert {answer.headers["x-model-notice"] for answer in (listed, one)} == {MODEL_NOTICE}
-    for path in ("/v1/models/nothing", "/v1/models/"):
+    for path in ("/v1/models/nothing", "/v1/modelx/"):
         answer = aliased.get(path)
         assert answer.status_code == 404
         read_as("error", answer)
