@@ -15,6 +15,7 @@ LAYERS = {
         "app.admission",
         "app.base64_data",
         "app.bounded_json",
+        "app.model_catalogue",
         "app.runtime",
         "app.request_context",
         "app.requests",

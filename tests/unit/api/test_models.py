@@ -64,7 +64,8 @@ def test_an_unknown_name(client, name):
     assert response.status_code == 404
     valid("error", response.json)
     assert error_of(response) == {
-        "message": f"The model '{name}' does not exist",
+        "message": f"The model '{name}' does not exist. GET /v1/models lists the names that this server "
+        "knows; WHISPER_MODEL_ALIASES adds more.",
         "type": "invalid_request_error",
         "param": "model",
         "code": "model_not_found",
