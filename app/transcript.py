@@ -88,8 +88,8 @@ class TokenUsage:
 class TranscriptDelta:
     """What one more segment adds. The texts of all deltas joined are the transcript's text.
 
-    Only the last delta has no `segment`: it brings held-back text, if any, the `usage` of all and the
-    recording's `duration_seconds`.
+    Only the last delta has no `segment`: it brings held-back text, if any, the `usage` of all, the
+    recording's `duration_seconds`, and the language's probability where nothing else was asked for.
     """
 
     language: str
@@ -97,11 +97,15 @@ class TranscriptDelta:
     segment: Segment | None = None
     usage: TokenUsage | None = None
     duration_seconds: float = 0.0
+    language_probability: float | None = None
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """All that was heard in one recording. `language` is an ISO-639-1 code."""
+    """All that was heard in one recording. `language` is an ISO-639-1 code.
+
+    `language_probability` is known where nothing but the language was asked for.
+    """
 
     task: Task
     language: str
@@ -109,6 +113,7 @@ class Transcript:
     text: str
     segments: tuple[Segment, ...] = ()
     usage: TokenUsage = TokenUsage(0, 0, 0)
+    language_probability: float | None = None
 
     @property
     def words(self) -> tuple[Word, ...]:

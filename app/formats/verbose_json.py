@@ -20,23 +20,24 @@ def render(transcript: Transcript, options: RenderOptions) -> str:
     """
     body: dict[str, Any] = {
         "task": transcript.task,
-        "language": _language_name(transcript),
+        "language": language_name(transcript),
         "duration": finite(transcript.duration_seconds),
         "text": transcript.text.strip(),
     }
     if "segment" in options.granularities:
-        body["segments"] = [_segment(segment) for segment in transcript.segments]
+        body["segments"] = [segment_object(segment) for segment in transcript.segments]
     if options.asks_words():
         body["words"] = _words(transcript.words)
     return dump_json(body | {"usage": duration_usage(transcript)})
 
 
-def _language_name(transcript: Transcript) -> str:
+def language_name(transcript: Transcript) -> str:
     """The language of the text, which for a translation is not the one that was spoken."""
     return "english" if transcript.task == "translate" else LANGUAGES[transcript.language]
 
 
-def _segment(segment: Segment) -> dict[str, Any]:
+def segment_object(segment: Segment) -> dict[str, Any]:
+    """A segment with openai-whisper's keys, as OpenAI has them."""
     return {
         "id": segment.id,
         "seek": segment.seek,

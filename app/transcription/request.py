@@ -34,7 +34,8 @@ class TranscriptionRequest:
     start,end,start,... on the recording's clock. With `chunking` the recording is cut at pauses and
     the pieces are decoded side by side. With `by_channel` each channel is a speaker, called by
     `speaker_names` in channel order as far as they go; a mono recording is then refused, or with
-    `mono_is_plain` transcribed as without `by_channel`.
+    `mono_is_plain` transcribed as without `by_channel`. With `language_only` nothing is transcribed: the
+    language of the first 30 s is all that is found out.
     """
 
     task: Task = "transcribe"
@@ -56,6 +57,7 @@ class TranscriptionRequest:
     by_channel: bool = False
     mono_is_plain: bool = False
     speaker_names: tuple[str, ...] = ()
+    language_only: bool = False
 
 
 Spans = list[tuple[float, float]]
