@@ -22,6 +22,7 @@ def register(app: Flask) -> None:
         large_json,
         metrics,
         models,
+        responses,
         whisper_cpp,
     )
 
@@ -37,6 +38,7 @@ def register(app: Flask) -> None:
     app.register_blueprint(models.blueprint, url_prefix="/v1/models")
     app.register_blueprint(audio.blueprint, url_prefix="/v1/audio")
     app.register_blueprint(chat.blueprint, url_prefix="/v1/chat")
+    app.register_blueprint(responses.blueprint, url_prefix="/v1/responses")
     app.register_blueprint(whisper_cpp.blueprint)
     app.register_blueprint(asr_webservice.blueprint)
 

@@ -29,9 +29,15 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def event_stream(
-    events: Generator[Event, None, None], *, closing: str | None = None, on_close: Callable[[], object]
+    events: Generator[Event, None, None],
+    *,
+    named: bool = False,
+    closing: str | None = None,
+    on_close: Callable[[], object],
 ) -> Response:
     """Answer with `data: {...}` for each event as it comes, and `data: {closing}` after all of them.
+
+    `named` puts `event: {type}` before each, as OpenAI's Responses API does.
 
     The events are made in a thread of their own. `on_close` is called once, after the answer was
     sent or given up and the making has stopped. What fails within `PING_SECONDS` and before the
@@ -39,11 +45,11 @@ def event_stream(
     """
     with ExitStack() as held:
         held.callback(on_close)
-        making = held.enter_context(_Making(events, incoming().client_gone))
+        making = held.enter_context(_Making(events, incoming().client_gone, named=named))
         held.callback(incoming().give_up)
         frames = making.frames()
         first = list(islice(frames, 1))
-        explain = partial(_explain, logger=current_app.logger, request_id=g.request_id)
+        explain = partial(_explain, logger=current_app.logger, request_id=g.request_id, named=named)
         body = chain(first, _to_the_end(frames, closing, explain, incoming()))
         response = Response(body, content_type="text/event-stream; charset=utf-8", headers=_HEADERS)
         response.call_on_close(held.pop_all().close)
@@ -53,7 +59,10 @@ def event_stream(
 class _Making:
     """Makes events in a thread, until there are no more or nobody wants them. Leaving waits for it."""
 
-    def __init__(self, events: Generator[Event, None, None], unwanted: Callable[[], bool]) -> None:
+    def __init__(
+        self, events: Generator[Event, None, None], unwanted: Callable[[], bool], *, named: bool
+    ) -> None:
+        self._named = named
         self._made: SimpleQueue[Event | None] = SimpleQueue()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="event-stream")
         self._outcome = self._pool.submit(self._make, events, unwanted)
@@ -77,7 +86,7 @@ class _Making:
                 continue
             if event is None:
                 break
-            yield _frame(dump_json(event))
+            yield _event_frame(event, named=self._named)
         self._outcome.result()
 
     def _make(self, events: Generator[Event, None, None], unwanted: Callable[[], bool]) -> None:
@@ -95,7 +104,7 @@ class _Making:
 def _to_the_end(
     frames: Iterator[str],
     closing: str | None,
-    explain: Callable[[Exception], Event],
+    explain: Callable[[Exception], str],
     request: IncomingRequest,
 ) -> Iterator[str]:
     try:
@@ -106,14 +115,22 @@ def _to_the_end(
         request.outcome = ClientGone.status
     except Exception as error:
         request.outcome = error.status if isinstance(error, SpeechError) else SpeechError.status
-        yield _frame(dump_json(explain(error)))
+        yield explain(error)
 
 
-def _explain(error: Exception, *, logger: Logger, request_id: str) -> Event:
-    """OpenAI's error body for a failure after the first byte, when the status is long sent."""
+def _explain(error: Exception, *, logger: Logger, request_id: str, named: bool) -> str:
+    """OpenAI's error body for a failure after the first byte, when the status is long sent.
+
+    The Responses API has the error's fields in the event itself; SDKs read either.
+    """
     if not isinstance(error, SpeechError) or error.status == SpeechError.status:
         logger.error("the stream broke off", exc_info=error, extra=fields(request_id=request_id))
-    return describe(error, request_id)
+    body = describe(error, request_id)
+    return _event_frame({**body["error"], **body, "type": "error"} if named else body, named=named)
+
+
+def _event_frame(event: Event, *, named: bool) -> str:
+    return (f"event: {event['type']}\n" if named else "") + _frame(dump_json(event))
 
 
 def _frame(data: str) -> str:

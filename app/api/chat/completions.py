@@ -45,10 +45,7 @@ def _reply(fields: Fields, runtime: Runtime, context: RequestContext) -> Reply:
     transcriber = ConversationTranscriber(
         runtime.transcriber, context, settings.max_audio_seconds, runtime.count_tokens
     )
-    if settings.chat_upstream_url:
-        upstream = Upstream(
-            settings.chat_upstream_url, settings.chat_upstream_model, settings.chat_upstream_key
-        )
+    if upstream := Upstream.of(settings):
         return UpstreamReply(fields, chat_request(fields), transcriber, voiced, upstream)
     fields["model"] = runtime.catalogue.require(fields["model"], incoming().deployment)
     return OwnReply(fields, chat_request(fields), transcriber, voiced)
