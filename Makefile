@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := tests/functional/node
+AGENTS := tests/functional/agents
 # Spread over processes; a file stays in one of them, so that its tests share their server.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --numprocesses
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -24,7 +25,7 @@ demo: serve ## serve the demo model: a toy, nothing to download, not for human s
 test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## nearly all tests, in minutes
 	$(PYTEST) auto -m "not slow and not long"
 
-test-all: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## those and the slow ones, as CI runs them
+test-all: $(VENV)/.installed-dev $(NODE)/node_modules/.installed $(AGENTS)/.venv/.installed ## those and the slow ones, as CI runs them
 	$(PYTEST) auto -m "not long"
 
 test-quick: $(VENV)/.installed-dev ## the unit tests, in a minute
@@ -66,3 +67,8 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 	else \
 	  echo "Without Node.js 18 or newer and npm the tests of Node clients are skipped." >&2; \
 	fi
+
+$(AGENTS)/.venv/.installed: $(AGENTS)/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@

@@ -16,6 +16,7 @@ Their messages are for the caller; `app.api.error_body` alone turns them into HT
     ├── Unauthorized                401  invalid_request_error
     │   └── IncorrectKey                 invalid_api_key
     ├── ModelNotFound               404  model_not_found
+    ├── NoUpstream                  404  unknown_url
     ├── BodyStalled                 408  request_timeout
     ├── UploadTooLarge              413  server_error
     ├── EngineFailure               500  server_error
@@ -130,6 +131,14 @@ class ModelNotFound(SpeechError):
     status = 404
     type = "invalid_request_error"
     code = "model_not_found"
+
+
+class NoUpstream(SpeechError):
+    """The URL is one that only another server can answer, and none is configured."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "unknown_url"
 
 
 class BodyStalled(SpeechError):

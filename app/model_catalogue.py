@@ -1,8 +1,9 @@
 """The names that requests may use for a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from re import compile as pattern
 
 from app.errors import ModelNotFound
 
@@ -19,6 +20,15 @@ CHAT_MODELS = ("gpt-4o-audio-preview", "gpt-4o-mini-audio-preview", "gpt-audio")
 
 _PATTERNS = (*TRANSCRIPTION_MODELS, "gpt-4o-mini-transcribe-*", *(f"{name}*" for name in CHAT_MODELS))
 _SPEECH_PATTERNS = (*SPEECH_MODELS, "gpt-4o-mini-tts-*")
+
+_OTHER_STYLES = (
+    pattern("openai/(?P<name>whisper-1)"),
+    pattern(r"(?:openai/|(?:[\w.-]+/)?faster-)?(?P<kind>distil-)?whisper-(?P<name>.+?)(?:-ct2)?"),
+    pattern(r"distil-whisper/(?P<name>distil-.+)"),
+)
+"""What other servers call a checkpoint: Hugging Face's names, faster-whisper's, Groq's."""
+_ELSEWHERE = {"large": "large-v1"}
+"""openai-whisper's `large` is large-v3; Hugging Face's is the first one."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +55,51 @@ class ModelCatalogue:
         return (*SPEECH_MODELS, synthesizer) if synthesizer else ()
 
     def accepts(self, name: str) -> bool:
-        """Whether a request to transcribe may name this model."""
+        """Whether a request to transcribe may name this model, in this server's style or in another's."""
+        return self._known(name) or any(map(self._known, _from_other_styles(name)))
+
+    def require(self, name: str, deployment: str = "") -> str:
+        """The name, if requests to transcribe may use it. Raises ModelNotFound.
+
+        A request to a `deployment` is never refused: that is the name of its model, or else the first
+        model answers, since whoever deploys a model at Azure names it as they like.
+        """
+        return _first_accepted(name, deployment, self.accepts, (*self.own_names(), *TRANSCRIPTION_MODELS))
+
+    def require_speech(self, name: str, deployment: str = "") -> str:
+        """The name, if requests for speech may use it. Raises ModelNotFound; deployments as above."""
+        return _first_accepted(name, deployment, self._speaks, SPEECH_MODELS)
+
+    def _known(self, name: str) -> bool:
         return name in self.own_names() or self._matches(name, _PATTERNS)
 
-    def require(self, name: str) -> None:
-        """Raise ModelNotFound unless requests to transcribe may name this model."""
-        if not self.accepts(name):
-            raise _no_model(name)
-
-    def require_speech(self, name: str) -> None:
-        """Raise ModelNotFound unless requests for speech may name this model."""
-        if name != self.synthesizer_name() and not self._matches(name, _SPEECH_PATTERNS):
-            raise _no_model(name)
+    def _speaks(self, name: str) -> bool:
+        return name == self.synthesizer_name() or self._matches(name, _SPEECH_PATTERNS)
 
     def _matches(self, name: str, patterns: tuple[str, ...]) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in (*patterns, *self.aliases))
 
 
-def _no_model(name: str) -> ModelNotFound:
-    return ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.", param="model")
+def _first_accepted(
+    name: str, deployment: str, accepts: Callable[[str], bool], models: tuple[str, ...]
+) -> str:
+    accepted = [each for each in (name, deployment) if each and accepts(each)]
+    if not accepted and not deployment:
+        raise no_model(f"The model `{name}` does not exist or you do not have access to it.")
+    return (*accepted, *models)[0]
+
+
+def _from_other_styles(name: str) -> Iterator[str]:
+    """What a name of another server's may be called here."""
+    for style in _OTHER_STYLES:
+        if found := style.fullmatch(name):
+            parts = found.groupdict()
+            yield (parts.get("kind") or "") + _ELSEWHERE.get(parts["name"], parts["name"])
+
+
+def no_model(sentence: str) -> ModelNotFound:
+    """The error for a name that is unknown, which says so in OpenAI's `sentence`."""
+    return ModelNotFound(
+        f"{sentence} GET /v1/models lists the names that this server knows; WHISPER_MODEL_ALIASES adds more.",
+        param="model",
+    )

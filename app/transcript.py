@@ -63,8 +63,8 @@ class TokenUsage:
 class TranscriptDelta:
     """What one more segment adds to a transcript. The texts of all deltas, joined, are the transcript's text.
 
-    Only the last delta has no `segment`: it has the rest of the text, if any, the `usage` of all and the
-    recording's `duration_seconds`.
+    Only the last delta has no `segment`: it has the rest of the text, if any, the `usage` of all, the
+    recording's `duration_seconds`, and the language's probability where nothing else was asked for.
     """
 
     language: str
@@ -72,11 +72,15 @@ class TranscriptDelta:
     segment: Segment | None = None
     usage: TokenUsage | None = None
     duration_seconds: float = 0.0
+    language_probability: float | None = None
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """The transcript of one recording. `language` is an ISO-639-1 code."""
+    """The transcript of one recording. `language` is an ISO-639-1 code.
+
+    `language_probability` is known where nothing but the language was asked for.
+    """
 
     task: Task
     language: str
@@ -84,6 +88,7 @@ class Transcript:
     text: str
     segments: tuple[Segment, ...] = ()
     usage: TokenUsage = TokenUsage(0, 0, 0)
+    language_probability: float | None = None
 
     @property
     def words(self) -> tuple[Word, ...]:

@@ -1,4 +1,4 @@
-"""Processes that share the cores, and programs that pip can't install.
+"""Processes that share the cores, and programs that the tests' own environment hasn't.
 
 Tests that need such a program are skipped without it, but never in CI.
 """
@@ -17,6 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "openssl", "strace", "unshare"}
+PROGRAMS |= {"openai-agents"}  # Python packages that need an environment of their own
 
 
 @pytest.hookimpl(optionalhook=True)

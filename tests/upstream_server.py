@@ -25,6 +25,69 @@ def chunk(delta: dict[str, Any] | None, **changes: Any) -> dict[str, Any]:
     return HEAD | {"object": "chat.completion.chunk", "choices": choices} | changes
 
 
+def response(text: str = "It is about the sun.", **changes: Any) -> dict[str, Any]:
+    """A `response` of the Responses API with this text."""
+    content = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    message = {
+        "id": "msg_up",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [content],
+    }
+    usage = {
+        "input_tokens": 20,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 5,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 25,
+    }
+    known = {
+        "id": "resp_up",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "llama",
+        "output": [message],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": usage,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+    }
+    return known | changes
+
+
+def response_events(*deltas: str) -> list[dict[str, Any]]:
+    """The events of a response whose text comes in pieces."""
+    whole = response("".join(deltas))
+    [message] = whole["output"]
+    [content] = message["content"]
+    begun = response("", status="in_progress", output=[], usage=None)
+    place = {"item_id": "msg_up", "output_index": 0, "content_index": 0}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": begun},
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": message | {"content": [], "status": "in_progress"},
+        },
+        {"type": "response.content_part.added", **place, "part": content | {"text": ""}},
+        *(
+            {"type": "response.output_text.delta", **place, "delta": delta, "logprobs": []}
+            for delta in deltas
+        ),
+        {"type": "response.output_text.done", **place, "text": content["text"], "logprobs": []},
+        {"type": "response.content_part.done", **place, "part": content},
+        {"type": "response.output_item.done", "output_index": 0, "item": message},
+        {"type": "response.completed", "response": whole},
+    ]
+    return [event | {"sequence_number": number} for number, event in enumerate(events)]
+
+
 def frames(*events: dict[str, Any] | str) -> list[bytes]:
     """Events as some servers frame them: CRLF, with names and comments."""
     bodies = (event if isinstance(event, str) else json.dumps(event) for event in events)

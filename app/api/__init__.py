@@ -12,6 +12,7 @@ def register(app: Flask) -> None:
     from app.api import (  # noqa: PLC0415, they ask for current_runtime
         access,
         accounting,
+        asr_webservice,
         audio,
         bodies,
         chat,
@@ -21,6 +22,8 @@ def register(app: Flask) -> None:
         large_json,
         metrics,
         models,
+        responses,
+        whisper_cpp,
     )
 
     app.url_map.merge_slashes = False  # a redirect would lose a streamed body
@@ -35,6 +38,9 @@ def register(app: Flask) -> None:
     app.register_blueprint(models.blueprint, url_prefix="/v1/models")
     app.register_blueprint(audio.blueprint, url_prefix="/v1/audio")
     app.register_blueprint(chat.blueprint, url_prefix="/v1/chat")
+    app.register_blueprint(responses.blueprint, url_prefix="/v1/responses")
+    app.register_blueprint(whisper_cpp.blueprint)
+    app.register_blueprint(asr_webservice.blueprint)
 
 
 def current_runtime() -> Runtime:

@@ -73,7 +73,7 @@ class RequestRecord:
             request_id=self.request_id,
             who=self.who,
             method=self.request.method,
-            path=self.request.path[:_MOST_CHARACTERS],
+            path=self.request.sent_path[:_MOST_CHARACTERS],
             status=status,
             model=self.request.model[:_MOST_CHARACTERS],
             audio_seconds=round(cost.audio_seconds, 3),

@@ -5,7 +5,7 @@ from math import inf
 from socket import MSG_DONTWAIT, MSG_PEEK
 from time import monotonic
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from flask import Flask, Request, g, request
 from flask.globals import request_ctx
@@ -15,14 +15,21 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import get_input_stream
 
 from app.admission import SLOW_BYTES_PER_SECOND, TransferSlot
+from app.api.urls import canonical
 from app.errors import BodyStalled
 from app.logs import fields
 from app.request_cost import RequestCost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 DRAIN_SECONDS = 2.0
 """The longest time for which a refused request's body is read and discarded."""
 
 _CHUNK_BYTES = 64 * 1024
+_SENT_PATH = "app.sent_path"
+_DEPLOYMENT = "app.deployment"
 
 
 class CountedInput:
@@ -74,8 +81,9 @@ class CountedInput:
 class IncomingRequest(Request):
     """A request that counts its body, raises errors in its form, and notices that its client has gone.
 
-    `model` is the model it names, `cost` what it has cost so far. `outcome` is the real status of an answer
-    that failed after its headers were sent, else None.
+    `path` is the canonical URL, `sent_path` the client's spelling of it, and `deployment` the name in Azure's
+    URLs or "". `model` is the model it names, `cost` what it has cost so far. `outcome` is the real status
+    of an answer that failed after its headers were sent, else None.
     """
 
     def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -88,6 +96,8 @@ class IncomingRequest(Request):
         self.cost = RequestCost()
         self.outcome: int | None = None
         super().__init__(environ, *args, **kwargs)
+        self.sent_path: str = environ.get(_SENT_PATH, self.path)
+        self.deployment: str = environ.get(_DEPLOYMENT, "")
 
     def make_form_data_parser(self) -> FormDataParser:
         """A parser that raises ValueError; Flask's own takes a broken form for an empty one."""
@@ -179,17 +189,35 @@ class StrictJSON(DefaultJSONProvider):
 
 
 class Application(Flask):
-    """Flask with the classes above, and the request id in the log of every traceback."""
+    """Flask with the classes above, URLs in any spelling, and the request id of every logged traceback."""
 
     request_class = IncomingRequest
     json_provider_class = StrictJSON
+
+    def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        """Answer as if the client had spelt the URL as it is here."""
+        path = _text(environ["PATH_INFO"])
+        spelling, environ[_DEPLOYMENT] = canonical(path, self._serves)
+        environ[_SENT_PATH] = path
+        if spelling != path:
+            environ["PATH_INFO"] = spelling.encode().decode("latin-1")
+        return super().wsgi_app(environ, start_response)
+
+    def _serves(self, path: str) -> bool:
+        """Whether there is a route for a path, for any method."""
+        return bool(self.url_map.bind("").allowed_methods(path))
 
     def log_exception(
         self, exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None]
     ) -> None:
         """Log an unexpected exception."""
-        where = f"{request.method} {request.path}"
+        where = f"{request.method} {incoming().sent_path}"
         self.logger.error("%s failed", where, exc_info=exc_info, extra=fields(request_id=g.request_id))
+
+
+def _text(path: str) -> str:
+    """A path as text: WSGI has each of its bytes as a character."""
+    return path.encode("latin-1").decode(errors="replace")
 
 
 def incoming() -> IncomingRequest:

@@ -72,7 +72,19 @@ def read_form(schema: Draft202012Validator) -> tuple[Fields, BinaryIO]:
     form, files = _parsed_form()
     fields = _note_model(as_json(form, _properties(schema)))
     check(schema, fields)
-    return fields, cast(BinaryIO, _file_part(form, files).stream)
+    return fields, cast(BinaryIO, _file_part(form, files, "file").stream)
+
+
+def read_file(name: str) -> FileStorage:
+    """The part of a multipart form with this name, whatever else it has; raises as `read_recording` does."""
+    return _file_part(*_parsed_form(), name)
+
+
+def read_query(schema: Draft202012Validator) -> Fields:
+    """The fields in the URL's query that `schema` names, checked. Raises InvalidParameter."""
+    fields = as_json(incoming().args, _properties(schema))
+    check(schema, fields)
+    return fields
 
 
 def read_json(schema: Draft202012Validator) -> Fields:
@@ -92,8 +104,14 @@ def check(schema: Draft202012Validator, fields: Fields) -> None:
 
 
 def _note_model(fields: Fields) -> Fields:
-    """The same fields. Their `model` is kept for the log, also if the request is refused."""
-    incoming().model = str(fields.get("model", ""))
+    """The same fields, with the deployment in Azure's URLs as `model` if there is none.
+
+    `model` is kept for the log, also if the request is refused.
+    """
+    request = incoming()
+    if request.deployment and not fields.get("model"):
+        fields["model"] = request.deployment
+    request.model = str(fields.get("model", ""))
     return fields
 
 
@@ -183,21 +201,21 @@ def _over_limit(limit: int, bytes_read: int) -> UploadTooLarge:
     return UploadTooLarge(f"Maximum content size limit ({limit}) exceeded ({bytes_read} bytes read)")
 
 
-def _file_part(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> FileStorage:
-    """The part `file`, whatever its file name. A browser without a chosen file sends no name and no bytes."""
-    uploads = [upload for upload in files.getlist("file") if upload.filename or _size(upload)]
+def _file_part(form: MultiDict[str, str], files: MultiDict[str, FileStorage], name: str) -> FileStorage:
+    """The part `name`, whatever its file name. A browser without a chosen file sends no name and no bytes."""
+    uploads = [upload for upload in files.getlist(name) if upload.filename or _size(upload)]
     if len(uploads) > 1:
-        raise InvalidParameter(f"Invalid 'file': expected one file, but got {len(uploads)}.", param="file")
+        raise InvalidParameter(f"Invalid '{name}': expected one file, but got {len(uploads)}.", param=name)
     if uploads:
         _check_size(_size(uploads[0]))
         return uploads[0]
-    if form.get("file"):
+    if form.get(name):
         raise InvalidParameter(
-            "Invalid 'file': Expected UploadFile, received: <class 'str'>. "
+            f"Invalid '{name}': Expected UploadFile, received: <class 'str'>. "
             "Send the audio as a file part: its Content-Disposition needs a filename.",
-            param="file",
+            param=name,
         )
-    raise MissingParameter("Missing required parameter: 'file'.", param="file")
+    raise MissingParameter(f"Missing required parameter: '{name}'.", param=name)
 
 
 def _check_size(size: int) -> None:

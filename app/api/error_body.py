@@ -109,7 +109,7 @@ def _body_of(error: HTTPException) -> dict[str, dict[str, str | None]]:
         return _unknown_url()
     if isinstance(error, MethodNotAllowed):
         message = (
-            f"Not allowed to {request.method} on {request.path}. "
+            f"Not allowed to {request.method} on {incoming().sent_path}. "
             "(HINT: Perhaps you meant to use a different HTTP method?)"
         )
         return error_body(message, code="method_not_supported")
@@ -119,15 +119,16 @@ def _body_of(error: HTTPException) -> dict[str, dict[str, str | None]]:
 
 
 def _unknown_url() -> dict[str, dict[str, str | None]]:
-    if request.path.startswith("/v1/"):
-        return error_body(f"Invalid URL ({request.method} {request.path})")
-    meant = _similar_url(request.path)
+    path = incoming().sent_path
+    if path.startswith("/v1/"):
+        return error_body(f"Invalid URL ({request.method} {path})")
+    meant = _similar_url(path)
     hint = f" Did you mean {meant}?" if meant else ""
-    message = f"Unknown request URL: {request.method} {request.path}. Please check the URL for typos.{hint}"
+    message = f"Unknown request URL: {request.method} {path}. Please check the URL for typos.{hint}"
     return error_body(message, code="unknown_url")
 
 
 def _similar_url(path: str) -> str | None:
-    """The URL that was probably meant, after the usual mistakes in base URLs: `/v1x` or `/x` for `/v1/x`."""
-    meant = re.sub(r"^/(v1)?", "/v1/", path)
+    """The URL behind a base URL without its slash: `/v1x` for `/v1/x`."""
+    meant = re.sub("^/v1", "/v1/", path)
     return next((rule.rule for rule in current_app.url_map.iter_rules() if rule.rule == meant), None)

@@ -28,9 +28,15 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def event_stream(
-    events: Generator[Event, None, None], *, closing: str | None = None, on_close: Callable[[], object]
+    events: Generator[Event, None, None],
+    *,
+    named: bool = False,
+    closing: str | None = None,
+    on_close: Callable[[], object],
 ) -> Response:
     """Answer with `data: {...}` for each event as it comes, and `data: {closing}` after all of them.
+
+    `named` puts `event: {type}` before each, as OpenAI's Responses API does.
 
     The events are produced in a background thread. `on_close` is called once, after the answer was sent
     or abandoned and the thread has stopped. An error before the first event and within PING_SECONDS is
@@ -40,9 +46,9 @@ def event_stream(
         held.callback(on_close)
         produced = held.enter_context(_BackgroundEvents(events, incoming().client_gone))
         held.callback(incoming().abandon)
-        frames = produced.frames()
+        frames = produced.frames(named=named)
         first = list(islice(frames, 1))
-        body = chain(first, _to_the_end(frames, closing, LateFailure()))
+        body = chain(first, _to_the_end(frames, closing, LateFailure(), named=named))
         response = Response(body, content_type="text/event-stream; charset=utf-8", headers=_HEADERS)
         response.call_on_close(held.pop_all().close)
         return response
@@ -68,7 +74,7 @@ class _BackgroundEvents:
         # Its error refers to frames that refer to this object: a cycle, which would keep what they hold.
         del self._outcome
 
-    def frames(self) -> Iterator[str]:
+    def frames(self, *, named: bool) -> Iterator[str]:
         """The events in wire format, with pings between them. Raises the error of the thread."""
         while True:
             try:
@@ -78,7 +84,7 @@ class _BackgroundEvents:
                 continue
             if event is None:
                 break
-            yield _frame(dump_json(event))
+            yield _event_frame(event, named=named)
         self._outcome.result()
 
     def _produce(self, events: Generator[Event, None, None], unwanted: Callable[[], bool]) -> None:
@@ -92,14 +98,22 @@ class _BackgroundEvents:
             self._queue.put(None)
 
 
-def _to_the_end(frames: Iterator[str], closing: str | None, failure: LateFailure) -> Iterator[str]:
+def _to_the_end(
+    frames: Iterator[str], closing: str | None, failure: LateFailure, *, named: bool
+) -> Iterator[str]:
     try:
         yield from frames
         if closing is not None:
             yield _frame(closing)
     except Exception as error:
         if body := failure.body(error):
-            yield _frame(dump_json(body))
+            # The Responses API has the error's fields in the event itself; SDKs read either.
+            event = {**body["error"], **body, "type": "error"} if named else body
+            yield _event_frame(event, named=named)
+
+
+def _event_frame(event: Event, *, named: bool) -> str:
+    return (f"event: {event['type']}\n" if named else "") + _frame(dump_json(event))
 
 
 def _frame(data: str) -> str:

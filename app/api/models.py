@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, jsonify
 
 from app.api import current_runtime
-from app.errors import ModelNotFound
+from app.model_catalogue import no_model
 
 blueprint = Blueprint("models", __name__)
 
@@ -22,7 +22,7 @@ def retrieve_model(name: str) -> Response:
     """One model, if requests may name it. SDKs send a slash in its name as `%2F`."""
     catalogue = current_runtime().catalogue
     if not catalogue.accepts(name) and name not in catalogue.speech_names():
-        raise ModelNotFound(f"The model '{name}' does not exist", param="model")
+        raise no_model(f"The model '{name}' does not exist.")
     return _answer(_model(name))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import requests
 import urllib3.exceptions
@@ -13,8 +13,10 @@ import urllib3.exceptions
 from app.background import run_in_background
 from app.bounded_json import TooComplex, check_structure, parse
 from app.dialogue.request import AudioPart, Message
+from app.dialogue.upstream_endpoints import CHAT, Endpoint
 from app.errors import UpstreamFailure
 from app.request_context import RequestContext
+from app.settings import Settings
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -68,14 +70,24 @@ class Upstream:
     model: str = ""
     key: str = field(default="", repr=False)
 
-    def ask(self, body: Body, context: RequestContext) -> Body:
-        """The whole answer. Raises UpstreamFailure, RequestTimeout, ClientGone."""
-        with self._call(body, context) as call:
-            return _checked(_parsed(call.wait_for(lambda: b"".join(call.pieces())), "answer"))
+    @classmethod
+    def of(cls, settings: Settings) -> "Upstream | None":
+        """The one that the operator has named, if any."""
+        if not settings.chat_upstream_url:
+            return None
+        return cls(settings.chat_upstream_url, settings.chat_upstream_model, settings.chat_upstream_key)
 
-    def stream(self, body: Body, context: RequestContext) -> Iterator[Body]:
+    def ask(self, body: Body, context: RequestContext, endpoint: Endpoint = CHAT) -> Body:
+        """The whole answer. Raises UpstreamFailure, RequestTimeout, ClientGone."""
+        with self._call(body, context, endpoint) as call:
+            answer = _parsed(call.wait_for(lambda: b"".join(call.pieces())), "answer")
+        if not endpoint.is_answer(answer):
+            raise UpstreamFailure(f"The upstream server's answer is {endpoint.no_answer}.")
+        return cast(Body, answer)
+
+    def stream(self, body: Body, context: RequestContext, endpoint: Endpoint = CHAT) -> Iterator[Body]:
         """The answer's events as they arrive. Raises what `ask` raises."""
-        with self._call(body, context) as call:
+        with self._call(body, context, endpoint) as call:
             call.require_events()
             pieces = call.pieces()
             waited_for = iter(lambda: call.wait_for(lambda: next(pieces, b"")), b"")
@@ -84,11 +96,16 @@ class Upstream:
                 if name == b"data" and data.strip() == b"[DONE]":
                     return
                 if name == b"data":
-                    yield _event(data)
+                    event = _parsed(data, "stream")
+                    if not endpoint.is_event(event):
+                        raise UpstreamFailure(
+                            f"The upstream server's stream has an event that is {endpoint.no_event}."
+                        )
+                    yield event
 
     @contextmanager
-    def _call(self, body: Body, context: RequestContext) -> Iterator["_Call"]:
-        address = f"{self.url.rstrip('/')}/chat/completions"
+    def _call(self, body: Body, context: RequestContext, endpoint: Endpoint) -> Iterator["_Call"]:
+        address = f"{self.url.rstrip('/')}/{endpoint.path}"
         with requests.Session() as session:
             call = _Call(session, context)
             try:
@@ -220,22 +237,3 @@ def _parsed(data: bytes, what: str) -> Any:
         raise UpstreamFailure(f"The upstream server's {what} is not read: {error}.") from error
     except ValueError as error:
         raise UpstreamFailure(f"The upstream server's {what} is not JSON.") from error
-
-
-def _event(data: bytes) -> Body:
-    event = _parsed(data, "stream")
-    if not isinstance(event, dict) or not _are_choices(event.get("choices") or []):
-        raise UpstreamFailure("The upstream server's stream has an event that is no chunk with choices.")
-    return event
-
-
-def _checked(answer: Any) -> Body:
-    if not isinstance(answer, dict) or not _are_choices(answer.get("choices")):
-        raise UpstreamFailure("The upstream server's answer is no chat completion: it has no choices.")
-    return answer
-
-
-def _are_choices(choices: Any) -> bool:
-    return isinstance(choices, list) and all(
-        isinstance(choice, dict) and isinstance(choice.get("index"), int | None) for choice in choices
-    )

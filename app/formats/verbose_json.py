@@ -25,7 +25,7 @@ def verbose_object(transcript: Transcript, options: RenderOptions) -> dict[str, 
     """The same as an object. No value is ever null: what was not asked for has no key."""
     body: dict[str, Any] = {
         "task": transcript.task,
-        "language": _language_name(transcript),
+        "language": language_name(transcript),
         "duration": finite(transcript.duration_seconds),
         "text": transcript.text.strip(),
     }
@@ -37,7 +37,7 @@ def verbose_object(transcript: Transcript, options: RenderOptions) -> dict[str, 
     return body | {"usage": duration_usage(transcript)}
 
 
-def _language_name(transcript: Transcript) -> str:
+def language_name(transcript: Transcript) -> str:
     """The language of the text, which for a translation is not the one that was spoken."""
     return "english" if transcript.task == "translate" else LANGUAGES[transcript.language]
 

@@ -76,11 +76,11 @@ def _transcription(fields: Fields, task: Task, *, needs_words: bool, logprobs: b
         prompt=_prompt(fields.get("prompt"), fields.get("keywords", [])),
         temperatures=_temperatures(fields),
         clip_seconds=tuple(fields.get("clip_timestamps", [])),
-        # A segment's own start may be that of the silence before it, and speakers are merged by time.
-        word_timestamps=needs_words or skips_silence or by_channel,
+        word_timestamps=needs_words or skips_silence,
         logprobs=logprobs,
         chunking=_chunking(fields.get("chunking_strategy")),
         by_channel=by_channel,
+        mono_is_plain=by_channel and fields.get("response_format") != "diarized_json",
         speaker_names=tuple(fields.get("known_speaker_names", [])),
         decoding=_decoding(fields),
         **options,

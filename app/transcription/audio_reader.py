@@ -29,11 +29,19 @@ class AudioReader:
     held_audio: HeldAudio = field(default_factory=HeldAudio)
 
     @contextmanager
-    def read(self, file: BinaryIO, context: RequestContext, *, by_channel: bool = False) -> Iterator[Samples]:
+    def read(
+        self,
+        file: BinaryIO,
+        context: RequestContext,
+        *,
+        by_channel: bool = False,
+        mono_is_plain: bool = False,
+    ) -> Iterator[Samples]:
         """An audio file as 16 kHz samples: mono `[n]`, or `[channels, n]` with one speaker on each.
 
-        Raises InvalidRequest (no audio, over this server's limits, or `by_channel` for a mono file),
-        RequestTimeout, ClientGone, ServerBusy.
+        By channel, a recording that is mono, also on several channels, is refused, or `[n]` if
+        `mono_is_plain`. Raises InvalidRequest (no audio, over this server's limits, or refused for being
+        mono), RequestTimeout, ClientGone, ServerBusy.
         """
         context.check()
         began = perf_counter()
@@ -44,7 +52,7 @@ class AudioReader:
         with self.held_audio.share() as share:
             share.take(samples.size)
             context.cost.add_audio(samples.shape[-1] / SAMPLE_RATE)
-            yield _require_speakers(samples) if by_channel else samples
+            yield _by_speaker(samples, mono_is_plain=mono_is_plain) if by_channel else samples
 
     def _read(self, file: BinaryIO, context: RequestContext, *, by_channel: bool) -> Samples:
         limits = self._limits_at_this_speed(context.limit_seconds)
@@ -64,9 +72,12 @@ class AudioReader:
         return replace(self.limits, max_seconds=longest, why=why)
 
 
-def _require_speakers(channels: Samples) -> Samples:
-    """The same `[channels, n]`. Raises InvalidParameter if there is one channel, or if all are equal."""
-    if (channels[1:] == channels[0]).all():
+def _by_speaker(channels: Samples, *, mono_is_plain: bool) -> Samples:
+    """The same `[channels, n]`; of mono, also where it fills several channels, `[n]` or InvalidParameter."""
+    first: Samples = channels[0]
+    if (channels[1:] == first).all():
+        if mono_is_plain:
+            return first
         raise InvalidParameter(
             "Speakers are told apart by channel, so the recording must have a channel for each speaker. "
             "This one is mono, or the same on all of its channels.",

@@ -64,7 +64,11 @@ class LanguageDetector:
 
     def of_padded_audio(self, recording: Recording) -> str:
         """The language of the first 30 s, the way openai-whisper finds it."""
-        return self.most_likely(Window(recording, 0, WINDOW_FRAMES))[0]
+        return self.of_padded_audio_with_probability(recording)[0]
+
+    def of_padded_audio_with_probability(self, recording: Recording) -> tuple[str, float]:
+        """The same, and how likely it is."""
+        return self.most_likely(Window(recording, 0, WINDOW_FRAMES))
 
     def most_likely(self, window: Window) -> tuple[str, float]:
         """The best candidate and its probability among the candidates."""

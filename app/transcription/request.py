@@ -33,7 +33,9 @@ class TranscriptionRequest:
     tried in order until a window's result passes the thresholds. `clip_seconds` are
     start,end,start,... in seconds of the recording. With `chunking` the recording is cut at pauses and
     the pieces are decoded side by side. With `by_channel` each channel is a speaker; `speaker_names` are
-    their names in channel order, and may be fewer.
+    their names in channel order, and may be fewer. A mono recording is then refused, or with
+    `mono_is_plain` transcribed as without `by_channel`. With `language_only` nothing is transcribed:
+    the language of the first 30 s is all that is detected.
     """
 
     task: Task = "transcribe"
@@ -53,7 +55,9 @@ class TranscriptionRequest:
     logprobs: bool = False
     chunking: Chunking | None = None
     by_channel: bool = False
+    mono_is_plain: bool = False
     speaker_names: tuple[str, ...] = ()
+    language_only: bool = False
 
 
 Spans = list[tuple[float, float]]

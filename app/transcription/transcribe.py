@@ -11,11 +11,11 @@ from dataclasses import replace
 from math import ceil
 from typing import Protocol
 
-from app.engines.interface import Engine
+from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES, Engine
 from app.request_context import RequestContext
 from app.transcript import Segment, Task, TokenUsage, Transcript, TranscriptDelta
 from app.transcription.channels import ByChannel
-from app.transcription.language import check_languages
+from app.transcription.language import LanguageDetector, check_languages
 from app.transcription.pieces import PieceByPiece
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.text import TextStream
@@ -51,6 +51,7 @@ def collected(deltas: Iterable[TranscriptDelta], task: Task) -> Transcript:
         text="".join(delta.text for delta in others) + last.text,
         segments=tuple(delta.segment for delta in others if delta.segment),
         usage=last.usage,
+        language_probability=last.language_probability,
     )
 
 
@@ -69,11 +70,19 @@ def stream_samples(
     """
     check_languages(engine, request)
     context.check()  # reading the audio may have taken long
+    if request.language_only:
+        samples = samples[: SAMPLE_RATE * WINDOW_FRAMES // FRAMES_PER_SECOND]
     with ExitStack() as held:
-        channels = samples if request.by_channel else samples[None]
+        channels = samples[None]
+        if request.by_channel:
+            # A segment's own start may be that of the silence before it, and speakers are merged by time.
+            channels, request = samples, replace(request, word_timestamps=True)
         opened = [held.enter_context(open_audio(engine, channel)) for channel in channels]
         loops = [WindowLoop(engine, audio, request, policy, context) for audio in opened]
         seconds = samples.shape[-1] / SAMPLE_RATE
+        if request.language_only:
+            yield _spoken_language(loops[0], seconds)
+            return
         yield from _deltas(engine, _strategy(loops, request), request, seconds)
 
 
@@ -95,5 +104,19 @@ def _deltas(
         output_tokens += sum(token < tokenizer.eot for token in segment.tokens)
         numbered = replace(segment, id=number)
         yield TranscriptDelta(strategy.language or "", text.feed(segment.tokens), numbered)
-    usage = TokenUsage(ceil(_AUDIO_TOKENS_PER_SECOND * seconds), strategy.prompt_tokens, output_tokens)
+    usage = TokenUsage(_audio_tokens(seconds), strategy.prompt_tokens, output_tokens)
     yield TranscriptDelta(strategy.language or "", text.flush(), usage=usage, duration_seconds=seconds)
+
+
+def _spoken_language(loop: WindowLoop, seconds: float) -> TranscriptDelta:
+    """The only delta of a request for the language. A model that knows no other is sure of English."""
+    language, probability = "en", 1.0
+    if loop.engine.card.multilingual:
+        detector = LanguageDetector(loop.engine, loop.request, loop.policy, loop.context)
+        language, probability = detector.of_padded_audio_with_probability(loop.recording)
+    usage = TokenUsage(_audio_tokens(seconds), 0, 0)
+    return TranscriptDelta(language, usage=usage, duration_seconds=seconds, language_probability=probability)
+
+
+def _audio_tokens(seconds: float) -> int:
+    return ceil(_AUDIO_TOKENS_PER_SECOND * seconds)

@@ -1,7 +1,7 @@
 """Audio file -> segments: the one pipeline of transcriptions, translations and chats, streamed or not."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from app.engines.interface import Engine
@@ -65,8 +65,11 @@ class Transcriber:
     def _stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
         with (
             self.resume_store.resuming(self.engine_for(context), file, request, context) as engine,
-            self.reader.read(file, context, by_channel=request.by_channel) as samples,
+            self.reader.read(
+                file, context, by_channel=request.by_channel, mono_is_plain=request.mono_is_plain
+            ) as samples,
         ):
+            request = replace(request, by_channel=samples.ndim > 1)
             yield TranscriptDelta("")  # the file has been read: `stream` returns
             yield from self.stream_samples(samples, request, context, engine)
 

@@ -10,7 +10,7 @@ import requests
 
 from tests.functional.checked_clients import requests_session
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
-from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT, convert, convert_to_pipe
+from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP_TEXT, convert, convert_to_pipe
 
 NUMBERS_TEXT = EXPECTED["numbers.wav"]["text"]
 FLITE_TEXT = EXPECTED["flite.wav"]["text"]
@@ -122,13 +122,39 @@ def test_a_name_for_two_is_refused(session: requests.Session, server: GunicornSe
     assert "'Ann' twice" in error["message"]
 
 
-@pytest.mark.parametrize("form", ["json", "text", "diarized_json"])
-@pytest.mark.parametrize("stereo", [False, True], ids=["mono", "the same twice"])
-def test_mono_is_refused_and_told_why(
-    session: requests.Session, server: GunicornServer, tmp_path: Path, form: str, stereo: bool
+@pytest.fixture(params=["1", "2"], ids=["mono", "the same twice"])
+def mono(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return convert(DATA / "three_utterances.wav", tmp_path / "mono.wav", "-ac", request.param)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (("response_format", "json"),),
+        (("response_format", "text"),),
+        (("stream", "true"),),
+        (("chunking_strategy", "auto"),),
+    ],
+    ids=["json", "text", "stream", "in pieces"],
+)
+def test_text_of_mono_is_that_of_any_other_model(
+    session: requests.Session, server: GunicornServer, mono: Path, fields: tuple[tuple[str, str], ...]
 ) -> None:
-    recording = convert(FLAGSHIP, tmp_path / "mono.wav", "-ac", "2" if stereo else "1")
-    answer = transcribe(session, server, recording, ("model", DIARIZE), ("response_format", form))
+    diarize, plain = (
+        transcribe(session, server, mono, ("model", model), *fields)
+        for model in (DIARIZE, "gpt-4o-transcribe")
+    )
+    assert diarize.status_code == 200
+    assert diarize.text == plain.text
+    assert "Good morning. The server is ready." in diarize.text
+
+
+@pytest.mark.parametrize("model", [DIARIZE, "whisper-1"])
+def test_speakers_of_mono_are_refused_and_told_why(
+    session: requests.Session, server: GunicornServer, mono: Path, model: str
+) -> None:
+    fields = ("model", model), ("response_format", "diarized_json")
+    answer = transcribe(session, server, mono, *fields)
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert error["param"] == "file"

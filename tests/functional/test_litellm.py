@@ -84,6 +84,12 @@ def test_newer_names_keep_json(client: OpenAI, model: str) -> None:
     assert usage.total_tokens == usage.input_tokens + usage.output_tokens
 
 
+def test_the_name_that_tells_speakers_apart_keeps_json(client: OpenAI) -> None:
+    answer = transcribe(client, "gpt-4o-transcribe-diarize")
+    assert answer["text"] == FLAGSHIP_TEXT
+    assert isinstance(USAGE.validate_python(answer["usage"]), TokenUsage)
+
+
 @pytest.mark.parametrize("response_format", ["text", "srt", "vtt"])
 def test_strings_are_wrapped(client: OpenAI, response_format: str) -> None:
     assert FLAGSHIP_TEXT in transcribe(client, "whisper-1", response_format=response_format)["text"]

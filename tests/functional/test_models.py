@@ -50,20 +50,30 @@ def test_list(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [SLASHED, "whisper-1", "demo", "dept-7", "gpt-4o-mini-transcribe-2030-01-01"]
+    "name",
+    [
+        SLASHED,
+        "whisper-1",
+        "demo",
+        "dept-7",
+        "gpt-4o-mini-transcribe-2030-01-01",
+        "openai/whisper-demo",
+        "Systran/faster-whisper-demo",
+    ],
 )
 def test_retrieve(client: OpenAI, name: str) -> None:
     model = client.models.retrieve(name)
     assert (model.id, model.object) == (name, "model")
 
 
-@pytest.mark.parametrize("name", ["gpt-4o", "Systran/other", "größer 100%", "a/b/c"])
+@pytest.mark.parametrize("name", ["gpt-4o", "Systran/other", "whisper-large-v3", "größer 100%", "a/b/c"])
 def test_an_unknown_model(client: OpenAI, name: str) -> None:
     with pytest.raises(openai.NotFoundError) as refused:
         client.models.retrieve(name)
     error = refused.value
     assert (error.code, error.param, error.type) == ("model_not_found", "model", "invalid_request_error")
     assert f"The model '{name}' does not exist" in error.message
+    assert "WHISPER_MODEL_ALIASES" in error.message
     assert error.request_id.startswith("req_")
 
 
@@ -79,7 +89,7 @@ def test_bodies_are_openais(aliased: GunicornServer) -> None:
     one = aliased.get("/v1/models/whisper-1")
     assert read_as("model", one) in read_as("model_list", listed)["data"]
     assert {answer.headers["x-model-notice"] for answer in (listed, one)} == {MODEL_NOTICE}
-    for path in ("/v1/models/nothing", "/v1/models/"):
+    for path in ("/v1/models/nothing", "/v1/modelx/"):
         answer = aliased.get(path)
         assert answer.status_code == 404
         read_as("error", answer)

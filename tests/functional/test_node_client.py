@@ -50,5 +50,5 @@ def test_too_large_an_upload(small_server: GunicornServer, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["buffer", "stream"])
 def test_large_upload_to_a_wrong_url(server: GunicornServer, way: str) -> None:
-    answers = upload(server, way, 26 * MEGABYTE, TURNS, path="/v1/audio/transcriptions/")
+    answers = upload(server, way, 26 * MEGABYTE, TURNS, path="/v1/audio/transcription")
     assert [status for status, _ in answers] == [404] * TURNS

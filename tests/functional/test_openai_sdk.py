@@ -201,10 +201,17 @@ def test_bad_requests(client: OpenAI, wrong: dict[str, Any], param: str, code: s
     assert error.request_id.startswith("req_")
 
 
-def test_unknown_model(client: OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError, match="`gpt-4` does not exist") as caught:
-        transcribe(client, model="gpt-4")
+@pytest.mark.parametrize("name", ["gpt-4", "Systran/faster-whisper-large-v3", "distil-whisper/distil-small"])
+def test_unknown_model(client: OpenAI, name: str) -> None:
+    message = f"`{name}` does not exist.*WHISPER_MODEL_ALIASES"
+    with pytest.raises(openai.NotFoundError, match=message) as caught:
+        transcribe(client, model=name)
     assert (caught.value.param, caught.value.code) == ("model", "model_not_found")
+
+
+@pytest.mark.parametrize("name", ["Systran/faster-whisper-demo", "openai/whisper-demo", "whisper-demo"])
+def test_names_of_other_servers_for_the_model_that_is_here(client: OpenAI, name: str) -> None:
+    assert transcribe(client, model=name).text == FLAGSHIP_TEXT
 
 
 def test_async_client(server: GunicornServer) -> None:

@@ -24,7 +24,10 @@ def call(
     return run_node("vercel_ai_sdk.mjs", server, name, model=model, path=str(path), options=options)
 
 
-@pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"])
+@pytest.mark.parametrize(
+    "model",
+    ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize"],
+)
 def test_default(server: GunicornServer, model: str) -> None:
     result = call(server, "transcribe", model=model)
     conforming("transcription_json", result["body"])

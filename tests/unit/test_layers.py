@@ -24,6 +24,7 @@ LAYERS = {
         "app.background",
         "app.base64_data",
         "app.bounded_json",
+        "app.model_catalogue",
         "app.runtime",
         "app.request_context",
         "app.requests",

@@ -42,8 +42,66 @@ def test_other_models_are_not_found(catalogue: ModelCatalogue, name: str) -> Non
     assert not catalogue.accepts(name)
     with pytest.raises(ModelNotFound) as caught:
         catalogue.require(name)
-    assert caught.value.message == f"The model `{name}` does not exist or you do not have access to it."
+    assert caught.value.message == (
+        f"The model `{name}` does not exist or you do not have access to it. GET /v1/models lists the "
+        "names that this server knows; WHISPER_MODEL_ALIASES adds more."
+    )
     assert caught.value.param == "model"
+
+
+TURBO = ("large-v3-turbo", "turbo")
+LARGE = ("large-v3", "large")
+
+
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        (TURBO, "whisper-large-v3-turbo"),
+        (TURBO, "whisper-turbo"),
+        (TURBO, "openai/whisper-large-v3-turbo"),
+        (TURBO, "faster-whisper-large-v3-turbo"),
+        (TURBO, "Systran/faster-whisper-large-v3-turbo"),
+        (TURBO, "deepdml/faster-whisper-large-v3-turbo-ct2"),
+        (LARGE, "whisper-large-v3"),
+        (LARGE, "openai/whisper-large-v3"),
+        (LARGE, "Systran/faster-whisper-large-v3"),
+        (("large-v1",), "openai/whisper-large"),
+        (("tiny.en",), "Systran/faster-whisper-tiny.en"),
+        (("distil-large-v3",), "distil-whisper/distil-large-v3"),
+        (("distil-large-v3",), "Systran/faster-distil-whisper-large-v3"),
+        (("distil-large-v3-en",), "distil-whisper-large-v3-en"),
+        (TURBO, "openai/whisper-1"),
+    ],
+)
+def test_names_in_the_style_of_other_servers(own: tuple[str, ...], name: str) -> None:
+    catalogue = catalogue_of(own=own)
+    assert catalogue.accepts(name)
+    assert catalogue.require(name) == name
+    assert name not in catalogue.names()
+
+
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        (TURBO, "whisper-large-v3"),
+        (TURBO, "openai/whisper-large-v3"),
+        (TURBO, "Systran/faster-whisper-large-v3"),
+        (TURBO, "distil-whisper/distil-large-v3"),
+        (TURBO, "openai/turbo"),
+        (TURBO, "somebody/whisper-turbo"),
+        (TURBO, "Systran/faster-turbo"),
+        (LARGE, "openai/whisper-large"),
+        (LARGE, "whisper-large-v3-turbo"),
+        (LARGE, "distil-whisper/distil-large-v3"),
+        (LARGE, "Systran/faster-distil-whisper-large-v3"),
+        (LARGE, "openai/openai/whisper-large-v3"),
+        (LARGE, "openai/gpt-4"),
+        (LARGE, "whisper-"),
+        ((), "whisper-large-v3"),
+    ],
+)
+def test_they_must_name_the_checkpoint_that_is_here(own: tuple[str, ...], name: str) -> None:
+    assert not catalogue_of(own=own).accepts(name)
 
 
 def test_aliases() -> None:
@@ -90,3 +148,27 @@ def test_models_that_speak(name: str) -> None:
 def test_others_do_not(name: str) -> None:
     with pytest.raises(ModelNotFound):
         catalogue_of(synthesizer="espeak-ng").require_speech(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "deployment", "model"),
+    [
+        ("whisper-1", "ours", "whisper-1"),
+        ("ours", "ours", "scripted"),
+        ("gpt-4o", "gpt-4o-transcribe", "gpt-4o-transcribe"),
+        ("", "ours", "scripted"),
+    ],
+)
+def test_a_deployment_is_never_unknown(
+    catalogue: ModelCatalogue, name: str, deployment: str, model: str
+) -> None:
+    assert catalogue.require(name, deployment) == model
+
+
+def test_a_deployment_before_a_checkpoint_is_loaded() -> None:
+    assert catalogue_of(own=()).require("ours", "ours") == "whisper-1"
+
+
+def test_a_deployment_that_speaks(catalogue: ModelCatalogue) -> None:
+    assert catalogue.require_speech("ours", "ours") == "tts-1"
+    assert catalogue.require_speech("ours", "tts-1-hd") == "tts-1-hd"

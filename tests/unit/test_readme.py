@@ -216,6 +216,11 @@ def test_clients_are_tested_in_the_versions_named() -> None:
     assert f"ai {node['ai']} with @ai-sdk/openai {node['@ai-sdk/openai']}" in named["Vercel AI SDK"]
     [version] = re.findall(r"^openai==(\S+)", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
     assert f"openai {version}" in named["OpenAI Python SDK"]
+    assert f"openai {version}" in named["AzureOpenAI, in OpenAI's Python SDK"]
+    agents = (ROOT / "tests" / "functional" / "agents" / "requirements.txt").read_text()
+    pins = dict(re.findall(r"^([\w-]+)(?:\[\w+\])?==(\S+)", agents, re.MULTILINE))
+    sdk = f"openai-agents {pins['openai-agents']} with openai {pins['openai']}"
+    assert sdk in named["OpenAI Agents SDK"]
 
 
 @pytest.mark.parametrize("row", table("client", CLIENTS), ids=lambda row: row[0])

@@ -9,6 +9,7 @@ from flask import Response
 
 from app.api import current_runtime
 from app.api.access import caller_or_address
+from app.api.application import incoming
 from app.api.bodies import read_json
 from app.api.event_stream import Event, event_stream
 from app.api.form_values import Fields
@@ -25,7 +26,7 @@ def create_speech() -> Response:
     """A text as an audio file, sent while it is synthesized: as bytes, or in events."""
     fields = read_json(SPEECH)
     runtime = current_runtime()
-    runtime.catalogue.require_speech(fields["model"])
+    fields["model"] = runtime.catalogue.require_speech(fields["model"], incoming().deployment)
     _check(fields)
     with ExitStack() as held:
         held.enter_context(runtime.admission.admit_speaker(caller_or_address()))

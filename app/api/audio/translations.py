@@ -3,6 +3,7 @@
 from flask import Response
 
 from app.api import current_runtime
+from app.api.application import incoming
 from app.api.audio.answers import answer
 from app.api.bodies import read_form
 from app.api.schemas import TRANSLATION
@@ -13,5 +14,5 @@ def create_translation() -> Response:
     """A recording's text in English. `language` may be the spoken language, as in openai-whisper."""
     fields, file = read_form(TRANSLATION)
     runtime = current_runtime()
-    runtime.catalogue.require(fields["model"])
+    fields["model"] = runtime.catalogue.require(fields["model"], incoming().deployment)
     return answer(file, parse(fields, "translate", runtime.settings.ignore_prompts))

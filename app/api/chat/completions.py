@@ -6,6 +6,7 @@ from flask import Response
 
 from app.api import current_runtime
 from app.api.admitted import admitted, request_context
+from app.api.application import incoming
 from app.api.bodies import read_json
 from app.api.chat.replies import OwnReply, Reply, UpstreamReply
 from app.api.chat.voice import voices
@@ -44,10 +45,7 @@ def _reply(fields: Fields, runtime: Runtime, context: RequestContext) -> Reply:
     transcriber = ConversationTranscriber(
         runtime.transcriber, context, settings.max_audio_seconds, runtime.count_tokens
     )
-    if settings.chat_upstream_url:
-        upstream = Upstream(
-            settings.chat_upstream_url, settings.chat_upstream_model, settings.chat_upstream_key
-        )
+    if upstream := Upstream.of(settings):
         return UpstreamReply(fields, chat_request(fields), transcriber, voiced, upstream)
-    runtime.catalogue.require(fields["model"])
+    fields["model"] = runtime.catalogue.require(fields["model"], incoming().deployment)
     return OwnReply(fields, chat_request(fields), transcriber, voiced, runtime.model.fingerprint)

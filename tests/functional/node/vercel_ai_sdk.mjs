@@ -38,6 +38,19 @@ const calls = {
     const { text, finishReason, usage, response } = await generateText(spokenMessage());
     return { answer: { text, finishReason, usage }, body: response.body };
   },
+  async streamResponse() {
+    const errors = [];
+    const streamed = streamText({
+      model: openai(model),
+      prompt: "What is it about?",
+      maxRetries: 0,
+      onError: ({ error }) => errors.push(described(error)),
+    });
+    const pieces = [];
+    for await (const piece of streamed.textStream) pieces.push(piece);
+    if (errors.length) return { error: errors[0] };
+    return { answer: { pieces, finishReason: await streamed.finishReason, usage: await streamed.usage } };
+  },
   async streamChat() {
     const streamed = streamText({ ...spokenMessage(), onError: () => {} });
     const pieces = [];

@@ -175,7 +175,7 @@ def test_a_refused_request(caplog: pytest.LogCaptureFixture) -> None:
     assert counted(client, "requests_refused_total") == 1.0
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/v1/nowhere", "/v1/models/"])
+@pytest.mark.parametrize("path", ["/nowhere", "/v1/nowhere", "/v1/modelx/"])
 def test_urls_that_do_not_exist_share_one_label(
     client: FlaskClient, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:

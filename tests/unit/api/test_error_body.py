@@ -16,8 +16,8 @@ URL = "/v1/audio/transcriptions"
     [
         ("POST", "/v1/foo", "Invalid URL (POST /v1/foo)", None),
         ("GET", "/v1/", "Invalid URL (GET /v1/)", None),
-        ("POST", f"{URL}/", f"Invalid URL (POST {URL}/)", None),
-        ("POST", "/v1//audio/transcriptions", "Invalid URL (POST /v1//audio/transcriptions)", None),
+        ("POST", f"{URL}s/", f"Invalid URL (POST {URL}s/)", None),
+        ("POST", "/v1//audio", "Invalid URL (POST /v1//audio)", None),
         ("GET", "/", "Unknown request URL: GET /. Please check the URL for typos.", "unknown_url"),
         (
             "POST",
@@ -34,9 +34,9 @@ URL = "/v1/audio/transcriptions"
         ),
         (
             "POST",
-            "/audio/transcriptions",
-            "Unknown request URL: POST /audio/transcriptions. Please check the URL for typos. "
-            f"Did you mean {URL}?",
+            "/openai/deployments/whisper/embeddings",
+            "Unknown request URL: POST /openai/deployments/whisper/embeddings. "
+            "Please check the URL for typos.",
             "unknown_url",
         ),
         (

@@ -57,21 +57,29 @@ def test_names_accepted_by_pattern_are_found(client, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["gpt-4o", "Whisper-1", "whisper-1/", "whisper-1 ", "a/b/c", "dept", "%2F", "gr\u00f6\u00dfer", "\x7f"],
+    ["gpt-4o", "Whisper-1", "whisper-1 ", "a/b/c", "dept", "%2F", "gr\u00f6\u00dfer", "\x7f"],
 )
 def test_an_unknown_name(client, name):
     response = retrieve(client, name)
     assert response.status_code == 404
     valid("error", response.json)
     assert error_of(response) == {
-        "message": f"The model '{name}' does not exist",
+        "message": f"The model '{name}' does not exist. GET /v1/models lists the names that this server "
+        "knows; WHISPER_MODEL_ALIASES adds more.",
         "type": "invalid_request_error",
         "param": "model",
         "code": "model_not_found",
     }
 
 
-@pytest.mark.parametrize("path", ["/v1/models/", "/v1/model"])
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/models/whisper-1/", "/models/whisper-1"])
+def test_other_spellings(client, path):
+    response = client.get(path)
+    assert response.status_code == 200
+    valid("model_list" if path == "/v1/models/" else "model", response.json)
+
+
+@pytest.mark.parametrize("path", ["/v1/modelx/", "/v1/model"])
 def test_near_misses_are_unknown_urls(client, path):
     response = client.get(path)
     assert response.status_code == 404

@@ -177,18 +177,19 @@ def test_chunking(sent, chunking):
 
 
 @pytest.mark.parametrize(
-    ("fields", "by_channel"),
+    ("fields", "by_channel", "mono_is_plain"),
     [
-        ({"model": "whisper-1"}, False),
-        ({"model": "whisper-1", "response_format": "diarized_json"}, True),
-        ({"model": "gpt-4o-transcribe-diarize"}, True),
-        ({"model": "gpt-4o-transcribe-diarize", "response_format": "text"}, True),
+        ({"model": "whisper-1"}, False, False),
+        ({"model": "whisper-1", "response_format": "diarized_json"}, True, False),
+        ({"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json"}, True, False),
+        ({"model": "gpt-4o-transcribe-diarize"}, True, True),
+        ({"model": "gpt-4o-transcribe-diarize", "response_format": "text"}, True, True),
     ],
 )
-def test_who_tells_speakers_apart(fields, by_channel):
+def test_who_tells_speakers_apart(fields, by_channel, mono_is_plain):
     request = parse({**fields, "known_speaker_names": ["Ann"]}, "transcribe").transcription
     assert (request.by_channel, request.speaker_names) == (by_channel, ("Ann",))
-    assert request.word_timestamps is by_channel
+    assert request.mono_is_plain is mono_is_plain
 
 
 @pytest.mark.parametrize(

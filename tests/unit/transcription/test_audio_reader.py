@@ -73,6 +73,22 @@ def test_a_mono_recording_has_no_channel_for_each_speaker(
         assert samples.shape == (3_200,)
 
 
+@pytest.mark.parametrize("channels", [[[1]], [[1], [1]]], ids=["mono", "stereo"])
+def test_a_mono_recording_may_be_plain(
+    reader: AudioReader, context: RequestContext, channels: list[list[int]]
+) -> None:
+    with (
+        reader.read(wav(*channels), context, by_channel=True, mono_is_plain=True) as samples,
+        reader.read(wav(*channels), context) as plain,
+    ):
+        assert samples.tolist() == plain.tolist()
+
+
+def test_channels_of_speakers_are_never_plain(reader: AudioReader, context: RequestContext) -> None:
+    with reader.read(wav([1], [2]), context, by_channel=True, mono_is_plain=True) as samples:
+        assert samples.shape == (2, 3_200)
+
+
 def test_each_channel_counts_in_what_is_held(reader: AudioReader, context: RequestContext) -> None:
     with reader.read(wav([1], [2], [3]), context, by_channel=True):
         assert reader.held_audio.samples == 3 * 3_200

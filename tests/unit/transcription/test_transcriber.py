@@ -90,6 +90,17 @@ def test_each_channel_has_a_speaker(transcriber: Transcriber, engine: ScriptedEn
     assert [segment.speaker for segment in transcript.segments] == ["Ann", "A"]
 
 
+def test_a_mono_recording_is_transcribed_as_without_speakers(
+    transcriber: Transcriber, engine: ScriptedEngine
+) -> None:
+    plain = TranscriptionRequest(language="en", logprobs=True)
+    request = replace(plain, by_channel=True, mono_is_plain=True, speaker_names=("Ann",))
+    transcript = transcriber.transcribe(wav([1]), request, context_of(engine))
+    assert transcript == transcriber.transcribe(wav([1]), plain, context_of(engine))
+    assert {segment.speaker for segment in transcript.segments} == {None}
+    assert all(not segment.words for segment in transcript.segments), "word times change what is decoded"
+
+
 @pytest.mark.parametrize("first", [whole, streamed])
 @pytest.mark.parametrize("second", [whole, streamed])
 def test_a_client_that_comes_back_goes_on_where_it_was(engine: ScriptedEngine, first, second) -> None:

@@ -200,7 +200,8 @@ def test_an_unknown_model(client):
     response = _post(client, model="gpt-4")
     assert response.status_code == 404
     error = error_of(response)
-    assert error["message"] == "The model `gpt-4` does not exist or you do not have access to it."
+    assert error["message"].startswith("The model `gpt-4` does not exist or you do not have access to it. ")
+    assert "WHISPER_MODEL_ALIASES" in error["message"]
     assert (error["type"], error["code"]) == ("invalid_request_error", "model_not_found")
 
 

@@ -1,0 +1,48 @@
+"""OpenAI's Agents SDK: a question by voice, heard here, answered by the upstream and spoken here."""
+
+import json
+import subprocess
+from errno import ENOENT
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.conftest import StartServer
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.upstream_server import response_events, upstream_server
+
+AGENTS = Path(__file__).with_name("agents")
+INSTALLED = AGENTS / ".venv" / ".installed"
+
+
+def asked_by_voice(server: GunicornServer) -> dict[str, Any]:
+    """What came of a recording that went through the SDK's VoicePipeline."""
+    if not INSTALLED.exists():
+        raise FileNotFoundError(ENOENT, "not installed: `make test-all` does that", "openai-agents")
+    finished = subprocess.run(
+        [INSTALLED.with_name("bin") / "python", AGENTS / "voice_pipeline.py", f"{server.url}/v1", FLAGSHIP],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert finished.returncode == 0, finished.stderr
+    result: dict[str, Any] = json.loads(finished.stdout)
+    return result
+
+
+@pytest.mark.slow
+def test_voice_pipeline(start_server: StartServer) -> None:
+    with upstream_server() as upstream:
+        upstream.streams(*response_events("It is", " about the sun."))
+        server = start_server(CHAT_UPSTREAM_URL=upstream.url).wait_until_ready()
+        result = asked_by_voice(server)
+        [asked] = upstream.received
+    assert result["contacted"] == ["127.0.0.1"], "nobody else is told of it"
+    assert result["heard"] == [FLAGSHIP_TEXT]
+    assert asked["input"] == [{"role": "user", "content": FLAGSHIP_TEXT}]
+    assert result["said"] == "It is about the sun."
+    assert result["samples"] > 24_000 / 2, "half a second of speech at the least"
+    assert result["events"] == ["turn_started", "turn_ended", "session_ended"]
