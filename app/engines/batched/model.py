@@ -11,6 +11,7 @@ from whisper.model import ModelDimensions
 
 from app.checkpoints import Checkpoint
 from app.engines.batched import encoder, packed_linear
+from app.engines.batched.backend import Backend, backend_of
 from app.engines.batched.cross_attention import CrossKV, FloatCrossKV, Int8CrossKV
 from app.engines.batched.packed_linear import Pack
 from app.engines.batched.token_rules import Vocabulary
@@ -38,8 +39,13 @@ class Model:
     decoder: DecoderWeights
     tokenizers: TokenizerTable
     alignment_heads: list[tuple[int, int]]
-    device: torch.device
+    backend: Backend
     int8: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.backend.device
 
     @property
     def card(self) -> ModelCard:
@@ -98,13 +104,18 @@ def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
 
     `precision` is `exact`, `int8` or `bfloat16`; where it can't be had here, the log says what is used.
     """
-    model = load_whisper(checkpoint, "cpu")
-    heads = [(int(layer), int(head)) for layer, head in model.alignment_heads.indices().T]
     if precision == _UNAVAILABLE_PRECISION[device.type]:
         _log.warning("WHISPER_PRECISION=%s can't be had on %s: exact is used", precision, device.type)
         precision = "exact"
-    model = _to_device(model, device, precision)
-    pack = _packing(model, device, precision)
+    return load_for(checkpoint, backend_of(device, precision), precision)
+
+
+def load_for(checkpoint: Checkpoint, backend: Backend, precision: str) -> Model:
+    """As `load`, for any backend: one of float32 packs its weights for `precision`, any other one doesn't."""
+    model = load_whisper(checkpoint, "cpu")
+    heads = [(int(layer), int(head)) for layer, head in model.alignment_heads.indices().T]
+    model = _to_device(model, backend)
+    pack = _packing(model, backend, precision)
     return Model(
         name=checkpoint.name,
         dims=model.dims,
@@ -112,20 +123,20 @@ def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
         decoder=decoder_weights(model, pack),
         tokenizers=TokenizerTable(model.is_multilingual, model.num_languages),
         alignment_heads=heads,
-        device=device,
+        backend=backend,
         int8=pack is packed_linear.int8_weights,
     )
 
 
-def _to_device(model: Any, device: torch.device, precision: str) -> Any:
-    if device.type == "cpu":
+def _to_device(model: Any, backend: Backend) -> Any:
+    if backend.dtype == torch.float32:
         return model.float()
     del model._buffers["alignment_heads"]  # sparse, which can't change its type
-    return model.to(device, torch.bfloat16 if precision == "bfloat16" else torch.float16)
+    return model.to(backend.device, backend.dtype)
 
 
-def _packing(model: Any, device: torch.device, precision: str) -> Pack:
-    if device.type != "cpu":
+def _packing(model: Any, backend: Backend, precision: str) -> Pack:
+    if backend.dtype != torch.float32:
         return packed_linear.plain
     if precision == "int8" and packed_linear.works(packed_linear.int8_weights, "int8"):
         return packed_linear.int8_weights

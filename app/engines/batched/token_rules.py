@@ -26,6 +26,15 @@ class Vocabulary(NamedTuple):
     """The latest start of a window's first segment, in timestamp tokens from the window's start."""
 
 
+class Selection(NamedTuple):
+    """How rows select their tokens: whether any of them samples, and how many candidates beam search needs of
+    each of them, 0 for none.
+    """
+
+    sample: bool
+    candidate_count: int
+
+
 class SelectedTokens(NamedTuple):
     """One token for each row, and the `k` likeliest candidates where beam search asks for them.
 
@@ -36,6 +45,15 @@ class SelectedTokens(NamedTuple):
     logprobs: Tensor
     candidates: Tensor | None
     candidate_logprobs: Tensor | None
+
+    def joined(self) -> Tensor:
+        """All in one float32 tensor `[rows, 2 + 2k]`, for one transfer to the host: no token id is too large
+        to be exact.
+        """
+        chosen = [self.tokens[:, None], self.logprobs[:, None]]
+        if self.candidates is None or self.candidate_logprobs is None:
+            return torch.cat(chosen, dim=1)
+        return torch.cat([*chosen, self.candidates, self.candidate_logprobs], dim=1)
 
 
 class RowStates:
@@ -81,14 +99,22 @@ class RowStates:
         ):
             state[targets] = state[sources]
 
-    def append(self, rows: Tensor, tokens: Tensor) -> None:
-        """Append one token to each of some rows: row numbers `[n]` and tokens `[n]`."""
+    def append(self, rows: slice | Tensor, tokens: Tensor) -> None:
+        """Append one token to each of some rows: a slice or numbers `[n]`, and tokens `[n]`."""
         is_timestamp = tokens >= self.vocabulary.timestamp_begin
         timestamps = tokens - self.vocabulary.timestamp_begin
         self.penultimate_was_timestamp[rows] = (self.token_count[rows] == 0) | self.last_was_timestamp[rows]
         self.last_was_timestamp[rows] = is_timestamp
         self.last_timestamp[rows] = torch.where(is_timestamp, timestamps, self.last_timestamp[rows])
         self.token_count[rows] += 1
+
+    def select(self, logits: Tensor, rows: slice, selection: Selection) -> Tensor:
+        """Filter `logits` `[len(rows), vocabulary]`, in place, and select: what SelectedTokens.joined gives.
+
+        Nothing else is changed, and no tensor is copied to or from the host.
+        """
+        self.apply_logit_filters(logits, rows)
+        return self.select_tokens(logits, rows, selection.sample, selection.candidate_count).joined()
 
     def apply_logit_filters(self, logits: Tensor, rows: slice) -> None:
         """Set the logits of forbidden tokens to -inf, in place: `[len(rows), vocabulary]`.
