@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve demo test test-all test-quick soak check bench
+.PHONY: help serve demo test test-all test-quick soak check bench gpu-check gpu-check-pack
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ check: $(VENV)/.installed-dev ## style, types, layers and sizes
 bench: ARGS ?= engine_speed
 bench: $(VENV)/.installed-bench ## compare speed side by side; ARGS: another program and its options
 	$(BIN)/python -m benchmarks $(ARGS)
+
+gpu-check: ## on a machine with a GPU and its own torch: is every text right, and how fast; needs no .venv
+	$(PYTHON) -m benchmarks gpu_check $(ARGS)
+
+gpu-check-pack: $(BIN)/python ## the wheels that gpu-check may lack there, in build/gpu-check
+	$(BIN)/python -m benchmarks gpu_check_pack $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

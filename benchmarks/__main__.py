@@ -17,6 +17,8 @@ PROGRAMS = {
     "soak": "an hour's worth of mixed and malformed traffic: is every answer right, is anything left behind",
     "request_cost": "how the wall time of a request splits into upload, decode, model and answer",
     "decode_speed": "reading audio files in this process and in decoder processes",
+    "gpu_check": "on a GPU: is every text openai-whisper's, and how fast beside it and transformers",
+    "gpu_check_pack": "the wheels that gpu_check needs on a machine without a package index",
 }
 """Module of this package -> what it measures."""
 
@@ -39,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
 def listing() -> str:
     """One line for each program."""
-    return "\n".join(f"{name:<14} {meaning}" for name, meaning in PROGRAMS.items())
+    return "\n".join(f"{name:<15} {meaning}" for name, meaning in PROGRAMS.items())
 
 
 if __name__ == "__main__":

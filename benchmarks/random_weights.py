@@ -49,6 +49,20 @@ SMALL = replace(
 )
 """Those of `small`."""
 
+TURBO = ModelDimensions(128, 1500, 1280, 20, 32, 51866, 448, 1280, 20, 4)
+"""Those of `turbo`."""
+
+TINY_TURBO = replace(
+    TURBO,
+    n_audio_state=64,
+    n_audio_head=1,
+    n_audio_layer=1,
+    n_text_state=64,
+    n_text_head=1,
+    n_text_layer=1,
+)
+"""Its inputs and its vocabulary, and nearly nothing between them."""
+
 SIZES = {"tiny": TINY, "base": BASE, "small": SMALL}
 """By OpenAI's names."""
 
@@ -57,19 +71,21 @@ _STEADY, _CLOCK = 0, 1
 """The channels: one that is always 1 at the end of the decoder, one that tells the position."""
 
 
-def write(path: Path, dims: ModelDimensions, tokens: int, seed: int = 0) -> None:
+def write(path: Path, dims: ModelDimensions, tokens: int, seed: int = 0, device: str = "cpu") -> None:
     """Write a checkpoint in openai-whisper's format, in float16 as OpenAI's own are.
 
-    It says a timestamp and `tokens` tokens of text in every window that has no prompt.
+    It says a timestamp and `tokens` tokens of text in every window that has no prompt. `device` makes the
+    numbers, which are its own: those of a large model take a processor a minute.
     """
     torch.manual_seed(seed)
-    model = Whisper(dims)
+    with torch.device(device):
+        model = Whisper(dims)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(std=0.02)
         _tame(model, tokens)
-    state = {name: tensor.half() for name, tensor in model.state_dict().items()}
+    state = {name: tensor.half().cpu() for name, tensor in model.state_dict().items()}
     torch.save({"dims": asdict(dims), "model_state_dict": state}, path)
 
 

@@ -26,10 +26,11 @@ class LogMel:
 
     def __init__(self, samples: Samples, n_mels: int, device: torch.device) -> None:
         self.frames = len(samples) // HOP_LENGTH
-        total_frames = max(self.frames + _EDGE_FRAMES, WINDOW_FRAMES)
+        self._shape = n_mels, max(self.frames + _EDGE_FRAMES, WINDOW_FRAMES)
+        self._device = device
         self._samples: Tensor | None = torch.from_numpy(samples)
         self._step = float(step_of(samples))
-        self._mel = torch.empty(n_mels, total_frames, device=device)
+        self._mel = torch.empty(0)
         self._closed = False
 
     @property
@@ -43,13 +44,15 @@ class LogMel:
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """First and end frame of each block of at most 30 s."""
-        total_frames = self._mel.shape[1]
+        total_frames = self._shape[1]
         for first in range(0, total_frames, WINDOW_FRAMES):
             yield first, min(first + WINDOW_FRAMES, total_frames)
 
     def compute(self, first: int, end: int) -> None:
         """Compute the log-mel of one block, before clipping."""
-        device = self._mel.device
+        if not self._mel.numel():  # not before: the engine's thread alone can make room for it
+            self._mel = torch.empty(self._shape, device=self._device)
+        device = self._device
         audio = self._samples_of(first, end).to(device, torch.float32) * self._step
         stft = torch.stft(
             audio,

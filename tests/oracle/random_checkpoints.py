@@ -16,6 +16,7 @@ from whisper.tokenizer import get_tokenizer
 DIMENSIONS = {
     "tiny": ModelDimensions(80, 1500, 384, 6, 4, 51865, 448, 384, 6, 4),
     "base": ModelDimensions(80, 1500, 512, 8, 6, 51865, 448, 512, 8, 6),
+    "narrow turbo": ModelDimensions(128, 1500, 128, 2, 4, 51866, 448, 128, 2, 2),
 }
 
 _CLOCK = 0

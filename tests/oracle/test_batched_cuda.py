@@ -1,5 +1,6 @@
 """The batched engine on a GPU against openai-whisper on the same GPU, both in float16."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import whisper
 
 from app import engines
 from app.checkpoints import resolve
+from app.engines.batched.graphs import capture_graph
 from app.engines.interface import EngineOptions, Window, WindowOptions
 from app.request_context import RequestContext
 from app.settings import Settings
@@ -50,3 +52,22 @@ def test_log_probabilities_are_within_half_precision(engine: Any) -> None:
         scores.append(each.score(window, options, tokens).result())
     reference.close()
     assert scores[0] == pytest.approx(scores[1], abs=HALF_TOLERANCE)
+
+
+def test_another_thread_may_take_memory_while_a_step_is_captured() -> None:
+    number = torch.ones(1, device=CUDA)
+    taken: list[torch.Tensor] = []
+
+    def step() -> torch.Tensor:
+        size = (256 + len(taken)) * 2**20  # more each time, so that none is left over from the last
+        other = threading.Thread(
+            target=lambda: taken.append(torch.empty(size, dtype=torch.int8, device=CUDA))
+        )
+        other.start()
+        other.join(60)
+        return number * 2
+
+    replay = capture_graph(step)
+    number.fill_(5)
+    assert replay().item() == 10
+    assert len(taken) > 1

@@ -12,9 +12,12 @@ from torch import Tensor
 from app.engines.batched.beam import Candidates, Continuation, Search
 from app.engines.batched.cross_attention import CrossKV
 from app.engines.batched.decoder import Decoder, RowRange
-from app.engines.batched.token_rules import RowStates, SelectedTokens
+from app.engines.batched.token_rules import RowStates, Selection
 
 CopyStates = Callable[[Tensor, Tensor], None]
+
+Select = Callable[[Tensor, Selection], Tensor]
+"""RowStates.select for the first rows."""
 
 
 @dataclass(eq=False)
@@ -37,11 +40,16 @@ class DecodingWindow:
 
 
 class Batch:
-    """The running rows, their tokens, caches and states. The scheduler decides what is added."""
+    """The running rows, their tokens, caches and states. The scheduler decides what is added.
 
-    def __init__(self, decoder: Decoder, states: RowStates) -> None:
-        self._decoder = decoder
+    `select`: for the logits of steps, if not `states.select`. A row's latest token is in no cache and no
+    state yet: the next step takes it there.
+    """
+
+    def __init__(self, decoder: Decoder, states: RowStates, select: Select | None = None) -> None:
+        self.decoder = decoder
         self._states = states
+        self._select = select or self._select_first
         self._owners: list[DecodingWindow] = []
         self._tokens: list[int] = []
         self._lengths: list[int] = []
@@ -62,8 +70,8 @@ class Batch:
         """Prefill a window's prompt and select its first tokens. Returns the states `[length, state]`."""
         first, rows = self.size, decoding.search.rows
         decoding.rows = list(range(first, first + rows))
-        self._decoder.cache.clear(slice(first, first + rows))
-        states = self._decoder.prefill(decoding.prompt, decoding.cross, row=first)
+        self.decoder.cache.clear(slice(first, first + rows))
+        states = self.decoder.prefill(decoding.prompt, decoding.cross, row=first)
         for row, noise in zip(decoding.rows, decoding.uniform_noise, strict=True):
             self._states.start(row, decoding.suppression_mask, decoding.temperature, noise)
         self._owners += [decoding] * rows
@@ -71,19 +79,22 @@ class Batch:
         self._tokens += [0] * rows
         self._generated_tokens += [[] for _ in range(rows)]
         self._copy_prompt(decoding.rows)
-        logits = self._decoder.logits(states[-1:]).repeat(rows, 1)
-        self._advance(logits, slice(first, first + rows))
+        logits = self.decoder.logits(states[-1:]).repeat(rows, 1)
+        joined = slice(first, first + rows)
+        self._advance(self._states.select(logits, joined, _selection_of([decoding])), joined)
         return states
 
     def step(self) -> list[DecodingWindow]:
         """One more token for every row. Returns the windows that are finished; their rows have left."""
         running = self.running
-        tokens, lengths = self._upload(self._tokens), self._upload(self._lengths)
-        logits = self._decoder.step(tokens, lengths, max(self._lengths), self._row_ranges)
+        rows = slice(0, self.size)
+        tokens, lengths = self._upload([self._tokens, self._lengths])
+        logits = self.decoder.step(tokens, lengths, max(self._lengths), self._row_ranges)
+        self._states.append(rows, tokens)
         self._lengths = [length + 1 for length in self._lengths]
         for generated, token in zip(self._generated_tokens, self._tokens, strict=True):
             generated.append(token)
-        self._advance(logits, slice(0, self.size))
+        self._advance(self._select(logits, _selection_of(running)), rows)
         return [decoding for decoding in running if not decoding.rows]
 
     def remove(self, decodings: Sequence[DecodingWindow]) -> None:
@@ -96,21 +107,19 @@ class Batch:
         """Copy the prompt's keys and values from a window's first row to its other rows."""
         first, *others = rows
         if others:
-            sources = self._upload([first] * len(others))
-            self._decoder.cache.copy(sources, self._upload(others), slice(0, self._lengths[first]))
+            sources, targets = self._upload([[first] * len(others), others])
+            self.decoder.cache.copy(sources, targets, slice(0, self._lengths[first]))
 
-    def _advance(self, logits: Tensor, rows: slice) -> None:
-        """Select tokens, let each window's search decide which rows continue, and close the gaps."""
-        decodings = list(dict.fromkeys(self._owners[rows]))
-        sample = any(decoding.temperature > 0 for decoding in decodings)
-        candidate_count = max(decoding.candidate_count for decoding in decodings)
-        self._states.apply_logit_filters(logits, rows)
-        candidates = _to_host(self._states.select_tokens(logits, rows, sample, candidate_count))
-        for decoding in decodings:
+    def _select_first(self, logits: Tensor, selection: Selection) -> Tensor:
+        return self._states.select(logits, slice(0, len(logits)), selection)
+
+    def _advance(self, selected: Tensor, rows: slice) -> None:
+        """Let each window's search decide which of the rows continue, and close the gaps."""
+        candidates = _to_host(selected)
+        for decoding in dict.fromkeys(self._owners[rows]):
             continuations = decoding.search.advance([candidates[row - rows.start] for row in decoding.rows])
             self._continue_rows(decoding, continuations)
         self._close_gaps()
-        self._append_tokens([row for decoding in decodings for row in decoding.rows])
 
     def _continue_rows(self, decoding: DecodingWindow, continuations: Sequence[Continuation]) -> None:
         """Keep the rows that continue. If a beam continues another beam's row, that row is copied."""
@@ -150,31 +159,30 @@ class Batch:
         pairs = [
             (source, target) for source, target in zip(sources, targets, strict=True) if source != target
         ]
-        uploaded = (
-            self._upload([source for source, _ in pairs]),
-            self._upload([target for _, target in pairs]),
-        )
+        from_rows, to_rows = self._upload([list(side) for side in zip(*pairs, strict=True)])
         # the targets' lengths too, so that all of their old contents is overwritten
         max_length = max(self._lengths[row] for pair in pairs for row in pair)
-        self._decoder.cache.copy(*uploaded, slice(shared, max_length))
-        copy_states(*uploaded)
+        self.decoder.cache.copy(from_rows, to_rows, slice(shared, max_length))
+        copy_states(from_rows, to_rows)
 
-    def _append_tokens(self, rows: list[int]) -> None:
-        if rows:
-            self._states.append(self._upload(rows), self._upload([self._tokens[row] for row in rows]))
-
-    def _upload(self, numbers: list[int]) -> Tensor:
+    def _upload(self, numbers: list[list[int]]) -> Tensor:
+        """Lists of the same length, in one transfer that nobody waits for."""
         device = self._states.token_count.device
         pinned = torch.tensor(numbers, pin_memory=device.type == "cuda")
         return pinned.to(device, non_blocking=True)
 
 
-def _to_host(selected: SelectedTokens) -> list[Candidates]:
-    """A step's outcome in one transfer from the device: token ids are exact in float64."""
-    parts = [selected.tokens[:, None].double(), selected.logprobs[:, None].double()]
-    if selected.candidates is not None and selected.candidate_logprobs is not None:
-        parts += [selected.candidates.double(), selected.candidate_logprobs.double()]
-    rows = torch.cat(parts, dim=1).tolist()
+def _selection_of(decodings: Sequence[DecodingWindow]) -> Selection:
+    """What the rows of some windows need."""
+    return Selection(
+        sample=any(decoding.temperature > 0 for decoding in decodings),
+        candidate_count=max(decoding.candidate_count for decoding in decodings),
+    )
+
+
+def _to_host(selected: Tensor) -> list[Candidates]:
+    """A step's outcome in one transfer from the device."""
+    rows = selected.tolist()
     width = (len(rows[0]) - 2) // 2
     return [
         Candidates(int(row[0]), row[1], [int(token) for token in row[2 : 2 + width]], row[2 + width :])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.engines.batched.cross_attention import CrossKV
 from app.engines.batched.encoder import join_heads, norm, split_heads
-from app.engines.batched.kv_cache import KVCache, StepPositions
+from app.engines.batched.kv_cache import KVCache
 from app.engines.batched.weights import DecoderBlock, DecoderWeights
 
 OnQueries = Callable[[int, Tensor], None]
@@ -31,13 +31,15 @@ class RowRange(NamedTuple):
 class Decoder:
     """Whisper's decoder with a KV cache of `rows` rows and `context` positions."""
 
+    cache_class = KVCache
+
     def __init__(self, weights: DecoderWeights, rows: int, context: int) -> None:
         self.weights = weights
         state = weights.embedding.shape[1]
         self.head = state // weights.heads
         self.scale: float = self.head**-0.5
         shape = (len(weights.blocks), rows, weights.heads, context, self.head)
-        self.cache = KVCache(shape, like=weights.embedding)
+        self.cache = self.cache_class(shape, like=weights.embedding)
         self._positions = torch.arange(context, device=weights.embedding.device)
 
     def prefill(
@@ -68,22 +70,26 @@ class Decoder:
         `tokens` `[rows]` are the new ones; `lengths` `[rows]` count those in the cache; `max_length` is the
         greatest of them.
         """
-        return self._forward(
-            tokens, lengths, max_length + 1, partial(self._attend_to_windows, row_ranges=row_ranges)
-        )
+        cross_attend = partial(self._attend_to_windows, row_ranges=row_ranges)
+        return self.logits(self._step_states(tokens, lengths, max_length + 1, cross_attend))
 
-    def _forward(
+    def shrink(self, rows: int) -> None:
+        """Free memory that `rows` rows can do without; no row runs now, and no more than these will."""
+
+    def _step_states(
         self, tokens: Tensor, lengths: Tensor, attended_length: int, cross_attend: CrossAttend
     ) -> Tensor:
-        """A step that attends to the first `attended_length` positions, with any kind of cross-attention."""
-        positions = self._step_positions(lengths, attended_length)
+        """The final states `[rows, state]` of a step that attends to the first `attended_length` positions,
+        with any kind of cross-attention.
+        """
+        positions = self.cache.positions(lengths, attended_length)
         x = self._embed(tokens, lengths)[:, None]
         for layer, block in enumerate(self.weights.blocks):
             qkv = block.qkv(norm(x, block.attention_norm))
             x = x + block.attention_out(self.cache.attend(layer, qkv[:, 0], positions)[:, None])
             x = x + block.cross_out(cross_attend(layer, self._cross_queries(x, block)))
             x = x + block.mlp_out(F.gelu(block.mlp_in(norm(x, block.mlp_norm))))
-        return self.logits(norm(x, self.weights.final_norm).view(len(tokens), -1))
+        return norm(x, self.weights.final_norm).view(len(tokens), -1)
 
     def logits(self, states: Tensor) -> Tensor:
         """`[n, state]` to float32 `[n, vocabulary]`."""
@@ -98,10 +104,6 @@ class Decoder:
 
     def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         return self.weights.embedding[tokens] + self.weights.positions[positions]
-
-    def _step_positions(self, lengths: Tensor, attended_length: int) -> StepPositions:
-        mask = (self._positions[:attended_length] <= lengths[:, None])[:, None, None]
-        return StepPositions(lengths, attended_length, mask)
 
     def _attend_to_windows(self, layer: int, q: Tensor, row_ranges: list[RowRange]) -> Tensor:
         """Cross-attention of queries `[rows, heads, 1, head]` to each row's window: `[rows, 1, state]`."""

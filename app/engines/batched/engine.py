@@ -58,7 +58,7 @@ class BatchedEngine:
         self._scheduler: Scheduler[EngineTask | DecodeTask] = Scheduler(
             capacity, max_rows, _STEPS_BETWEEN_TASKS, _HOLDOFF_STEPS_AFTER_JOIN
         )
-        self._runner = ModelRunner(model, max_rows, capacity + _SPARE_CACHED_WINDOWS)
+        self._runner = ModelRunner(model, max_rows, _max_cached_windows(capacity))
         self._running: dict[DecodingWindow, DecodeTask] = {}
         self._scheduled = False
         self._on_step = on_step
@@ -214,11 +214,18 @@ class BatchedEngine:
         `task` is the one that was being started, if any. It fails if it is alone and the batch can't shrink.
         """
         interrupted = [*([task] if task else []), *self._interrupt()]
-        self._runner.free_memory()
-        if len(interrupted) == 1 and self._scheduler.capacity == 1:
+        hopeless = len(interrupted) == 1 and self._scheduler.capacity == 1
+        if not hopeless:
+            self._scheduler.shrink()
+        capacity = self._scheduler.capacity
+        self._runner.shrink(max(capacity, _MAX_ROWS), _max_cached_windows(capacity))
+        if hopeless:
             fail(interrupted[0], error)
             return
-        self._scheduler.shrink()
-        _log.warning("the device is out of memory: %d windows at a time now", self._scheduler.capacity)
+        _log.warning("the device is out of memory: %d windows at a time now", capacity)
         for again in interrupted:
             self._scheduler.add(QueuedTask(again, again.recording, again.rows))
+
+
+def _max_cached_windows(capacity: int) -> int:
+    return capacity + _SPARE_CACHED_WINDOWS

@@ -6,7 +6,7 @@ Its rows beyond the running ones write to cache positions that a joining row ove
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from app.engines.batched.cross_attention import CrossKV, FloatCrossKV
 from app.engines.batched.decoder import Decoder, RowRange
+from app.engines.batched.kv_cache import MaskedKVCache
+from app.engines.batched.token_rules import RowStates, Selection
 from app.engines.batched.weights import DecoderWeights
 
 _log = logging.getLogger(__name__)
@@ -21,6 +23,41 @@ _log = logging.getLogger(__name__)
 _WARM_UP_STEPS = 3
 
 Step = Callable[[], Tensor]
+
+Capture = Callable[[Step], Step]
+"""Makes a step on fixed memory replayable. Every replay writes its result to the same memory."""
+
+
+class CapturedSteps:
+    """Steps that are captured when they are needed first, by key; where one can't be, it runs as it is."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._steps: dict[Hashable, Step] = {}
+
+    @property
+    def keys(self) -> set[Hashable]:
+        """Those of all steps so far."""
+        return set(self._steps)
+
+    def run(self, key: Hashable, step: Step) -> Tensor:
+        """The result of a step, the same one for a key as ever. The key's next run overwrites it."""
+        if key not in self._steps:
+            self._steps[key] = self._captured(key, step)
+        return self._steps[key]()
+
+    def clear(self) -> None:
+        """Forget all steps, and free their memory."""
+        self._steps.clear()
+
+    def _captured(self, key: Hashable, step: Step) -> Step:
+        try:
+            return self._capture(step)
+        except torch.OutOfMemoryError:
+            raise  # there is less to do about it here than where the batch can be made smaller
+        except RuntimeError as error:
+            _log.warning("steps of size %s run without a CUDA graph: %s", key, error)
+            return step
 
 
 class RowCrossKV:
@@ -63,16 +100,22 @@ class RowCrossKV:
 
 
 class GraphedDecoder(Decoder):
-    """A Decoder whose steps are captured once for each size and then replayed."""
+    """A Decoder whose steps are captured once for each size and then replayed.
 
-    def __init__(self, weights: DecoderWeights, rows: int, context: int) -> None:
+    step_logits: `[rows, vocabulary]`, where every step writes.
+    """
+
+    cache_class = MaskedKVCache
+
+    def __init__(self, weights: DecoderWeights, rows: int, context: int, capture: Capture) -> None:
         super().__init__(weights, rows, context)
         self._context = context
         self._capacity = rows
         self._cross = RowCrossKV(rows)
         self._tokens = torch.zeros(rows, dtype=torch.long, device=self._positions.device)
         self._lengths = torch.zeros(rows, dtype=torch.long, device=self._positions.device)
-        self._steps: dict[tuple[int, int], Step] = {}
+        self.step_logits = torch.zeros(rows, len(weights.embedding), device=self._positions.device)
+        self._steps = CapturedSteps(capture)
 
     def step(self, tokens: Tensor, lengths: Tensor, max_length: int, row_ranges: list[RowRange]) -> Tensor:
         """One more token for each of the first rows: logits `[rows, vocabulary]`.
@@ -81,22 +124,38 @@ class GraphedDecoder(Decoder):
         """
         rows = len(tokens)
         self._cross.update(row_ranges)
-        self._tokens[:rows].copy_(tokens, non_blocking=True)
+        self._tokens[:rows].copy_(tokens)
         self._lengths.zero_()
-        self._lengths[:rows].copy_(lengths, non_blocking=True)
+        self._lengths[:rows].copy_(lengths)
         size = bucket(rows, 1, self._capacity), bucket(max_length + 1, 64, self._context)
-        if size not in self._steps:
-            self._steps[size] = self._capture(*size)
-        return self._steps[size]()[:rows]
+        return self._steps.run(size, partial(self._run, *size))[:rows]
 
-    def _capture(self, rows: int, length: int) -> Step:
-        """The graph of a step of one size; where it can't be captured, the step itself."""
-        step = partial(self._forward, self._tokens[:rows], self._lengths[:rows], length, self._cross.attend)
-        try:
-            return capture_graph(step)
-        except RuntimeError as error:
-            _log.warning("steps of %d rows run without a CUDA graph: %s", rows, error)
-            return step
+    def shrink(self, rows: int) -> None:
+        """Free the windows' copies and the graphs, which refer to them."""
+        self._capacity = rows
+        self._steps.clear()
+        self._cross = RowCrossKV(rows)
+
+    def _run(self, rows: int, length: int) -> Tensor:
+        """A step of one size, on fixed memory alone."""
+        states = self._step_states(self._tokens[:rows], self._lengths[:rows], length, self._cross.attend)
+        return self.step_logits[:rows].copy_(self.weights.vocabulary(states))
+
+
+class GraphedSelection:
+    """RowStates.select for the rows of a GraphedDecoder's step, captured once for each size and kind."""
+
+    def __init__(self, decoder: GraphedDecoder, states: RowStates, capture: Capture) -> None:
+        self._logits = decoder.step_logits
+        self._states = states
+        self._steps = CapturedSteps(capture)
+
+    def __call__(self, logits: Tensor, selection: Selection) -> Tensor:
+        """Select from the decoder's latest logits `[rows, vocabulary]`: as RowStates.select does."""
+        rows = len(logits)
+        size = bucket(rows, 1, len(self._logits))
+        select = partial(self._states.select, self._logits[:size], slice(0, size), selection)
+        return self._steps.run((size, *selection), select)[:rows]
 
 
 def bucket(size: int, smallest: int, largest: int) -> int:
@@ -107,7 +166,10 @@ def bucket(size: int, smallest: int, largest: int) -> int:
 
 
 def capture_graph(step: Step) -> Step:
-    """Capture what `step` launches. Each replay writes its result to the same memory."""
+    """Capture what `step` launches. Each replay writes its result to the same memory.
+
+    `step` runs several times first, so that libraries choose their kernels: it must bear that.
+    """
     side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side_stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side_stream):
@@ -115,7 +177,8 @@ def capture_graph(step: Step) -> Step:
             step()
     torch.cuda.current_stream().wait_stream(side_stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # by default, memory that another thread takes meanwhile would end the capture
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         result = step()
 
     def replay() -> Tensor:

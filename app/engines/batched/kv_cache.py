@@ -15,19 +15,20 @@ class StepPositions(NamedTuple):
     """Where a step writes its new tokens and what they attend to.
 
     lengths: `[rows]`, each row's tokens in the cache, so its new token's position; attended_length: at least
-    the greatest length with the new token; mask: `[rows, 1, 1, attended_length]`, True up to the new token.
+    the greatest length with the new token; mask: `[rows, 1, 1, attended_length]`, 0 up to the new token, then
+    -inf, or None where attention goes by `lengths`.
     """
 
     lengths: Tensor
     attended_length: int
-    mask: Tensor
+    mask: Tensor | None = None
 
 
 class KVCache:
     """Self-attention keys and values, `[layers, rows, heads, text_context, head]` each, allocated once.
 
     Row r holds `lengths[r]` tokens from position 0 on, so rows of any length run side by side. Unused
-    positions must be finite: masking does not neutralise NaN.
+    positions must be finite: masking does not neutralise NaN. Attention is for a CPU, in float32.
     """
 
     def __init__(self, shape: tuple[int, int, int, int, int], like: Tensor) -> None:
@@ -56,14 +57,16 @@ class KVCache:
         """Keys and values of the first rows and positions: `[rows, heads, length, head]` each."""
         return self.keys[layer, :rows, :, :length], self.values[layer, :rows, :, :length]
 
+    def positions(self, lengths: Tensor, attended_length: int) -> StepPositions:
+        """What a step's layers have in common: rows of `lengths` tokens, `attended_length` at most."""
+        return StepPositions(lengths, attended_length)
+
     def attend(self, layer: int, qkv: Tensor, positions: StepPositions) -> Tensor:
         """Write one token for each of the first rows; attention of its query to the row's tokens.
 
         `qkv` `[rows, 3 * state]` are the tokens' queries, keys and values; the result is `[rows, state]`.
         """
         rows = qkv.view(len(qkv), 3, self.keys.shape[2], self.keys.shape[4])
-        if qkv.device.type != "cpu":
-            return self.attend_masked(layer, rows, positions)
         output = torch.zeros_like(rows[:, 0])
         _attend(
             rows.numpy(),
@@ -75,18 +78,32 @@ class KVCache:
         )
         return output.view(len(qkv), -1)
 
-    def attend_masked(self, layer: int, qkv: Tensor, positions: StepPositions) -> Tensor:
-        """As `attend`, over all rows at once and with a mask, for GPUs: `qkv` is `[rows, 3, heads, head]`."""
-        q, k, v = qkv.unbind(1)
-        self.write_step(layer, positions.lengths, k, v)
-        keys, values = self.read(layer, len(qkv), positions.attended_length)
-        output = F.scaled_dot_product_attention(q[:, :, None], keys, values, attn_mask=positions.mask)
-        return output.reshape(len(qkv), -1)
-
     def copy(self, sources: Tensor, targets: Tensor, positions: slice) -> None:
         """Copy `positions` of rows `sources` to rows `targets`."""
         self.keys[:, targets, :, positions] = self.keys[:, sources, :, positions]
         self.values[:, targets, :, positions] = self.values[:, sources, :, positions]
+
+
+class MaskedKVCache(KVCache):
+    """A KVCache whose rows attend all at once, any position masked that they don't use: for GPUs."""
+
+    def __init__(self, shape: tuple[int, int, int, int, int], like: Tensor) -> None:
+        super().__init__(shape, like)
+        self._positions = torch.arange(shape[3], device=like.device)
+
+    def positions(self, lengths: Tensor, attended_length: int) -> StepPositions:
+        """With the mask, which would else be made in every layer."""
+        unused = (self._positions[:attended_length] > lengths[:, None])[:, None, None]
+        mask = torch.zeros(unused.shape, dtype=self.keys.dtype, device=unused.device)
+        return StepPositions(lengths, attended_length, mask.masked_fill_(unused, float("-inf")))
+
+    def attend(self, layer: int, qkv: Tensor, positions: StepPositions) -> Tensor:
+        """As a KVCache does."""
+        q, k, v = qkv.view(len(qkv), 3, self.keys.shape[2], self.keys.shape[4]).unbind(1)
+        self.write_step(layer, positions.lengths, k, v)
+        keys, values = self.read(layer, len(qkv), positions.attended_length)
+        output = F.scaled_dot_product_attention(q[:, :, None], keys, values, attn_mask=positions.mask)
+        return output.reshape(len(qkv), -1)
 
 
 @compiled(fastmath={"reassoc", "contract", "nsz"})

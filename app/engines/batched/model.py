@@ -10,6 +10,7 @@ from torch import Tensor
 from app.checkpoints import Checkpoint
 from app.checkpoints.dimensions import Dimensions
 from app.engines.batched import encoder, packed_linear
+from app.engines.batched.backend import Backend, backend_of
 from app.engines.batched.cross_attention import CrossKV, FloatCrossKV, Int8CrossKV
 from app.engines.batched.packed_linear import Pack
 from app.engines.batched.token_rules import Vocabulary
@@ -43,8 +44,13 @@ class Model:
     decoder: DecoderWeights
     tokenizers: TokenizerTable
     alignment_heads: list[tuple[int, int]]
-    device: torch.device
+    backend: Backend
     int8: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.backend.device
 
     @property
     def card(self) -> ModelCard:
@@ -103,12 +109,17 @@ def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
 
     `precision` is `exact`, `int8` or `bfloat16`; where it can't be had here, the log says what is used.
     """
-    file = open_weights(checkpoint)
     if precision == _UNAVAILABLE_PRECISION[device.type]:
         _log.warning("WHISPER_PRECISION=%s can't be had on %s: exact is used", precision, device.type)
         precision = "exact"
-    pack = _packing(file, device, precision)
-    source = LayerSource(file, device, _dtype(device, precision), pack)
+    return load_for(checkpoint, backend_of(device, precision), precision)
+
+
+def load_for(checkpoint: Checkpoint, backend: Backend, precision: str) -> Model:
+    """As `load`, for any backend: one of float32 packs its weights for `precision`, any other one doesn't."""
+    file = open_weights(checkpoint)
+    pack = _packing(file, backend, precision)
+    source = LayerSource(file, backend.device, backend.dtype, pack)
     return Model(
         name=checkpoint.name,
         dims=file.dims,
@@ -116,19 +127,13 @@ def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
         decoder=decoder_weights(source),
         tokenizers=TokenizerTable(file.dims.is_multilingual, file.dims.num_languages),
         alignment_heads=list(alignment_heads(checkpoint, file)),
-        device=device,
+        backend=backend,
         int8=pack is packed_linear.int8_weights,
     )
 
 
-def _dtype(device: torch.device, precision: str) -> torch.dtype:
-    if device.type == "cpu":
-        return torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float16
-
-
-def _packing(file: WeightsFile, device: torch.device, precision: str) -> Pack:
-    if device.type != "cpu":
+def _packing(file: WeightsFile, backend: Backend, precision: str) -> Pack:
+    if backend.dtype != torch.float32:
         return packed_linear.plain
     if precision == "int8" and packed_linear.works(packed_linear.int8_weights, "int8"):
         return packed_linear.int8_weights

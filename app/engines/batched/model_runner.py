@@ -10,12 +10,9 @@ from torch import Tensor
 from whisper.utils import compression_ratio
 
 from app.engines.batched.alignment import Aligner
-from app.engines.batched.batch import Batch, DecodingWindow
+from app.engines.batched.batch import DecodingWindow
 from app.engines.batched.beam import best_hypothesis, new_search
-from app.engines.batched.decoder import Decoder
-from app.engines.batched.graphs import GraphedDecoder
 from app.engines.batched.model import Model
-from app.engines.batched.token_rules import RowStates
 from app.engines.batched.uniform_noise import uniform_noise
 from app.engines.batched.window_store import WindowStore
 from app.engines.features import LogMel
@@ -29,11 +26,8 @@ class ModelRunner:
     def __init__(self, model: Model, max_rows: int, max_cached_windows: int) -> None:
         self._model = model
         self._max_tokens = model.dims.n_text_ctx // 2
-        decoder_class = GraphedDecoder if model.device.type == "cuda" else Decoder
-        self.decoder = decoder_class(model.decoder, max_rows, model.dims.n_text_ctx)
-        self.batch = Batch(
-            self.decoder, RowStates(max_rows, model.vocabulary, self._max_tokens, model.device)
-        )
+        self.batch = model.backend.new_batch(model.decoder, model.vocabulary, max_rows, model.dims.n_text_ctx)
+        self.decoder = self.batch.decoder
         self.windows = WindowStore(self._encode, model.project, max_cached_windows)
         self._aligner = Aligner(self.decoder, model.alignment_heads)
 
@@ -86,9 +80,10 @@ class ModelRunner:
         tokenizer = self._model.tokenizers.whisper(language, task)
         return self._aligner.words(self.windows.cross_kv(window), tokenizer, tokens, window.frames)
 
-    def free_memory(self) -> None:
-        """Forget all windows, and give the device's cached memory back."""
-        self.windows.clear()
+    def shrink(self, max_rows: int, max_cached_windows: int) -> None:
+        """Free what more rows and windows than these have used on the device; no row runs now."""
+        self.windows.shrink(max_cached_windows)
+        self.decoder.shrink(max_rows)
         torch.cuda.empty_cache()
 
     def _new_decoding(self, window: Window, options: WindowOptions) -> DecodingWindow:

@@ -26,6 +26,15 @@ class Vocabulary(NamedTuple):
     """The latest start of a window's first segment, in timestamp tokens from the window's start."""
 
 
+class Selection(NamedTuple):
+    """How rows select their tokens: whether any of them samples, and how many candidates beam search needs of
+    each of them, 0 for none.
+    """
+
+    sample: bool
+    candidate_count: int
+
+
 class SelectedTokens(NamedTuple):
     """One token for each row, and the `k` likeliest candidates where beam search asks for them.
 
@@ -36,6 +45,15 @@ class SelectedTokens(NamedTuple):
     logprobs: Tensor
     candidates: Tensor | None
     candidate_logprobs: Tensor | None
+
+    def joined(self) -> Tensor:
+        """All in one float32 tensor `[rows, 2 + 2k]`, for one transfer to the host: no token id is too large
+        to be exact.
+        """
+        chosen = [self.tokens[:, None], self.logprobs[:, None]]
+        if self.candidates is None or self.candidate_logprobs is None:
+            return torch.cat(chosen, dim=1)
+        return torch.cat([*chosen, self.candidates, self.candidate_logprobs], dim=1)
 
 
 class RowStates:
@@ -51,6 +69,12 @@ class RowStates:
         self.temperature = torch.zeros(rows, device=device)
         self.uniform_noise = torch.zeros(rows, max_tokens, dtype=torch.float64, device=device)
         self._timestamps = torch.arange(vocabulary.size - vocabulary.timestamp_begin, device=device)
+        # on the device, because each number that isn't is one more launch in every step
+        self._forbidden = torch.tensor(_FORBIDDEN, device=device)
+        self._allowed = torch.tensor(0.0, device=device)
+        self._latest_initial = torch.tensor(vocabulary.max_initial_timestamp, device=device)
+        self._latest = torch.tensor(len(self._timestamps), device=device)
+        self.suppression_mask[:, vocabulary.no_timestamps] = _FORBIDDEN
 
     def start(self, row: int, suppression_mask: Tensor, temperature: float, uniform_noise: Tensor) -> None:
         """Reset a row: it has no tokens yet.
@@ -58,6 +82,7 @@ class RowStates:
         `suppression_mask` `[vocabulary]` is 0 or -inf; `uniform_noise` `[max_tokens]` is in [0, 1).
         """
         self.suppression_mask[row] = suppression_mask
+        self.suppression_mask[row, self.vocabulary.no_timestamps] = _FORBIDDEN
         self.token_count[row] = 0
         self.last_was_timestamp[row] = False
         self.penultimate_was_timestamp[row] = True
@@ -81,14 +106,22 @@ class RowStates:
         ):
             state[targets] = state[sources]
 
-    def append(self, rows: Tensor, tokens: Tensor) -> None:
-        """Append one token to each of some rows: row numbers `[n]` and tokens `[n]`."""
+    def append(self, rows: slice | Tensor, tokens: Tensor) -> None:
+        """Append one token to each of some rows: a slice or numbers `[n]`, and tokens `[n]`."""
         is_timestamp = tokens >= self.vocabulary.timestamp_begin
         timestamps = tokens - self.vocabulary.timestamp_begin
         self.penultimate_was_timestamp[rows] = (self.token_count[rows] == 0) | self.last_was_timestamp[rows]
         self.last_was_timestamp[rows] = is_timestamp
         self.last_timestamp[rows] = torch.where(is_timestamp, timestamps, self.last_timestamp[rows])
         self.token_count[rows] += 1
+
+    def select(self, logits: Tensor, rows: slice, selection: Selection) -> Tensor:
+        """Filter `logits` `[len(rows), vocabulary]`, in place, and select: what SelectedTokens.joined gives.
+
+        Nothing else is changed, and no tensor is copied to or from the host.
+        """
+        self.apply_logit_filters(logits, rows)
+        return self.select_tokens(logits, rows, selection.sample, selection.candidate_count).joined()
 
     def apply_logit_filters(self, logits: Tensor, rows: slice) -> None:
         """Set the logits of forbidden tokens to -inf, in place: `[len(rows), vocabulary]`.
@@ -101,9 +134,8 @@ class RowStates:
         # the end of a segment, after text: the start of the next one or the end of the text must follow
         unpaired = self.last_was_timestamp[rows] & ~self.penultimate_was_timestamp[rows]
         logits += self.suppression_mask[rows]
-        logits[:, vocabulary.no_timestamps] = _FORBIDDEN
-        logits[:, :eot] += _forbidden_where(first | unpaired)
-        logits[:, eot:begin] += _forbidden_where(first)
+        logits[:, :eot] += self._forbidden_where(first | unpaired)
+        logits[:, eot:begin] += self._forbidden_where(first)
         logits[:, begin:].masked_fill_(self._forbidden_timestamps(rows, first, unpaired), _FORBIDDEN)
         self._prefer_timestamps(logits)
 
@@ -112,8 +144,8 @@ class RowStates:
         and increase except from an end to the next start; the first one is at most `max_initial_timestamp`.
         """
         paired = self.last_was_timestamp[rows] & self.penultimate_was_timestamp[rows]
-        earliest = self.last_timestamp[rows] + torch.where(unpaired, 0, 1)
-        latest = torch.where(first, self.vocabulary.max_initial_timestamp, len(self._timestamps))
+        earliest = self.last_timestamp[rows] + ~unpaired
+        latest = torch.where(first, self._latest_initial, self._latest)
         too_early = self._timestamps < earliest[:, None]
         return too_early | (self._timestamps > latest[:, None]) | paired[:, None]
 
@@ -122,7 +154,14 @@ class RowStates:
         begin = self.vocabulary.timestamp_begin
         other = logits[:, :begin]
         timestamps_likelier = logits[:, begin:].logsumexp(-1) > other.amax(-1)
-        other += _forbidden_where(timestamps_likelier)
+        other += self._forbidden_where(timestamps_likelier)
+
+    def _forbidden_where(self, mask: Tensor) -> Tensor:
+        """-inf where `mask` `[rows]` is True, else 0: `[rows, 1]`, to be added to logits.
+
+        Much faster than `masked_fill_`.
+        """
+        return torch.where(mask, self._forbidden, self._allowed)[:, None]
 
     def select_tokens(
         self, logits: Tensor, rows: slice, sample: bool, candidate_count: int
@@ -148,14 +187,6 @@ class RowStates:
         cumulative = (logits / temperature[:, None]).softmax(-1, dtype=torch.float64).cumsum(-1)
         threshold = self.uniform_noise[rows].gather(-1, self.token_count[rows, None]) * cumulative[:, -1:]
         return torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)
-
-
-def _forbidden_where(mask: Tensor) -> Tensor:
-    """-inf where `mask` `[rows]` is True, else 0: `[rows, 1]`, to be added to logits.
-
-    Much faster than `masked_fill_`.
-    """
-    return torch.where(mask, _FORBIDDEN, 0.0)[:, None]
 
 
 def top_k_tokens(logits: Tensor, count: int) -> Tensor:

@@ -39,7 +39,8 @@ class WindowStore:
             features = self._features[window] = self._encode(window)
         return features
 
-    def clear(self) -> None:
-        """Forget everything; it is computed again when it is needed."""
+    def shrink(self, max_cached: int) -> None:
+        """Forget everything, and keep less from now on; it is computed again when it is needed."""
+        self._max_cached = max_cached
         self._features.clear()
         self._cross_kv.clear()

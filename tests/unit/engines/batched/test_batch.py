@@ -214,7 +214,7 @@ def test_a_beam_remembers_its_own_tokens(window: int) -> None:
     batch, decoding = new_batch(), WindowRequest(window, 5, "beams", 4, 25, comes=0, leaves=None).decoding()
     batch.add(decoding)
     while batch.size:
-        keys = batch._decoder.cache.keys[0, :, 0, :, 0]
+        keys = batch.decoder.cache.keys[0, :, 0, :, 0]
         for row, tokens in zip(decoding.rows, decoding.search._beams, strict=True):
             sequence = [*decoding.prompt, *tokens[:-1]]  # the last one is an input of the next step
             assert keys[row, : len(sequence)].tolist() == sequence

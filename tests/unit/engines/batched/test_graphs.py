@@ -1,4 +1,4 @@
-"""What a CUDA graph replays, run as it is: everything but the capture itself, which needs a GPU."""
+"""Steps as CUDA graphs replay them: everything but CUDA's own capture, for which a recording stands in."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,14 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from whisper.model import ModelDimensions, Whisper
 
 from app.checkpoints import found_at
-from app.engines.batched import graphs, packed_linear
+from app.engines.batched import packed_linear
 from app.engines.batched.cross_attention import FloatCrossKV
 from app.engines.batched.decoder import Decoder, RowRange
-from app.engines.batched.graphs import GraphedDecoder, RowCrossKV, bucket
+from app.engines.batched.graphs import CapturedSteps, GraphedDecoder, GraphedSelection, RowCrossKV, bucket
+from app.engines.batched.token_rules import RowStates, Selection, Vocabulary
 from app.engines.batched.weights import DecoderWeights, LayerSource, decoder_weights
 from app.engines.weights_files import open_weights
+from tests.module_weights import decoder_of
+from tests.recorded_steps import record
 
 ROWS, CONTEXT = 8, 448
 DEMO = Path(__file__).parents[4] / "models" / "demo.pt"
@@ -23,11 +27,6 @@ DEMO = Path(__file__).parents[4] / "models" / "demo.pt"
 def weights() -> DecoderWeights:
     file = open_weights(found_at(DEMO))
     return decoder_weights(LayerSource(file, torch.device("cpu"), torch.float32, packed_linear.plain))
-
-
-@pytest.fixture(autouse=True)
-def uncaptured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "capture_graph", lambda step: step)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +51,7 @@ def test_sizes_are_few(size: int, smallest: int, largest: int, expected: int) ->
 
 
 def test_steps_give_the_same_logits_as_a_plain_decoder(weights: DecoderWeights) -> None:
-    plain, graphed = Decoder(weights, ROWS, CONTEXT), GraphedDecoder(weights, ROWS, CONTEXT)
+    plain, graphed = Decoder(weights, ROWS, CONTEXT), GraphedDecoder(weights, ROWS, CONTEXT, record)
     one, two = window(1, weights), window(2, weights)
     prompts = [([50258, 50259, 50359], one), ([50361, 11, 12, 50258, 50259, 50359], two)]
     for row, (prompt, cross) in enumerate(prompts):
@@ -69,24 +68,115 @@ def test_steps_give_the_same_logits_as_a_plain_decoder(weights: DecoderWeights) 
         given = tokens, lengths[:rows], int(lengths[:rows].max()), row_ranges
         assert torch.allclose(graphed.step(*given), plain.step(*given), atol=1e-4)
         lengths = lengths + 1
-    assert set(graphed._steps) == {(4, 64), (2, 64)}
+    assert graphed._steps.keys == {(4, 64), (2, 64)}
 
 
-def test_a_step_that_cant_be_captured_runs_as_it_is(
-    weights: DecoderWeights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(step: object) -> None:
-        raise RuntimeError("operation not permitted when stream is capturing")
+@pytest.fixture(scope="module")
+def small() -> DecoderWeights:
+    """Random weights of one layer and few tokens."""
+    torch.manual_seed(1)
+    model = Whisper(ModelDimensions(80, 1500, 16, 2, 1, 500, CONTEXT, 16, 2, 1))
+    torch.nn.init.normal_(model.decoder.positional_embedding)
+    return decoder_of(model)
 
-    monkeypatch.setattr(graphs, "capture_graph", refuse)
-    decoder = GraphedDecoder(weights, ROWS, CONTEXT)
+
+@pytest.mark.parametrize("length", [1, 62, 63, 64, 126, 127, 128, 254, 255, 256, 447])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, ROWS])
+def test_at_the_borders_of_the_sizes(small: DecoderWeights, rows: int, length: int) -> None:
+    """The longest row's new token is the last that a size holds, or the first of the next one."""
+    weights = small
+    plain, graphed = Decoder(weights, ROWS, CONTEXT), GraphedDecoder(weights, ROWS, CONTEXT, record)
+    generator = torch.Generator().manual_seed(length)
+    for cache in (plain.cache, graphed.cache):
+        cache.keys.copy_(torch.randn(cache.keys.shape, generator=generator.manual_seed(length)))
+        cache.values.copy_(cache.keys.flip(-1))
+    row_ranges = [RowRange(window(row, weights), row, row + 1) for row in range(rows)]
+    lengths = torch.full((rows,), length)
+    lengths[1:] -= torch.arange(rows - 1) % length
+    tokens = torch.arange(400, 400 + rows)
+    for _ in range(2):  # captured, and replayed
+        found, expected = (
+            decoder.step(tokens, lengths, length, row_ranges).clone() for decoder in (graphed, plain)
+        )
+        assert torch.allclose(found, expected, atol=1e-4)
+    assert torch.allclose(graphed.cache.keys[:, :rows], plain.cache.keys[:, :rows], atol=1e-4)
+
+
+def test_a_step_is_captured_once_and_replayed() -> None:
+    number, runs = torch.tensor([1.0]), []
+
+    def double() -> Tensor:
+        runs.append(number)
+        return number * 2
+
+    steps = CapturedSteps(record)
+    first = steps.run("double", double)
+    assert first.item() == 2
+    ran = len(runs)
+    number.fill_(5)
+    assert steps.run("double", double) is first
+    assert first.item() == 10
+    assert len(runs) == ran
+    assert steps.keys == {"double"}
+    steps.clear()
+    assert steps.keys == set()
+
+
+def test_a_step_that_cant_be_captured_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    number = torch.tensor([3.0])
+    steps = CapturedSteps(record)
+    for _ in range(2):
+        assert steps.run((1, 64), lambda: number * number.item()).item() == 9  # waits for the number
+    assert caplog.text.count("steps of size (1, 64) run without a CUDA graph: operation not permitted") == 1
+
+
+def test_a_capture_without_memory_is_for_the_engine_to_mend() -> None:
+    def full(step: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    steps = CapturedSteps(full)
+    with pytest.raises(torch.OutOfMemoryError):
+        steps.run("any", lambda: torch.zeros(1))
+    assert steps.keys == set()
+
+
+def test_a_smaller_decoder_lets_go_of_graphs_and_copies(weights: DecoderWeights) -> None:
+    plain, graphed = Decoder(weights, ROWS, CONTEXT), GraphedDecoder(weights, ROWS, CONTEXT, record)
     cross = window(1, weights)
-    decoder.prefill([50258], cross, 0)
-    assert decoder.step(torch.tensor([400]), torch.tensor([1]), 1, [RowRange(cross, 0, 1)]).shape == (
-        1,
-        51865,
-    )
-    assert "without a CUDA graph: operation not permitted" in caplog.text
+    for decoder in (plain, graphed):
+        decoder.prefill([50258, 50259], cross, 0)
+        decoder.prefill([50258, 50260], cross, 1)
+    given = torch.tensor([400, 401]), torch.tensor([2, 2]), 2, [RowRange(cross, 0, 2)]
+    expected = plain.step(*given)
+    assert torch.allclose(graphed.step(*given), expected, atol=1e-4)
+    copies = graphed._cross._keys
+    graphed.shrink(2)
+    assert graphed._steps.keys == set()
+    assert torch.allclose(graphed.step(*given), expected, atol=1e-4)
+    assert graphed._steps.keys == {(2, 64)}
+    assert graphed._cross._keys.numel() == copies.numel() * 2 // ROWS
+
+
+VOCABULARY = Vocabulary(50257, 50364, 50363, 51865, 50)
+
+
+@pytest.mark.parametrize(
+    "selection", [Selection(False, 0), Selection(True, 0), Selection(False, 6), Selection(True, 3)]
+)
+def test_tokens_are_selected_the_same(weights: DecoderWeights, selection: Selection) -> None:
+    decoder = GraphedDecoder(weights, ROWS, CONTEXT, record)
+    states = RowStates(ROWS, VOCABULARY, 224, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(2)
+    for row in range(ROWS):
+        noise = torch.rand(224, generator=generator, dtype=torch.float64)
+        states.start(row, torch.zeros(VOCABULARY.size), 0.5 * (row % 2), noise)
+    select = GraphedSelection(decoder, states, record)
+    for rows in (5, 5, 3, 8, 5):
+        states.append(slice(0, rows), torch.randint(50350, 50400, (rows,), generator=generator))
+        decoder.step_logits.copy_(torch.randn(ROWS, VOCABULARY.size, generator=generator))
+        expected = states.select(decoder.step_logits[:rows].clone(), slice(0, rows), selection)
+        assert torch.equal(select(decoder.step_logits[:rows], selection), expected)
+    assert select._steps.keys == {(size, *selection) for size in (4, 8)}
 
 
 def test_rows_copy_a_window_once(weights: DecoderWeights) -> None:

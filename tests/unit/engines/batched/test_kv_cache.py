@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.engines.batched.kv_cache import KVCache, StepPositions
+from app.engines.batched.kv_cache import KVCache, MaskedKVCache
 
 LAYERS, ROWS, HEADS, CONTEXT, HEAD = 2, 5, 3, 8, 4
 
 
-def cache() -> KVCache:
-    return KVCache((LAYERS, ROWS, HEADS, CONTEXT, HEAD), like=torch.zeros(1))
+def cache(kind: type[KVCache] = KVCache, dtype: torch.dtype = torch.float32) -> KVCache:
+    return kind((LAYERS, ROWS, HEADS, CONTEXT, HEAD), like=torch.zeros(1, dtype=dtype))
 
 
 def numbers(*shape: int) -> Tensor:
@@ -58,39 +58,43 @@ def test_cleared_rows_hold_nothing() -> None:
     assert kv.keys[:, [0, 3, 4]].isnan().all()
 
 
-def positions(lengths: list[int]) -> StepPositions:
-    max_length = max(lengths) + 1
-    return StepPositions(
-        torch.tensor(lengths),
-        max_length,
-        (torch.arange(max_length) <= torch.tensor(lengths)[:, None])[:, None, None],
-    )
+def attend(kv: KVCache, layer: int, qkv: Tensor, lengths: list[int], spare: int = 0) -> Tensor:
+    """A step's attention, over `spare` positions more than the longest row has."""
+    return kv.attend(layer, qkv, kv.positions(torch.tensor(lengths), max(lengths) + 1 + spare))
 
 
-@pytest.mark.parametrize("lengths", [[0], [3], [CONTEXT - 1], [0, 5, 2], [4, 7, 0, 1, 7]])
-def test_rows_attend_the_same_one_by_one_and_all_together(lengths: list[int]) -> None:
-    one_by_one, together = cache(), cache()
-    for kv in (one_by_one, together):
-        kv.keys.copy_(numbers(*kv.keys.shape))
-        kv.values.copy_(-2 * kv.keys)
-    qkv = numbers(len(lengths), 3 * HEADS * HEAD)
-    found = one_by_one.attend(1, qkv, positions(lengths))
-    expected = together.attend_masked(1, qkv.view(-1, 3, HEADS, HEAD), positions(lengths))
-    torch.testing.assert_close(found, expected)
-    assert torch.equal(one_by_one.keys, together.keys)
-    assert torch.equal(one_by_one.values, together.values)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("lengths", "spare"), [([0], 7), ([3], 0), ([CONTEXT - 1], 0), ([0, 5, 2], 2), ([4, 7, 0, 1, 7], 0)]
+)
+def test_rows_attend_the_same_one_by_one_and_all_together(
+    lengths: list[int], spare: int, dtype: torch.dtype
+) -> None:
+    one_by_one, together = cache(), cache(MaskedKVCache, dtype)
+    together.keys.copy_(numbers(*together.keys.shape))
+    together.values.copy_(-2 * together.keys)
+    one_by_one.keys.copy_(together.keys)
+    one_by_one.values.copy_(together.values)
+    qkv = numbers(len(lengths), 3 * HEADS * HEAD).to(dtype)
+    found = attend(together, 1, qkv, lengths, spare)
+    expected = attend(one_by_one, 1, qkv.float(), lengths)
+    assert found.dtype == dtype
+    rounding = torch.finfo(dtype).eps
+    torch.testing.assert_close(found.float(), expected, rtol=8 * rounding, atol=8 * rounding)
+    assert torch.equal(one_by_one.keys, together.keys.float())
+    assert torch.equal(one_by_one.values, together.values.float())
 
 
 def test_what_a_row_does_not_see_may_be_anything() -> None:
     kv = cache()
     kv.keys[1] = kv.values[1] = torch.nan
     kv.write_prompt(1, 0, numbers(HEADS, 2, HEAD), numbers(HEADS, 2, HEAD))
-    assert kv.attend(1, numbers(1, 3 * HEADS * HEAD), positions([2])).isfinite().all()
+    assert attend(kv, 1, numbers(1, 3 * HEADS * HEAD), [2]).isfinite().all()
 
 
 def test_nan_stays_in_its_row() -> None:
     kv, qkv = cache(), numbers(3, 3 * HEADS * HEAD)
     qkv[1] = torch.nan
-    found = kv.attend(0, qkv, positions([2, 2, 2]))
+    found = attend(kv, 0, qkv, [2, 2, 2])
     assert found[1].isnan().all()
     assert found[[0, 2]].isfinite().all()

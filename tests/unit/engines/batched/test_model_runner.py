@@ -76,6 +76,9 @@ def test_the_latest_windows_alone_are_cached_and_freed_on_demand(model: Model, r
     for each in held:
         runner.detect_language(each)
     assert set(runner.windows._cross_kv) == set(held[1:])
-    runner.free_memory()
+    runner.shrink(MAX_ROWS, max_cached_windows=1)
     assert not runner.windows._cross_kv
     assert not runner.windows._features
+    for each in held:
+        runner.detect_language(each)
+    assert set(runner.windows._cross_kv) == set(held[2:])
