@@ -113,9 +113,9 @@ class LayerSource:
         weight = torch.empty(len(layers), state, state, device=self.device, dtype=self.dtype)
         bias = torch.zeros(len(layers), state, device=self.device, dtype=self.dtype)
         for i, layer in enumerate(layers):
-            weight[i] = self.file.tensor(f"{layer}.weight")
+            weight[i].copy_(self.file.tensor(f"{layer}.weight"))
             if not layer.endswith(".key"):
-                bias[i] = self.file.tensor(f"{layer}.bias")
+                bias[i].copy_(self.file.tensor(f"{layer}.bias"))
         return self.pack(weight.flatten(0, 1), bias.flatten())
 
 
