@@ -196,7 +196,7 @@ class Application(Flask):
 
     def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         """Answer as if the client had spelt the URL as it is here."""
-        path = _text(environ["PATH_INFO"])
+        path = _text(environ.get("PATH_INFO", ""))
         spelling, environ[_DEPLOYMENT] = canonical(path, self._serves)
         environ[_SENT_PATH] = path
         if spelling != path:

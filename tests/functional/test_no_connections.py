@@ -146,8 +146,19 @@ def asks_for_everything(server: GunicornServer, folder: Path) -> None:
     assert spoken.json()["choices"][0]["message"]["content"] == FLAGSHIP_TEXT
     speech = {"model": "tts-1", "voice": "alloy", "input": "Good day."}
     assert post(server, "/v1/audio/speech", json=speech).status_code == 200
+    asks_like_clients_of_other_servers(server)
     assert "whisper-1" in server.get("/v1/models").text
     assert server.get("/metrics").status_code == 200
+
+
+def asks_like_clients_of_other_servers(server: GunicornServer) -> None:
+    recording = FLAGSHIP.read_bytes()
+    azure = "/openai/deployments/ours/audio/transcriptions?api-version=2024-06-01"
+    for path, part in ((azure, "file"), ("/inference", "file"), ("/asr", "audio_file")):
+        assert FLAGSHIP_TEXT in post(server, path, files={part: recording}).text
+    detected = post(server, "/detect-language", files={"audio_file": recording})
+    assert detected.json()["language_code"] == "en"
+    assert post(server, "/v1/responses", json={"model": "gpt-4o", "input": "Hello."}).status_code == 404
 
 
 def post(server: GunicornServer, path: str, **parts: Any) -> requests.Response:
