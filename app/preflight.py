@@ -8,7 +8,7 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from app.checkpoints import Checkpoint, resolve
@@ -26,14 +26,15 @@ class Preflight:
 
     def to_json(self) -> str:
         """One line that `from_json` reads."""
-        found = self.checkpoint
-        return json.dumps([found.name, str(found.path), found.sha256, *self.devices])
+        checkpoint = asdict(self.checkpoint) | {"path": str(self.checkpoint.path)}
+        return json.dumps({"checkpoint": checkpoint, "devices": self.devices})
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Preflight":
         """What `to_json` wrote."""
-        name, path, sha256, *devices = json.loads(line)
-        return cls(Checkpoint(name, Path(path), sha256), tuple(devices))
+        found = json.loads(line)
+        checkpoint = found["checkpoint"]
+        return cls(Checkpoint(**checkpoint | {"path": Path(checkpoint["path"])}), tuple(found["devices"]))
 
 
 def run() -> Preflight:

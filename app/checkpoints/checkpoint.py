@@ -2,21 +2,30 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from app.checkpoints.published import DEMO_NOTICE, DEMO_SHA256, RELEASES, names_of
+from app.checkpoints.published import DEMO_NOTICE, DEMO_SHA256, names_of
+
+Format = Literal["torch", "huggingface", "ctranslate2"]
+Quantization = Literal["int8"]
+
+QUANTIZED_NOTICE = "{} weights, no longer exact"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file of weights that is known by its contents.
+    """Weights, in a file or a folder, that are known by their contents.
 
     `name` is openai-whisper's for a published file and `demo` for the demo model, wherever the file
-    lies; for any other file it is the file's stem.
+    lies; for others it is the file's stem or the folder's name. `quantization` is None for weights that are
+    what their maker trained.
     """
 
     name: str
     path: Path
     sha256: str
+    format: Format = "torch"
+    quantization: Quantization | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -24,9 +33,9 @@ class Checkpoint:
         return names_of(self.sha256) or (self.name,)
 
     @property
-    def alignment_heads(self) -> str | None:
-        """The key of openai-whisper's alignment heads; None: those it takes for unknown files."""
-        return self.name if self.name in RELEASES else None
+    def published_name(self) -> str | None:
+        """openai-whisper's name of a file that is known by its sha256; None for all others."""
+        return None if self.is_demo else next(iter(names_of(self.sha256)), None)
 
     @property
     def is_demo(self) -> bool:
@@ -43,4 +52,6 @@ class Checkpoint:
     @property
     def notice(self) -> str | None:
         """What everybody who gets an answer of this model must be told."""
-        return DEMO_NOTICE if self.is_demo else None
+        if self.is_demo:
+            return DEMO_NOTICE
+        return QUANTIZED_NOTICE.format(self.quantization) if self.quantization else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
 
-from app.checkpoints.torch_file import sha256_of
+from app.checkpoints.sha256 import sha256_of
 from app.checkpoints.wheels import alone_in, wheel
 from app.errors import CheckpointError, DownloadFailed
 

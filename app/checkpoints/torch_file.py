@@ -1,11 +1,11 @@
 """Weights in one file of PyTorch's (.pt), known by the sha256 of the whole file; nothing here opens it."""
 
-import hashlib
 from pathlib import Path
 
 from app.checkpoints.checkpoint import Checkpoint
 from app.checkpoints.download import download, masked
 from app.checkpoints.published import DEMO, DEMO_PATH, DEMO_SHA256, RELEASES, Release, names_of
+from app.checkpoints.sha256 import sha256_of
 from app.errors import CheckpointError, DownloadFailed
 from app.settings import Settings
 
@@ -53,22 +53,30 @@ def demo_checkpoint() -> Checkpoint:
     return Checkpoint(DEMO, DEMO_PATH, sha256)
 
 
-def local_checkpoint(path: Path) -> Checkpoint:
+def claims(path: Path) -> bool:
+    """Whether it is a file: one of another format would have been claimed before."""
+    return not path.is_dir()
+
+
+def checkpoint(path: Path) -> Checkpoint:
     """The weights in any file; known ones keep their name. Raises CheckpointError if it can't be read."""
+    _require_no_other_format(path)
     sha256 = sha256_of(path)
     return Checkpoint(next(iter(names_of(sha256)), path.stem), path, sha256)
 
 
-def sha256_of(path: Path) -> str:
-    """The sha256 of a whole file, in hexadecimal. Raises CheckpointError if it can't be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
+def _require_no_other_format(path: Path) -> None:
+    if path.name == "model.bin" and (path.parent / "config.json").is_file():
         raise CheckpointError(
-            f"The model file {path} can't be read ({error.strerror}). "
-            "Make it readable for the server's user, or set WHISPER_MODEL to another file."
-        ) from error
+            f"{path} is a part of the folder {path.parent}, which has to be there as a whole; "
+            f"set WHISPER_MODEL={path.parent}"
+        )
+    if path.suffix == ".bin":
+        raise CheckpointError(
+            f"{path} is no .pt file of openai-whisper's: a .bin is pickled by transformers or made for "
+            "whisper.cpp; bring the model as .pt, as a folder with config.json and model.safetensors, or as "
+            "a CTranslate2 folder."
+        )
 
 
 def _check(name: str, path: Path, release: Release) -> None:

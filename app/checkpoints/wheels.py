@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from app.checkpoints.torch_file import sha256_of
+from app.checkpoints.sha256 import sha256_of
 from app.errors import DownloadFailed
 
 PINS_FILE = Path(__file__).resolve().parents[2] / "requirements-real.txt"

@@ -1,25 +1,33 @@
 """`python -m app checkpoint`: which weights there are, bringing them here, and telling what a file holds."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from app.checkpoints import (
-    DEMO,
-    DEMO_NOTICE,
     DEMO_PATH,
     DEMO_SHA256,
     RELEASES,
+    Checkpoint,
+    found_at,
     model_dir,
     names_of,
     obtain,
     sha256_of,
     unpack,
 )
+from app.checkpoints.checkpoint import Format
 from app.checkpoints.download import mebibytes, part_of
 from app.errors import CheckpointError
 from app.settings import Settings
 
 _FILES = {release.file: release.sha256 for release in RELEASES.values()} | {DEMO_PATH.name: DEMO_SHA256}
+
+_OPENED: dict[Format, str] = {
+    "torch": "opens with weights_only",
+    "huggingface": "a Hugging Face model",
+    "ctranslate2": "a CTranslate2 model",
+}
 
 
 def show(settings: Settings) -> int:
@@ -72,25 +80,22 @@ def verify(path: Path) -> int:
 
     Only weights that nobody has published are opened, and never a file under the name of published ones.
     """
-    found = sha256_of(path)
-    if names := names_of(found):
-        print(f"{path} is {', '.join(names)}, sha256 {found}{_notice(names)}")
+    found = found_at(path)
+    notice = f" ({found.notice})" if found.notice else ""
+    if names := names_of(found.sha256):
+        print(f"{path} is {', '.join(names)}, sha256 {found.sha256}{notice}")
         return 0
-    if path.name in _FILES:
+    if found.format == "torch" and path.name in _FILES:
         raise CheckpointError(
-            f"{path} has the name of published weights, but its sha256 is {found}, expected is "
+            f"{path} has the name of published weights, but its sha256 is {found.sha256}, expected is "
             f"{_FILES[path.name]}. It was not opened. Delete it, or rename it if it is your own."
         )
-    print(f"{path} holds unknown weights, sha256 {found}; {_dimensions(path)}")
+    print(f"{path} holds unknown weights, sha256 {found.sha256}; {_dimensions(found)}{notice}")
     return 0
 
 
-def _notice(names: tuple[str, ...]) -> str:
-    return f" ({DEMO_NOTICE})" if DEMO in names else ""
+def _dimensions(found: Checkpoint) -> str:
+    from app.engines.weights_files import open_weights  # noqa: PLC0415 (imports torch)
 
-
-def _dimensions(path: Path) -> str:
-    from app.engines.whisper_checkpoint import dimensions  # noqa: PLC0415 (imports torch)
-
-    sizes = ", ".join(f"{name} {size}" for name, size in dimensions(path).items())
-    return f"opens with weights_only: {sizes}"
+    sizes = ", ".join(f"{name} {size}" for name, size in asdict(open_weights(found).dims).items())
+    return f"{_OPENED[found.format]}: {sizes}"

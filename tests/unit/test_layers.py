@@ -89,6 +89,7 @@ CONFINED = {
     "whisper": ["app.engines"],
     "numba": ["app.engines"],
     "tiktoken": ["app.engines"],
+    "safetensors": ["app.checkpoints"],
     "av": ["app.waveform"],
     "silero_vad": ["app.waveform"],
     "onnxruntime": ["app.waveform"],

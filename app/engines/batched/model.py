@@ -1,23 +1,28 @@
 """A checkpoint, laid out for decoding in batches on one device."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from whisper.model import ModelDimensions
 
 from app.checkpoints import Checkpoint
+from app.checkpoints.dimensions import Dimensions
 from app.engines.batched import encoder, packed_linear
 from app.engines.batched.cross_attention import CrossKV, FloatCrossKV, Int8CrossKV
 from app.engines.batched.packed_linear import Pack
 from app.engines.batched.token_rules import Vocabulary
-from app.engines.batched.weights import DecoderWeights, EncoderWeights, decoder_weights, encoder_weights
+from app.engines.batched.weights import (
+    DecoderWeights,
+    EncoderWeights,
+    LayerSource,
+    decoder_weights,
+    encoder_weights,
+)
 from app.engines.interface import ModelCard
 from app.engines.tokens import TokenizerTable
-from app.engines.whisper_checkpoint import load_whisper
+from app.engines.weights_files import WeightsFile, alignment_heads, open_weights
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +38,7 @@ class Model:
     """Weights, tokenizers and what else the checkpoint says. `alignment_heads` are (layer, head)."""
 
     name: str
-    dims: ModelDimensions
+    dims: Dimensions
     encoder: EncoderWeights
     decoder: DecoderWeights
     tokenizers: TokenizerTable
@@ -45,7 +50,7 @@ class Model:
     def card(self) -> ModelCard:
         """What the checkpoint is and can do."""
         return ModelCard(
-            self.name, self.tokenizers.languages, self.dims.n_vocab >= 51865, self.dims.n_text_ctx
+            self.name, self.tokenizers.languages, self.dims.is_multilingual, self.dims.n_text_ctx
         )
 
     @property
@@ -94,43 +99,47 @@ class Model:
 
 
 def load(checkpoint: Checkpoint, device: torch.device, precision: str) -> Model:
-    """Read a checkpoint. Raises CheckpointError where the file is no Whisper checkpoint.
+    """Read a checkpoint, one tensor after the other. Raises CheckpointError where it is no Whisper model.
 
     `precision` is `exact`, `int8` or `bfloat16`; where it can't be had here, the log says what is used.
     """
-    model = load_whisper(checkpoint, "cpu")
-    heads = [(int(layer), int(head)) for layer, head in model.alignment_heads.indices().T]
+    file = open_weights(checkpoint)
     if precision == _UNAVAILABLE_PRECISION[device.type]:
         _log.warning("WHISPER_PRECISION=%s can't be had on %s: exact is used", precision, device.type)
         precision = "exact"
-    model = _to_device(model, device, precision)
-    pack = _packing(model, device, precision)
+    pack = _packing(file, device, precision)
+    source = LayerSource(file, device, _dtype(device, precision), pack)
     return Model(
         name=checkpoint.name,
-        dims=model.dims,
-        encoder=encoder_weights(model, pack),
-        decoder=decoder_weights(model, pack),
-        tokenizers=TokenizerTable(model.is_multilingual, model.num_languages),
-        alignment_heads=heads,
+        dims=file.dims,
+        encoder=encoder_weights(source),
+        decoder=decoder_weights(source),
+        tokenizers=TokenizerTable(file.dims.is_multilingual, file.dims.num_languages),
+        alignment_heads=list(alignment_heads(checkpoint, file)),
         device=device,
         int8=pack is packed_linear.int8_weights,
     )
 
 
-def _to_device(model: Any, device: torch.device, precision: str) -> Any:
+def _dtype(device: torch.device, precision: str) -> torch.dtype:
     if device.type == "cpu":
-        return model.float()
-    del model._buffers["alignment_heads"]  # sparse, which can't change its type
-    return model.to(device, torch.bfloat16 if precision == "bfloat16" else torch.float16)
+        return torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float16
 
 
-def _packing(model: Any, device: torch.device, precision: str) -> Pack:
+def _packing(file: WeightsFile, device: torch.device, precision: str) -> Pack:
     if device.type != "cpu":
         return packed_linear.plain
     if precision == "int8" and packed_linear.works(packed_linear.int8_weights, "int8"):
         return packed_linear.int8_weights
-    halves = packed_linear.is_half([weight for weight in model.parameters() if weight.ndim == 2])
-    if halves and packed_linear.works(packed_linear.half_weights, "float16"):
+    if packed_linear.is_half(_matrices(file)) and packed_linear.works(packed_linear.half_weights, "float16"):
         return packed_linear.half_weights
     _log.info("linear layers are computed with float32 weights")
     return packed_linear.plain
+
+
+def _matrices(file: WeightsFile) -> Iterator[Tensor]:
+    """All that training changes and that has two dimensions: the encoder's positions are computed."""
+    shapes = file.dims.shapes()
+    del shapes["encoder.positional_embedding"]
+    return (file.tensor(name) for name, shape in shapes.items() if len(shape) == 2)

@@ -6,7 +6,7 @@ are float16 loses nothing, and a decoding step, which is bound by memory, reads 
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -79,6 +79,10 @@ def works(pack: Pack, name: str) -> bool:
     return True
 
 
-def is_half(weights: list[Tensor]) -> bool:
-    """Whether all weights are float16 numbers, as those of published checkpoints are."""
-    return all(torch.equal(weight, weight.half().float()) for weight in weights)
+def is_half(weights: Iterable[Tensor]) -> bool:
+    """Whether all weights are float16 numbers, as those of published checkpoints are, however stored."""
+    return all(weight.dtype == torch.float16 or _equals_half(weight.float()) for weight in weights)
+
+
+def _equals_half(weight: Tensor) -> bool:
+    return torch.equal(weight, weight.half().float())

@@ -1,15 +1,26 @@
-"""A checkpoint's weights in the order in which they are used."""
+"""A checkpoint's weights in the order in which they are used, packed layer by layer."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from app.checkpoints.dimensions import Dimensions
 from app.engines.batched.packed_linear import Linear, Pack
+from app.engines.weights_files import WeightsFile
 
 
 class Norm(NamedTuple):
     """Scale and shift of a layer norm, `[state]` each."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class Convolution(NamedTuple):
+    """Weight `[state, inputs, 3]` and bias `[state]`."""
 
     weight: Tensor
     bias: Tensor
@@ -30,8 +41,8 @@ class EncoderWeights(NamedTuple):
     """Everything from log-mel to audio features, and from those to every decoder layer's keys and values."""
 
     heads: int
-    conv1: Any
-    conv2: Any
+    conv1: Convolution
+    conv2: Convolution
     positions: Tensor
     blocks: list[EncoderBlock]
     final_norm: Norm
@@ -63,79 +74,108 @@ class DecoderWeights(NamedTuple):
     vocabulary: Linear
 
 
-def encoder_weights(model: Any, pack: Pack) -> EncoderWeights:
-    """The encoder of a `whisper.model.Whisper`, its linear layers packed."""
-    encoder = model.encoder
+@dataclass(frozen=True)
+class LayerSource:
+    """Layers from a file of weights: copied to a device as `dtype` one by one, and packed.
+
+    Of the file nothing is kept, so that it may be replaced while the model serves.
+    """
+
+    file: WeightsFile
+    device: torch.device
+    dtype: torch.dtype
+    pack: Pack
+
+    @property
+    def dims(self) -> Dimensions:
+        """The model's sizes."""
+        return self.file.dims
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor of its own."""
+        return self.file.tensor(name).to(self.device, self.dtype, copy=True)
+
+    def norm(self, name: str) -> Norm:
+        """A layer norm."""
+        return Norm(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
+
+    def convolution(self, name: str) -> Convolution:
+        """A convolution, which is not packed."""
+        return Convolution(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
+
+    def linear(self, name: str) -> Linear:
+        """A linear layer."""
+        return self.pack(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
+
+    def joined(self, names: Iterable[str]) -> Linear:
+        """Square layers with the same input as one; Whisper's keys have no bias, which counts as zeros."""
+        layers, state = list(names), self.dims.n_text_state
+        weight = torch.empty(len(layers), state, state, device=self.device, dtype=self.dtype)
+        bias = torch.zeros(len(layers), state, device=self.device, dtype=self.dtype)
+        for i, layer in enumerate(layers):
+            weight[i] = self.file.tensor(f"{layer}.weight")
+            if not layer.endswith(".key"):
+                bias[i] = self.file.tensor(f"{layer}.bias")
+        return self.pack(weight.flatten(0, 1), bias.flatten())
+
+
+def encoder_weights(source: LayerSource) -> EncoderWeights:
+    """The encoder, and the decoder's projections of what it gives."""
     return EncoderWeights(
-        heads=model.dims.n_audio_head,
-        conv1=encoder.conv1,
-        conv2=encoder.conv2,
-        positions=encoder.positional_embedding,
-        blocks=[_encoder_block(block, pack) for block in encoder.blocks],
-        final_norm=_norm(encoder.ln_post),
-        cross_kv=_cross_kv(model.decoder.blocks, pack),
+        heads=source.dims.n_audio_head,
+        conv1=source.convolution("encoder.conv1"),
+        conv2=source.convolution("encoder.conv2"),
+        positions=source.tensor("encoder.positional_embedding"),
+        blocks=[_encoder_block(source, f"encoder.blocks.{i}") for i in range(source.dims.n_audio_layer)],
+        final_norm=source.norm("encoder.ln_post"),
+        cross_kv=_cross_kv(source),
     )
 
 
-def decoder_weights(model: Any, pack: Pack) -> DecoderWeights:
-    """The decoder of a `whisper.model.Whisper`, its linear layers packed."""
-    decoder = model.decoder
-    embedding = decoder.token_embedding.weight.detach()
+def decoder_weights(source: LayerSource) -> DecoderWeights:
+    """The decoder."""
+    embedding = source.tensor("decoder.token_embedding.weight")
     return DecoderWeights(
-        heads=model.dims.n_text_head,
+        heads=source.dims.n_text_head,
         embedding=embedding,
-        positions=decoder.positional_embedding.detach(),
-        blocks=[_decoder_block(block, pack) for block in decoder.blocks],
-        final_norm=_norm(decoder.ln),
-        vocabulary=pack(embedding, None),
+        positions=source.tensor("decoder.positional_embedding"),
+        blocks=[_decoder_block(source, f"decoder.blocks.{i}") for i in range(source.dims.n_text_layer)],
+        final_norm=source.norm("decoder.ln"),
+        vocabulary=source.pack(embedding, None),
     )
 
 
-def _encoder_block(block: Any, pack: Pack) -> EncoderBlock:
+def _encoder_block(source: LayerSource, name: str) -> EncoderBlock:
     return EncoderBlock(
-        attention_norm=_norm(block.attn_ln),
-        qkv=_qkv(block.attn, pack),
-        attention_out=_linear(block.attn.out, pack),
-        mlp_norm=_norm(block.mlp_ln),
-        mlp_in=_linear(block.mlp[0], pack),
-        mlp_out=_linear(block.mlp[2], pack),
+        attention_norm=source.norm(f"{name}.attn_ln"),
+        qkv=_qkv(source, f"{name}.attn"),
+        attention_out=source.linear(f"{name}.attn.out"),
+        mlp_norm=source.norm(f"{name}.mlp_ln"),
+        mlp_in=source.linear(f"{name}.mlp.0"),
+        mlp_out=source.linear(f"{name}.mlp.2"),
     )
 
 
-def _decoder_block(block: Any, pack: Pack) -> DecoderBlock:
+def _decoder_block(source: LayerSource, name: str) -> DecoderBlock:
     return DecoderBlock(
-        attention_norm=_norm(block.attn_ln),
-        qkv=_qkv(block.attn, pack),
-        attention_out=_linear(block.attn.out, pack),
-        cross_norm=_norm(block.cross_attn_ln),
-        cross_query=_linear(block.cross_attn.query, pack),
-        cross_out=_linear(block.cross_attn.out, pack),
-        mlp_norm=_norm(block.mlp_ln),
-        mlp_in=_linear(block.mlp[0], pack),
-        mlp_out=_linear(block.mlp[2], pack),
+        attention_norm=source.norm(f"{name}.attn_ln"),
+        qkv=_qkv(source, f"{name}.attn"),
+        attention_out=source.linear(f"{name}.attn.out"),
+        cross_norm=source.norm(f"{name}.cross_attn_ln"),
+        cross_query=source.linear(f"{name}.cross_attn.query"),
+        cross_out=source.linear(f"{name}.cross_attn.out"),
+        mlp_norm=source.norm(f"{name}.mlp_ln"),
+        mlp_in=source.linear(f"{name}.mlp.0"),
+        mlp_out=source.linear(f"{name}.mlp.2"),
     )
 
 
-def _norm(norm: Any) -> Norm:
-    return Norm(norm.weight.detach(), norm.bias.detach())
+def _qkv(source: LayerSource, attention: str) -> Linear:
+    """Queries, keys and values from one product."""
+    return source.joined(f"{attention}.{layer}" for layer in ("query", "key", "value"))
 
 
-def _linear(layer: Any, pack: Pack) -> Linear:
-    return pack(layer.weight.detach(), layer.bias.detach())
-
-
-def _qkv(attention: Any, pack: Pack) -> Linear:
-    """Queries, keys and values from one product; Whisper's keys have no bias."""
-    return _joined([attention.query, attention.key, attention.value], pack)
-
-
-def _cross_kv(blocks: Any, pack: Pack) -> Linear:
+def _cross_kv(source: LayerSource) -> Linear:
     """The keys and values of every decoder layer from one product."""
-    layers = [layer for block in blocks for layer in (block.cross_attn.key, block.cross_attn.value)]
-    return _joined(layers, pack)
-
-
-def _joined(layers: list[Any], pack: Pack) -> Linear:
-    weight = torch.cat([layer.weight.detach() for layer in layers])
-    biases = [torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias for layer in layers]
-    return pack(weight, torch.cat(biases).detach())
+    attentions = [f"decoder.blocks.{i}.cross_attn" for i in range(source.dims.n_text_layer)]
+    return source.joined(f"{attention}.{layer}" for attention in attentions for layer in ("key", "value"))

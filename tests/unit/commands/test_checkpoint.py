@@ -142,7 +142,7 @@ def test_verify_refuses_what_is_no_checkpoint(
     else:
         path.write_bytes(contents)
     assert main(["checkpoint", "verify", str(path)]) == 1
-    assert capsys.readouterr().err.startswith(f"Error: {path} is no Whisper checkpoint (")
+    assert capsys.readouterr().err.startswith(f"Error: {path} is no Whisper checkpoint")
 
 
 def test_verify_opens_nothing_under_a_published_name(

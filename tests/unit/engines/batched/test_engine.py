@@ -345,7 +345,7 @@ def test_closing_tells_everybody_who_waits() -> None:
 def test_a_file_that_is_no_checkpoint_stops_the_start(tmp_path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(b"not a checkpoint")
-    with pytest.raises(CheckpointError, match=r"model\.pt can't be loaded as a Whisper checkpoint"):
+    with pytest.raises(CheckpointError, match=r"model\.pt is no Whisper checkpoint"):
         engines.start("batched", Checkpoint("model", path, "0" * 64), "cpu", EngineOptions(threads=1))
 
 

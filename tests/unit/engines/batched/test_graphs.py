@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-import whisper
 from torch import Tensor
 
+from app.checkpoints import found_at
 from app.engines.batched import graphs, packed_linear
 from app.engines.batched.cross_attention import FloatCrossKV
 from app.engines.batched.decoder import Decoder, RowRange
 from app.engines.batched.graphs import GraphedDecoder, RowCrossKV, bucket
-from app.engines.batched.weights import DecoderWeights, decoder_weights
+from app.engines.batched.weights import DecoderWeights, LayerSource, decoder_weights
+from app.engines.weights_files import open_weights
 
 ROWS, CONTEXT = 8, 448
 DEMO = Path(__file__).parents[4] / "models" / "demo.pt"
@@ -20,7 +21,8 @@ DEMO = Path(__file__).parents[4] / "models" / "demo.pt"
 
 @pytest.fixture(scope="module")
 def weights() -> DecoderWeights:
-    return decoder_weights(whisper.load_model(str(DEMO), device="cpu"), packed_linear.plain)
+    file = open_weights(found_at(DEMO))
+    return decoder_weights(LayerSource(file, torch.device("cpu"), torch.float32, packed_linear.plain))
 
 
 @pytest.fixture(autouse=True)
