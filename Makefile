@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve demo test test-all test-quick soak check bench
+.PHONY: help serve demo test test-all test-quick test-real soak check bench
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,16 +22,19 @@ demo: export WHISPER_MODEL := demo
 demo: serve ## serve the demo model: a toy, nothing to download, not for human speech
 
 test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## nearly all tests, in minutes
-	$(PYTEST) auto -m "not slow and not long"
+	$(PYTEST) auto -m "not slow and not long and not real"
 
 test-all: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## those and the slow ones, as CI runs them
-	$(PYTEST) auto -m "not long"
+	$(PYTEST) auto -m "not long and not real"
 
 test-quick: $(VENV)/.installed-dev ## the unit tests, in a minute
-	$(PYTEST) logical -m "not slow and not long" tests/unit
+	$(PYTEST) logical -m "not slow and not long and not real" tests/unit
 
 soak: $(VENV)/.installed-dev ## the tests that take minutes to an hour each, one after the other
 	$(BIN)/python -m pytest -m long
+
+test-real: $(VENV)/.installed-dev ## real weights and speech, under half an hour; SPEECH_SAMPLES names recordings
+	$(BIN)/python -m pytest -m "real or slow" tests/real
 
 check: $(VENV)/.installed-dev ## style, types, layers and sizes
 	$(BIN)/ruff check
