@@ -86,7 +86,7 @@ class Policy:
     """
 
     strict: bool = False
-    speech_floor: float = 0.1
+    speech_floor: float = 0.2
     has_speech: HasSpeech = _always
     find_speech: FindSpeech = _everywhere
     side_by_side: SideBySide = field(default_factory=_in_order, compare=False)
