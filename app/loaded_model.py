@@ -13,7 +13,8 @@ class LoadedModel:
     """A started engine and what is known of its weights.
 
     `meter` counts what the engine does, over all requests. `created` is when the checkpoint's file was
-    last written, in Unix seconds; `notice` what every answer must carry as `x-model-notice`.
+    last written, in Unix seconds; `notice` what every answer must carry as `x-model-notice`. `quantized`
+    weights are no longer those that were trained.
     """
 
     engine: LiveEngine
@@ -22,6 +23,7 @@ class LoadedModel:
     owner: str = ""
     created: int = 0
     notice: str | None = None
+    quantized: bool = False
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, engine: LiveEngine) -> "LoadedModel":
@@ -33,6 +35,7 @@ class LoadedModel:
             checkpoint.owner,
             int(checkpoint.path.stat().st_mtime),
             checkpoint.notice,
+            checkpoint.quantization is not None,
         )
 
     @property

@@ -43,7 +43,10 @@ class Settings:
     )
     port: int = _setting("PORT", 8000, "Port to listen on.")
     model: str = _setting(
-        "WHISPER_MODEL", "turbo", "A name that openai-whisper knows, the path of a `.pt` file, or `demo`."
+        "WHISPER_MODEL",
+        "turbo",
+        "A name that openai-whisper knows, the path of a `.pt` file or of a "
+        "[folder](checkpoints.md#your-own-weights) in another format, or `demo`.",
     )
     model_dir: str = _setting(
         "WHISPER_MODEL_DIR", "", "Folder of named checkpoints. Empty = `~/.cache/whisper`."

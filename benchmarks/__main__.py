@@ -14,6 +14,7 @@ PROGRAMS = {
     "slow_clients": "what /health takes while clients drip, fall silent or take no answer",
     "json_bodies": "what /health takes and memory grows while large JSON bodies are read",
     "memory": "how a worker's memory grows over hundreds of requests of all kinds",
+    "loading_memory": "what loading a model takes beside what a worker holds afterwards, for each format",
     "soak": "an hour's worth of mixed and malformed traffic: is every answer right, is anything left behind",
     "request_cost": "how the wall time of a request splits into upload, decode, model and answer",
     "decode_speed": "reading audio files in this process and in decoder processes",

@@ -38,7 +38,18 @@ TINY = replace(
 )
 """Those of `tiny`."""
 
-SIZES = {"tiny": TINY, "base": BASE}
+SMALL = replace(
+    BASE,
+    n_audio_state=768,
+    n_audio_head=12,
+    n_audio_layer=12,
+    n_text_state=768,
+    n_text_head=12,
+    n_text_layer=12,
+)
+"""Those of `small`."""
+
+SIZES = {"tiny": TINY, "base": BASE, "small": SMALL}
 """By OpenAI's names."""
 
 _PROMPT_TOKENS = 3  # start of transcript, language, task

@@ -27,9 +27,15 @@ def retrieve_model(name: str) -> Response:
 
 
 def _model(name: str) -> dict[str, str | int]:
-    """`created` and `owned_by` are those of the weights, whatever the name; none before the start."""
-    created, owner = (model.created, model.owner) if (model := current_runtime().loaded) else (0, "")
-    return {"id": name, "object": "model", "created": created, "owned_by": owner}
+    """`created` and `owned_by` are those of the weights, whatever the name; none before the start.
+
+    `notice` is not OpenAI's field; only quantized weights have it.
+    """
+    model = current_runtime().loaded
+    if model is None:
+        return {"id": name, "object": "model", "created": 0, "owned_by": ""}
+    notice = {"notice": model.notice} if model.quantized and model.notice else {}
+    return {"id": name, "object": "model", "created": model.created, "owned_by": model.owner, **notice}
 
 
 def _answer(body: Mapping[str, object]) -> Response:

@@ -17,10 +17,25 @@ _MOST_BYTES = 64 * 2**20
 
 def read_object(path: Path) -> dict[str, object]:
     """A file's JSON object. Raises CheckpointError."""
+    contents = _read(path)
+    if not isinstance(contents, dict):
+        raise CheckpointError(f"{path} holds no JSON object; copy it anew.")
+    return contents
+
+
+def read_values(path: Path) -> list[object]:
+    """A file's JSON array. Raises CheckpointError."""
+    contents = _read(path)
+    if not isinstance(contents, list):
+        raise CheckpointError(f"{path} holds no JSON array; copy it anew.")
+    return contents
+
+
+def _read(path: Path) -> object:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise CheckpointError(f"{path} has more than {_MOST_BYTES} bytes; copy the right file there.")
-        contents = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing; copy all files of the model, that one too.") from error
     except OSError as error:
@@ -29,9 +44,6 @@ def read_object(path: Path) -> dict[str, object]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no JSON; copy it anew.") from error
-    if not isinstance(contents, dict):
-        raise CheckpointError(f"{path} holds no JSON object; copy it anew.")
-    return contents
 
 
 def alignment_heads(config: Mapping[str, object], dims: Dimensions, path: Path) -> Heads | None:

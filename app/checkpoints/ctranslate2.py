@@ -10,6 +10,7 @@ from app.checkpoints.ctranslate2_file import FLOATS, Contents, Variable, read_co
 from app.checkpoints.dimensions import Dimensions
 from app.checkpoints.huggingface import INDEX, WEIGHTS, untied
 from app.checkpoints.sha256 import sha256_of_all
+from app.checkpoints.tokenizer_files import require_openais
 from app.errors import CheckpointError
 
 MODEL = "model.bin"
@@ -77,9 +78,10 @@ def claims(path: Path) -> bool:
 
 def checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in a folder. Raises CheckpointError."""
-    quantized = read(path).quantized
+    model = read(path)
+    require_openais(path, model.dims)
     sha256 = sha256_of_all([path / CONFIG, path / MODEL])
-    return Checkpoint(path.name, path, sha256, "ctranslate2", "int8" if quantized else None)
+    return Checkpoint(path.name, path, sha256, "ctranslate2", "int8" if model.quantized else None)
 
 
 def read(folder: Path) -> CTranslate2Model:

@@ -11,6 +11,7 @@ from app.checkpoints.checkpoint import Checkpoint
 from app.checkpoints.config_file import CONFIG, Heads, alignment_heads, read_object
 from app.checkpoints.dimensions import Dimensions, Shape
 from app.checkpoints.sha256 import sha256_of_all
+from app.checkpoints.tokenizer_files import require_openais
 from app.errors import CheckpointError
 
 GENERATION_CONFIG = "generation_config.json"
@@ -87,7 +88,7 @@ def claims(path: Path) -> bool:
 def checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in a folder, or in a file beside its config.json. Raises CheckpointError."""
     folder, files = _files(path)
-    read(path)
+    require_openais(folder, read(path).dims)
     stated = [folder / name for name in (CONFIG, GENERATION_CONFIG, INDEX)]
     beside = [file for file in stated if file.is_file() and (file.name != INDEX or len(files) > 1)]
     return Checkpoint(_name(path), path, sha256_of_all([*beside, *files]), "huggingface")

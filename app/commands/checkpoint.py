@@ -94,6 +94,28 @@ def verify(path: Path) -> int:
     return 0
 
 
+def convert(path: Path, target: Path) -> int:
+    """Write weights of another format as openai-whisper's, and print how to serve them.
+
+    Raises CheckpointError.
+    """
+    found = found_at(path)
+    target = target.expanduser().absolute()
+    if found.format == "torch":
+        raise CheckpointError(f"{path} is no folder of another format; a .pt file is served as it is.")
+    if found.quantization:
+        raise CheckpointError(
+            f"{path} holds {found.notice}, and a .pt file could not tell; serve the folder as it is, or "
+            "convert the model's float16 weights."
+        )
+    from app.engines.weights_files.conversion import write  # noqa: PLC0415 (imports torch)
+
+    write(found, target)
+    print(f"{target} holds the weights of {path}, sha256 {sha256_of(target)}")
+    print(f"Serve it with: make serve WHISPER_MODEL={target}")
+    return 0
+
+
 def _dimensions(found: Checkpoint) -> str:
     from app.engines.weights_files import open_weights  # noqa: PLC0415 (imports torch)
 

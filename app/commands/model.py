@@ -50,6 +50,9 @@ def _checkpoint(settings: Settings) -> tuple[Checkpoint | None, Row]:
         return checkpoint, warn(
             "checkpoint", f"{found}; {checkpoint.notice}", "For real work: WHISPER_MODEL=turbo"
         )
+    if checkpoint.notice:
+        advice = "For openai-whisper's own text: the model's float16 or float32 weights."
+        return checkpoint, warn("checkpoint", f"{found}; {checkpoint.notice}", advice)
     if checkpoint.owner == "local":
         return checkpoint, good("checkpoint", f"{found}; weights of your own, compared with nothing")
     return checkpoint, good("checkpoint", f"{found}, as published")

@@ -116,6 +116,11 @@ def unreachable_download(folder: Path) -> dict[str, str]:
     return {"WHISPER_MODEL": "tiny", "WHISPER_MODEL_DIR": str(folder), "HTTPS_PROXY": proxy, "NO_PROXY": ""}
 
 
+def adapter(folder: Path) -> dict[str, str]:
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "openai/whisper-small"}')
+    return {"WHISPER_MODEL": str(folder)}
+
+
 @pytest.mark.parametrize(
     ("situation", "advice"),
     [
@@ -123,9 +128,14 @@ def unreachable_download(folder: Path) -> dict[str, str]:
         (lambda folder: {"WHISPER_MODEL": f"{folder}/my.pt"}, ["my.pt", "no such file", "WHISPER_MODEL"]),
         (wrong_hash, ["tiny.pt", RELEASES["tiny"].sha256, "Delete it"]),
         (unreachable_download, ["tiny.pt", RELEASES["tiny"].sha256, RELEASES["tiny"].url, "HTTPS_PROXY"]),
+        (
+            lambda folder: {"WHISPER_MODEL": "openai/whisper-small"},
+            ["'openai/whisper-small'", "nothing is fetched"],
+        ),
+        (adapter, ["a LoRA adapter", "merge_and_unload()"]),
         (lambda folder: {"WHISPER_THREADS": "many"}, ["WHISPER_THREADS", "'many'", "a whole number"]),
     ],
-    ids=["unknown name", "missing file", "wrong hash", "no download", "setting"],
+    ids=["unknown name", "missing file", "wrong hash", "no download", "hub id", "LoRA", "setting"],
 )
 def test_a_start_that_cannot_succeed_ends_with_one_message(
     start_server: StartServer, tmp_path: Path, situation, advice: list[str]

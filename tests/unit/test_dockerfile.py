@@ -165,4 +165,4 @@ def test_what_is_copied_is_enough_to_serve(tmp_path: Path) -> None:
             command, cwd=tmp_path, env=environ, check=False, capture_output=True, text=True
         )
         assert finished.returncode == 0, finished.stderr
-    assert json.loads(finished.stdout)[:2] == ["demo", f"{tmp_path}/models/demo.pt"]
+    assert json.loads(finished.stdout)["checkpoint"]["path"] == f"{tmp_path}/models/demo.pt"

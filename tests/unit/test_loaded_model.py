@@ -18,8 +18,15 @@ def test_what_a_checkpoint_tells() -> None:
     assert model.owner == "tiny-openai-whisper-api"
     assert model.created == int(DEMO_PATH.stat().st_mtime)
     assert model.notice == DEMO_NOTICE
+    assert not model.quantized
     assert model.meter.seconds_per_window == 2.5
     assert model.card.name == "scripted"
+
+
+def test_quantized_weights_are_known_as_such() -> None:
+    model = LoadedModel.of(Checkpoint("mine", DEMO_PATH, "ab", "ctranslate2", "int8"), engine())
+    assert model.quantized
+    assert model.notice == "int8 weights, no longer exact"
 
 
 def test_work_is_counted_for_the_request_and_for_all() -> None:

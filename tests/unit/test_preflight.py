@@ -14,8 +14,15 @@ from app.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_json_gives_the_same_back() -> None:
-    found = Preflight(Checkpoint("base", Path("/models/bäse 1.pt"), "ab"), ("cuda:0", "cpu"))
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        Checkpoint("base", Path("/models/bäse 1.pt"), "ab"),
+        Checkpoint("org/mine", Path("/models/mine"), "cd", "ctranslate2", "int8"),
+    ],
+)
+def test_json_gives_the_same_back(checkpoint: Checkpoint) -> None:
+    found = Preflight(checkpoint, ("cuda:0", "cpu"))
     assert Preflight.from_json(found.to_json()) == found
     assert "\n" not in found.to_json()
 

@@ -43,7 +43,8 @@ def _half_linear(packed: torch.ScriptObject, x: Tensor) -> Tensor:
 
 def int8_weights(weight: Tensor, bias: Tensor | None) -> Linear:
     """int8 weights, a scale for each output, and activations quantized on the way. Not exact."""
-    scales = (weight.abs().amax(1).clamp_min(1e-8) / 127).double()
+    largest = torch.maximum(weight.amax(1), -weight.amin(1))  # abs() would copy the weights
+    scales = (largest.clamp_min(1e-8) / 127).double()
     zeros = torch.zeros(len(weight), dtype=torch.long)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch means to replace its quantized tensors one day

@@ -35,7 +35,8 @@ class CTranslate2File:
 
 
 def _copied(data: mmap.mmap, variable: Variable) -> Tensor:
-    numbers = bytearray(data[variable.offset : variable.offset + variable.size])
+    with memoryview(data) as view:
+        numbers = bytearray(view[variable.offset : variable.offset + variable.size])
     return torch.frombuffer(numbers, dtype=_TYPES[variable.type]).reshape(variable.shape)
 
 

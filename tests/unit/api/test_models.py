@@ -101,11 +101,22 @@ def test_before_the_model_is_loaded_there_are_names_already():
     assert valid("model_list", body)["data"][0]["id"] == "whisper-1"
 
 
-def test_only_the_toy_comes_with_a_notice(client, runtime, monkeypatch):
+def test_only_some_weights_come_with_a_notice(client, runtime, monkeypatch):
     assert "x-model-notice" not in client.get("/v1/models").headers
     monkeypatch.setattr(Runtime, "notice", "a toy")
     assert client.get("/v1/models").headers["x-model-notice"] == "a toy"
     assert client.get("/v1/models/whisper-1").headers["x-model-notice"] == "a toy"
+
+
+def test_quantized_weights_say_so_in_a_field_too(client, runtime):
+    notice = "int8 weights, no longer exact"
+    runtime.loaded = replace(runtime.model, notice=notice, quantized=True)
+    listed = client.get("/v1/models")
+    assert listed.headers["x-model-notice"] == notice
+    assert {model.pop("notice") for model in listed.json["data"]} == {notice}
+    runtime.loaded = replace(runtime.model, quantized=False)
+    for model in valid("model_list", client.get("/v1/models").json)["data"]:
+        assert "notice" not in model
 
 
 def test_what_is_told_is_about_the_weights(client, runtime):

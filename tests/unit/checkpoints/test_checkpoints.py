@@ -10,6 +10,7 @@ from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, RELEASES, Check
 from app.errors import CheckpointError
 from app.settings import Settings
 from tests.hub_server import HubServer, running
+from tests.unit.checkpoints.sentences import is_one_sentence
 
 CONTENTS = b"weights" * 100_000
 SHA256 = hashlib.sha256(CONTENTS).hexdigest()
@@ -102,6 +103,20 @@ def test_unknown_model(model: str, problem: str) -> None:
     with pytest.raises(CheckpointError, match=problem) as caught:
         resolve(Settings(model=model))
     assert "large-v3-turbo, turbo, demo" in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["openai/whisper-small", "Systran/faster-whisper-large-v3", "a/b"])
+def test_a_hub_id_says_what_to_bring(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        resolve(Settings(model=model))
+    message = str(caught.value)
+    assert message.startswith(f"WHISPER_MODEL is {model!r}, and there is no such file or folder; nothing is ")
+    assert "config.json, generation_config.json, model.safetensors" in message
+    assert is_one_sentence(message)
+    (tmp_path / model).mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"is a folder without model\.safetensors"):
+        resolve(Settings(model=model))
 
 
 def test_unreadable_file_is_named(tmp_path: Path) -> None:

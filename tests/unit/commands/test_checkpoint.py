@@ -1,14 +1,23 @@
 """Listing, fetching and verifying weights."""
 
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+import whisper
 
 from app.__main__ import main
-from app.checkpoints import DEMO_PATH, DEMO_SHA256, RELEASES, Release
+from app.checkpoints import DEMO_PATH, DEMO_SHA256, RELEASES, Release, found_at
+from tests.foreign_weights import (
+    DISTILLED,
+    LARGE_V3_HEADS,
+    random_model,
+    write_ctranslate2,
+    write_hugging_face,
+)
 from tests.hub_server import HubServer, running
 
 CONTENTS = b"weights" * 100_000
@@ -159,3 +168,102 @@ def test_verify_opens_nothing_under_a_published_name(
 def test_verify_needs_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["checkpoint", "verify", str(tmp_path / "none.pt")]) == 1
     assert "can't be read (No such file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def hugging_face(tmp_path: Path) -> Path:
+    return write_hugging_face(tmp_path / "mine", random_model(), torch.float16, LARGE_V3_HEADS)
+
+
+def quantized(folder: Path) -> Path:
+    weights = {name: torch.ones(shape) for name, shape in DISTILLED.shapes().items()}
+    return write_ctranslate2(folder, weights, DISTILLED, "int8")
+
+
+def test_verify_a_folder(capsys: pytest.CaptureFixture[str], hugging_face: Path, tmp_path: Path) -> None:
+    assert main(["checkpoint", "verify", str(hugging_face)]) == 0
+    assert main(["checkpoint", "verify", str(hugging_face / "model.safetensors")]) == 0
+    assert main(["checkpoint", "verify", str(quantized(tmp_path / "int8"))]) == 0
+    folder, file, int8 = printed(capsys)
+    sizes = "n_mels 128, n_audio_ctx 1500, n_audio_state 32"
+    sha256 = found_at(hugging_face).sha256
+    assert folder.startswith(
+        f"{hugging_face} holds unknown weights, sha256 {sha256}; a Hugging Face model: {sizes}"
+    )
+    assert f"sha256 {sha256}; a Hugging Face model: {sizes}" in file
+    assert f"; a CTranslate2 model: {sizes}" in int8
+    assert int8.endswith(" (int8 weights, no longer exact)")
+
+
+def test_verify_refuses_a_folder(capsys: pytest.CaptureFixture[str], hugging_face: Path) -> None:
+    (hugging_face / "model.safetensors").unlink()
+    assert main(["checkpoint", "verify", str(hugging_face)]) == 1
+    assert capsys.readouterr().err.startswith(f"Error: {hugging_face} is a folder without model.safetensors")
+
+
+def test_convert(capsys: pytest.CaptureFixture[str], hugging_face: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mine.pt"
+    assert main(["checkpoint", "convert", str(hugging_face), "--to", str(target)]) == 0
+    converted, serve = printed(capsys)
+    sha256 = hashlib.sha256(target.read_bytes()).hexdigest()
+    assert converted == f"{target} holds the weights of {hugging_face}, sha256 {sha256}"
+    assert serve == f"Serve it with: make serve WHISPER_MODEL={target}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mine.pt", "models"]
+    assert main(["checkpoint", "verify", str(target)]) == 0
+    assert whisper.load_model(str(target), device="cpu").dims.n_text_layer == 2
+
+
+def test_convert_never_overwrites(
+    capsys: pytest.CaptureFixture[str], hugging_face: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "mine.pt"
+    target.write_text("precious")
+    assert main(["checkpoint", "convert", str(hugging_face), "--to", str(target)]) == 1
+    assert capsys.readouterr().err == f"Error: {target} is there already; delete it or choose another name.\n"
+    assert target.read_text() == "precious"
+
+
+def test_convert_never_overwrites_what_came_meanwhile(
+    capsys: pytest.CaptureFixture[str], hugging_face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "mine.pt"
+    save = torch.save
+
+    def slow(contents: object, file: object) -> None:
+        target.write_text("precious")
+        save(contents, file)
+
+    monkeypatch.setattr(torch, "save", slow)
+    assert main(["checkpoint", "convert", str(hugging_face), "--to", str(target)]) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert target.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mine.pt", "models"]
+
+
+def test_convert_where_there_are_no_links(
+    hugging_face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    target = tmp_path / "mine.pt"
+    assert main(["checkpoint", "convert", str(hugging_face), "--to", str(target)]) == 0
+    assert main(["checkpoint", "verify", str(target)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mine.pt", "models"]
+
+
+def test_convert_refuses(capsys: pytest.CaptureFixture[str], hugging_face: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mine.pt"
+    for path, problem in {
+        DEMO_PATH: "a .pt file is served as it is",
+        quantized(tmp_path / "int8"): "holds int8 weights, no longer exact, and a .pt file could not tell",
+        tmp_path / "none": "can't be read (No such file or directory)",
+    }.items():
+        assert main(["checkpoint", "convert", str(path), "--to", str(target)]) == 1
+        assert problem in capsys.readouterr().err
+    assert main(["checkpoint", "convert", str(hugging_face), "--to", str(tmp_path / "none" / "mine.pt")]) == 1
+    assert (
+        "can't be written (No such file or directory); choose a folder that exists" in capsys.readouterr().err
+    )
+    assert not target.exists()

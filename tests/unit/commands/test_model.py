@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from app.checkpoints import DEMO_PATH, DEMO_SHA256, Checkpoint
 from app.commands import model
 from app.settings import Settings
+from tests.foreign_weights import DISTILLED, write_ctranslate2
 
 DEMO = Checkpoint("demo", DEMO_PATH, DEMO_SHA256)
 OWN = Checkpoint("mine", Path("mine.pt"), "ab" * 32)
@@ -33,6 +35,15 @@ def test_no_checkpoint_no_sample(tmp_path: Path) -> None:
     assert f"checkpoint fetch turbo --to {tmp_path}" in found["checkpoint"][1]
     assert found["sample"][0] == "WARN"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_no_longer_exact(tmp_path: Path) -> None:
+    weights = {name: torch.ones(shape) for name, shape in DISTILLED.shapes().items()}
+    folder = write_ctranslate2(tmp_path / "mine", weights, DISTILLED, "int8")
+    state, found = rows(model=str(folder), devices="tpu:7")["checkpoint"]
+    assert state == "WARN"
+    assert f"mine at {folder}, sha256 " in found
+    assert found.endswith("; int8 weights, no longer exact")
 
 
 def test_no_such_engine() -> None:

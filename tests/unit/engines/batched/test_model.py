@@ -1,0 +1,99 @@
+"""How a checkpoint's weights are packed, and that nothing of its file is kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import WhisperForConditionalGeneration
+
+from app.checkpoints import found_at
+from app.engines.batched import packed_linear
+from app.engines.batched.model import _packing, load
+from app.engines.weights_files import open_weights
+from tests.foreign_weights import DISTILLED, random_model, write_ctranslate2, write_hugging_face
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> WhisperForConditionalGeneration:
+    return random_model()
+
+
+def rounded(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
+    """The same, its float32 weights rounded to float16, as those of OpenAI's models are."""
+    copy = random_model()
+    copy.load_state_dict({name: tensor.half().float() for name, tensor in model.state_dict().items()})
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("dtype", "prepare", "packed"),
+    [
+        (torch.float16, lambda model: model, packed_linear.half_weights),
+        (torch.float32, rounded, packed_linear.half_weights),
+        (torch.float32, lambda model: model, packed_linear.plain),
+        (torch.bfloat16, lambda model: model, packed_linear.plain),
+    ],
+    ids=["float16", "float16 in float32", "float32", "bfloat16"],
+)
+def test_only_float16_numbers_are_packed_as_such(
+    model: WhisperForConditionalGeneration,
+    tmp_path: Path,
+    dtype: torch.dtype,
+    prepare: Callable[[WhisperForConditionalGeneration], WhisperForConditionalGeneration],
+    packed: packed_linear.Pack,
+) -> None:
+    file = open_weights(found_at(write_hugging_face(tmp_path / "mine", prepare(model), dtype)))
+    assert _packing(file, CPU, "exact") is packed
+    assert _packing(file, CPU, "int8") is packed_linear.int8_weights
+
+
+def test_bfloat16_numbers_that_float16_has_are_packed_so(tmp_path: Path) -> None:
+    whole = {name: torch.ones(shape) for name, shape in DISTILLED.shapes().items()}
+    file = open_weights(found_at(write_ctranslate2(tmp_path / "mine", whole, DISTILLED, "bfloat16")))
+    assert file.tensor("decoder.ln.bias").dtype == torch.bfloat16
+    assert _packing(file, CPU, "exact") is packed_linear.half_weights
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_the_file_may_change_under_a_loaded_model(
+    model: WhisperForConditionalGeneration, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    folder = write_hugging_face(tmp_path / "mine", model, dtype)
+    loaded = load(found_at(folder), CPU, "exact")
+    mel = torch.randn(128, 3000, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before = loaded.encode(mel)
+        keys = loaded.project(before).scores(0, 0, torch.ones(1, 16), 10)
+    weights = folder / "model.safetensors"
+    with weights.open("r+b") as file:
+        file.write(bytes(weights.stat().st_size))
+    with torch.inference_mode():
+        assert torch.equal(loaded.encode(mel), before)
+        assert torch.equal(loaded.project(before).scores(0, 0, torch.ones(1, 16), 10), keys)
+    assert loaded.decoder.embedding.abs().sum() > 0
+    assert loaded.decoder.positions.abs().sum() > 0
+
+
+def test_tensors_are_asked_for_one_at_a_time(
+    model: WhisperForConditionalGeneration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once for its layer, and matrices once more to see what they are: nothing reads a whole model."""
+    found = found_at(write_hugging_face(tmp_path / "mine", model))
+    asked: list[str] = []
+    opened = open_weights(found)
+    read = type(opened).tensor
+
+    def tensor(self: object, name: str) -> Tensor:
+        asked.append(name)
+        return read(self, name)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(opened), "tensor", tensor)
+    load(found, CPU, "exact")
+    matrices = [name for name, shape in DISTILLED.shapes().items() if len(shape) == 2]
+    assert set(asked) == DISTILLED.shapes().keys()
+    assert max(asked.count(name) for name in asked) == 2
+    assert {name for name in asked if asked.count(name) == 2} <= set(matrices)
