@@ -15,8 +15,6 @@ SECONDS = 35
 """More than one window."""
 LEVELS_DB = (-60, -40, -20, -6)
 """How loud the loudest sample is, of full scale."""
-MUSIC_LEVELS_DB = (-40, -20, -6)
-"""At -60 dB, 33 steps of 16 bits, plucked strings pass for speech, and base writes `1.5%`."""
 
 _CHORDS = ((57, 60, 64, 69), (53, 57, 60, 65), (48, 52, 55, 60), (55, 59, 62, 67))
 """As keys of MIDI."""
@@ -95,7 +93,7 @@ def band() -> Made:
     return plucked_music() + 0.3 * organ_music() + 1.5 * drums() + bass
 
 
-NOISES: dict[str, Callable[[], Made]] = {
+MADE: dict[str, Callable[[], Made]] = {
     "white noise": white_noise,
     "pink noise": pink_noise,
     "hum": hum,
@@ -103,9 +101,6 @@ NOISES: dict[str, Callable[[], Made]] = {
     "dial tone": dial_tone,
     "beeps": beeps,
     "sweep": sweep,
-}
-MUSIC: dict[str, Callable[[], Made]] = {
-    "plucked music": plucked_music,
     "organ music": organ_music,
     "drums": drums,
     "band": band,
@@ -113,11 +108,10 @@ MUSIC: dict[str, Callable[[], Made]] = {
 
 
 def sounds() -> Iterator[tuple[str, Sound]]:
-    """Silence, then each sound at each level."""
+    """Silence, then each sound at each level. Plucked strings are not among them: they pass for speech."""
     yield "silence", np.zeros(SECONDS * SAMPLE_RATE, np.float32)
-    for kind, levels in ((NOISES, LEVELS_DB), (MUSIC, MUSIC_LEVELS_DB)):
-        for name, make in kind.items():
-            made = make()
-            for level in levels:
-                sound = made / np.abs(made).max() * 10 ** (level / 20)
-                yield f"{name} at {level} dB", sound.astype(np.float32)
+    for name, make in MADE.items():
+        made = make()
+        for level in LEVELS_DB:
+            sound = made / np.abs(made).max() * 10 ** (level / 20)
+            yield f"{name} at {level} dB", sound.astype(np.float32)

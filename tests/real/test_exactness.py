@@ -1,6 +1,6 @@
 """OpenAI's own weights, over all speech at hand, against openai-whisper.
 
-Without SPEECH_SAMPLES this is no human speech: see tests.real.speech.
+tiny.en hears the English part, and all the rest once, to which it says anything. Without SPEECH_SAMPLES this is no human speech: see tests.real.speech.
 """
 
 from collections.abc import Callable, Iterator
@@ -59,7 +59,7 @@ def whole(*values: Any) -> Any:
         small("tiny.en", "greedy", speech.english),
         small("tiny.en", "five beams", speech.english),
         small("tiny.en", "prompt", speech.english),
-        *(whole("tiny.en", case, speech.everything) for case in CASES),
+        whole("tiny.en", "greedy", speech.everything),
         *(whole("base", case, speech.everything) for case in CASES),
     ],
 )
@@ -81,7 +81,6 @@ def test_without_fallback(pairs: Pairs, name: str, case: str, recordings: Speech
     ("name", "recordings"),
     [
         small("tiny.en", speech.english),
-        whole("tiny.en", speech.everything),
         whole("base", speech.everything),
     ],
 )
@@ -115,7 +114,6 @@ def test_a_long_recording(pairs: Pairs, name: str) -> None:
     ("name", "recordings"),
     [
         small("tiny.en", lambda: speech.clips()[:8]),
-        whole("tiny.en", speech.everything),
         whole("base", speech.everything),
     ],
 )
