@@ -1,6 +1,7 @@
 """OpenAI's own weights, over all speech at hand, against openai-whisper.
 
-tiny.en hears the English part, and all the rest once, to which it says anything. Without SPEECH_SAMPLES this is no human speech: see tests.real.speech.
+tiny.en hears the English part, and once all the rest as well, though it knows no other language.
+Without SPEECH_SAMPLES this is no human speech: see tests.real.speech.
 """
 
 from collections.abc import Callable, Iterator
