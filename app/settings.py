@@ -92,7 +92,7 @@ class Settings:
     )
     speech_floor: float = _setting(
         "WHISPER_SPEECH_FLOOR",
-        0.1,
+        0.2,
         "A window with a speech probability below this is silence. 0 = decode every window.",
     )
     max_upload_mb: int = _setting("WHISPER_MAX_UPLOAD_MB", 100, "Maximum audio file size, in MiB.")

@@ -105,7 +105,7 @@ def load(path: Path, size: str, stored: str, precision: str) -> Loaded:
     before = now()
     with Watch() as watch:
         model = load_model(found, torch.device("cpu"), precision)
-    memory.give_back()
+    memory.trim()
     loaded = Loaded(size, found.format, stored, precision, before, watch.peak, now())
     assert model.name  # the model is held until here
     return loaded

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from app.checkpoints import ctranslate2, huggingface, torch_file
 from app.checkpoints.checkpoint import Checkpoint
+from app.checkpoints.packaged import PACKAGED, unpack
 from app.checkpoints.published import (
     DEMO,
     DEMO_NOTICE,
@@ -25,6 +26,7 @@ __all__ = [
     "DEMO_NOTICE",
     "DEMO_PATH",
     "DEMO_SHA256",
+    "PACKAGED",
     "RELEASES",
     "Checkpoint",
     "Release",
@@ -34,6 +36,7 @@ __all__ = [
     "obtain",
     "resolve",
     "sha256_of",
+    "unpack",
 ]
 
 

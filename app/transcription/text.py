@@ -10,6 +10,7 @@ _INCOMPLETE = "\ufffd"
 class TextStream:
     """Decodes tokens as they come. All pieces joined are the whole text, stripped.
 
+    A language token in the middle is part of the text (`<|cs|>`), as in openai-whisper, but of no segment's.
     A token may be part of a character, and a blank belongs to the text only if more text follows: both
     are held back until the next tokens come.
     """
@@ -22,7 +23,7 @@ class TextStream:
 
     def feed(self, tokens: Sequence[int]) -> str:
         """The next piece of text; may be empty."""
-        self._held_tokens += [token for token in tokens if token < self._tokenizer.eot]
+        self._held_tokens += tokens
         text = self._tokenizer.decode(self._held_tokens)
         if text.endswith(_INCOMPLETE):
             return ""

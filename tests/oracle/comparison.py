@@ -1,93 +1,71 @@
-"""What the comparisons of the batched engine with openai-whisper have in common."""
+"""A transcript of ours beside the one of openai-whisper's `transcribe()`, asked in the same way."""
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import fields
 from typing import Any
 
-from app.engines.batched.engine import BatchedEngine
-from app.engines.interface import WINDOW_FRAMES, Window, WindowOptions, WindowResult
-from app.engines.reference import ReferenceEngine
-from benchmarks.parting import gap
-from tests.oracle.recordings import RECORDINGS
+import pytest
+import whisper
 
-PROMPT = tuple((token * 7919) % 40_000 for token in range(1, 400))
+from app.engines.interface import DecodingOptions, Engine
+from app.request_context import RequestContext
+from app.transcript import Segment, Transcript
+from app.transcription.request import Policy, TranscriptionRequest
+from app.waveform import Samples
+from tests.transcripts import transcribe
 
+STRICT = Policy(strict=True)
+COLD = (0.0,)
+"""openai-whisper samples from the global generator above temperature 0, so it can't be compared there."""
 
-@dataclass(frozen=True)
-class Case:
-    """A window of a recording and how it is decoded."""
-
-    recording: str
-    options: WindowOptions
-    seek: int = 0
-    frames: int = WINDOW_FRAMES
-
-
-CASES = {
-    "plain": Case("one sentence", WindowOptions(language="en")),
-    "another language after text": Case("german", WindowOptions(language="de", prompt=PROMPT[:20])),
-    "translated": Case("numbers", WindowOptions(task="translate", language="fr", prompt=PROMPT[30:35])),
-    "nothing suppressed": Case(
-        "three utterances", WindowOptions(language="en", suppress_tokens=(), suppress_blank=False)
-    ),
-    "more suppressed": Case("a minute", WindowOptions(language="ja", suppress_tokens=(-1, 440, 3310)), 3000),
-    "five beams": Case("another synthesizer", WindowOptions(language="en", beam_size=5)),
-    "patient beams": Case(
-        "held tones", WindowOptions(language="es", beam_size=3, patience=2.0, length_penalty=0.6)
-    ),
-    "a short window": Case("a minute", WindowOptions(language="en", prompt=PROMPT[:3]), 700, 150),
-    "after as much text as fits": Case("noise", WindowOptions(language="en", prompt=PROMPT)),
-}
+_RENAMED = {"clip_seconds": "clip_timestamps", "prompt": "initial_prompt"}
+_LISTS = ("clip_timestamps", "suppress_tokens")
 
 
-class Held:
-    """A case's window on one engine; as long as it is held, its features are."""
-
-    def __init__(self, engine: Any, case: Case) -> None:
-        recording = engine.open(RECORDINGS[case.recording]())
-        frames = min(case.frames, recording.frames - case.seek)
-        self.window = Window(recording, case.seek, frames)
-
-
-@dataclass
-class Pair:
-    """The oracle and the engine under test, on the same weights."""
-
-    reference: ReferenceEngine
-    batched: BatchedEngine
-    cases: dict[str, Case] = field(default_factory=lambda: CASES)
-    theirs: dict[str, Held] = field(default_factory=dict)
-    ours: dict[str, Held] = field(default_factory=dict)
-    answers: dict[str, WindowResult] = field(default_factory=dict)
-
-    def expected(self, name: str) -> WindowResult:
-        """What openai-whisper says to a case."""
-        if name not in self.answers:
-            window = self.theirs.setdefault(name, Held(self.reference, self.cases[name])).window
-            self.answers[name] = self.reference.submit(window, self.cases[name].options).result()
-        return self.answers[name]
-
-    def window(self, name: str) -> Window:
-        """A case's window on the batched engine."""
-        if name not in self.ours:
-            self.ours[name] = Held(self.batched, self.cases[name])
-        return self.ours[name].window
-
-    @cached_property
-    def model(self) -> Any:
-        """openai-whisper's own."""
-        return self.reference._model
-
-    def close(self) -> None:
-        self.reference.close()
-        self.batched.close()
+def ours(
+    engine: Engine, samples: Samples, temperatures: tuple[float, ...] = COLD, **options: Any
+) -> Transcript:
+    """Our transcript. `options` are fields of TranscriptionRequest and DecodingOptions."""
+    names = {field.name for field in fields(DecodingOptions)} & options.keys()
+    decoding = DecodingOptions(**{name: options.pop(name) for name in names})
+    request = TranscriptionRequest(temperatures=temperatures, decoding=decoding, **options)
+    return transcribe(engine, samples, request, STRICT, RequestContext.of(600))
 
 
-def near_tie(pair: Pair, name: str, found: WindowResult, close: float) -> bool:
-    """Whether the two texts part where openai-whisper itself is undecided: two tokens are that close."""
-    expected, options = pair.expected(name), pair.cases[name].options
-    if options.beam_size:
-        return abs(expected.avg_logprob - found.avg_logprob) < close
-    features = pair.reference._encode(pair.theirs[name].window)
-    whisper_options = pair.reference._decoding_options(options)
-    return gap(pair.model, features, whisper_options, expected.tokens, found.tokens) < close
+def theirs(
+    model: Any, samples: Samples, temperatures: tuple[float, ...] = COLD, **options: Any
+) -> dict[str, Any]:
+    """openai-whisper's. `options` are those of `ours`, which are renamed for it."""
+    given = {_RENAMED.get(name, name): value for name, value in options.items()}
+    given |= {name: list(given[name]) for name in _LISTS if name in given}
+    return whisper.transcribe(model, samples, temperature=temperatures, fp16=False, **given)
+
+
+def times(segment: Segment) -> tuple[float, float]:
+    return segment.start_seconds, segment.end_seconds
+
+
+def assert_equal(found: Transcript, expected: dict[str, Any], word_seconds: float = 0.0) -> None:
+    """Tokens, text and times are the same; probabilities may differ in the last digits.
+
+    The times of words may be off by `word_seconds`.
+    """
+    assert found.text == expected["text"].strip()
+    assert found.language == expected["language"]
+    assert len(found.segments) == len(expected["segments"])
+    for ours, theirs in zip(found.segments, expected["segments"], strict=True):
+        assert (ours.id, ours.seek, ours.text) == (theirs["id"], theirs["seek"], theirs["text"])
+        assert list(ours.tokens) == theirs["tokens"]
+        assert times(ours) == pytest.approx((theirs["start"], theirs["end"]), abs=0)
+        assert ours.temperature == theirs["temperature"]
+        assert ours.compression_ratio == theirs["compression_ratio"]
+        assert ours.avg_logprob == pytest.approx(theirs["avg_logprob"], abs=1e-4)
+        assert ours.no_speech_prob == pytest.approx(theirs["no_speech_prob"], abs=1e-4)
+        assert_words(ours, theirs.get("words", []), word_seconds)
+
+
+def assert_words(segment: Segment, expected: list[dict[str, Any]], seconds: float) -> None:
+    assert [word.text for word in segment.words] == [word["word"] for word in expected]
+    for ours, theirs in zip(segment.words, expected, strict=True):
+        assert ours.start_seconds == pytest.approx(theirs["start"], abs=seconds)
+        assert ours.end_seconds == pytest.approx(theirs["end"], abs=seconds)
+        assert ours.probability == pytest.approx(theirs["probability"], abs=1e-4)

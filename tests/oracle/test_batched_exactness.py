@@ -18,7 +18,7 @@ from app.checkpoints import Checkpoint, resolve
 from app.engines.batched.uniform_noise import uniform_noise
 from app.engines.interface import EngineOptions, WindowOptions, WindowResult
 from app.settings import Settings
-from tests.oracle.comparison import CASES, Pair, near_tie
+from tests.oracle.pairs import CASES, Pair, near_tie
 from tests.oracle.random_checkpoints import write
 
 pytestmark = pytest.mark.filterwarnings(  # openai-whisper's argsort of beams that never ended

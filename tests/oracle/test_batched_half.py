@@ -33,8 +33,8 @@ from app.engines.whisper_checkpoint import load_whisper
 from app.request_context import RequestContext
 from app.settings import Settings
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import transcribe
-from tests.oracle.comparison import CASES, PROMPT, Case, Pair, near_tie
+from tests.transcripts import transcribe
+from tests.oracle.pairs import CASES, PROMPT, Case, Pair, near_tie
 from tests.oracle.random_checkpoints import write
 from tests.oracle.recordings import RECORDINGS, SPOKEN
 from tests.recorded_steps import record

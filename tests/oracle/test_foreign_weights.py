@@ -15,7 +15,7 @@ from app.engines.reference import ReferenceEngine
 from app.engines.weights_files import open_weights
 from app.request_context import RequestContext
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import transcribe
+from tests.transcripts import transcribe
 from tests.foreign_weights import (
     DEMO,
     DISTILLED,

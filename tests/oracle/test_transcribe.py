@@ -1,23 +1,19 @@
 """Our transcription against `whisper.transcribe()`: same weights, audio and options."""
 
-from dataclasses import fields
 from functools import cache
 from typing import Any
 
 import pytest
-import whisper
 
-from app.engines.interface import DecodingOptions, Engine
+from app.engines.interface import Engine
 from app.request_context import RequestContext
-from app.transcript import Segment, Transcript
+from app.transcript import Transcript
 from app.transcription.request import Policy, TranscriptionRequest
 from app.waveform.voice_activity import VoiceActivity
+from tests.oracle import comparison
+from tests.oracle.comparison import COLD, assert_equal, times
 from tests.oracle.recordings import RECORDINGS, SPOKEN
 from tests.transcripts import transcribe
-
-STRICT = Policy(strict=True)
-# openai-whisper samples from the global generator above temperature 0, so it can't be compared there
-COLD = {"temperatures": (0.0,)}
 
 CHANGES_OF_PATH: dict[str, dict[str, Any]] = {
     "language given": {"language": "en"},
@@ -70,7 +66,7 @@ def test_the_defaults_give_the_same_as_strict_wherever_there_is_speech(engine: E
     default = transcribe(
         engine,
         RECORDINGS[name](),
-        TranscriptionRequest(**COLD),
+        TranscriptionRequest(temperatures=COLD),
         Policy(has_speech=voice_activity().has_speech),
         RequestContext.of(600),
     )
@@ -86,48 +82,10 @@ def voice_activity() -> VoiceActivity:
 
 
 def ours(engine: Engine, name: str, **options: Any) -> Transcript:
-    names = {field.name for field in fields(DecodingOptions)} & options.keys()
-    decoding = {name: options.pop(name) for name in names}
-    request = TranscriptionRequest(**{**COLD, **options}, decoding=DecodingOptions(**decoding))
-    samples = RECORDINGS[name]()
-    return transcribe(engine, samples, request, STRICT, RequestContext.of(600))
+    return comparison.ours(engine, RECORDINGS[name](), **options)
 
 
 @cache
 def theirs(model: Any, name: str, **options: Any) -> dict[str, Any]:
     """What openai-whisper answers, asked once for all engines."""
-    renamed = {
-        "clip_seconds": "clip_timestamps",
-        "prompt": "initial_prompt",
-        "suppress_tokens": "suppress_tokens",
-    }
-    given = {renamed.get(option, option): value for option, value in options.items()}
-    for option in ("clip_timestamps", "suppress_tokens"):
-        if option in given:
-            given[option] = list(given[option])
-    return whisper.transcribe(model, RECORDINGS[name](), temperature=(0.0,), fp16=False, **given)
-
-
-def times(segment: Segment) -> tuple[float, float]:
-    return segment.start_seconds, segment.end_seconds
-
-
-def assert_equal(found: Transcript, expected: dict[str, Any]) -> None:
-    """Tokens, text and times are the same; probabilities may differ in the last digits."""
-    assert found.text == expected["text"].strip()
-    assert found.language == expected["language"]
-    assert len(found.segments) == len(expected["segments"])
-    for ours, theirs in zip(found.segments, expected["segments"], strict=True):
-        assert (ours.id, ours.seek, ours.text) == (theirs["id"], theirs["seek"], theirs["text"])
-        assert list(ours.tokens) == theirs["tokens"]
-        assert times(ours) == (theirs["start"], theirs["end"])
-        assert ours.temperature == theirs["temperature"]
-        assert ours.compression_ratio == theirs["compression_ratio"]
-        assert ours.avg_logprob == pytest.approx(theirs["avg_logprob"], abs=1e-4)
-        assert ours.no_speech_prob == pytest.approx(theirs["no_speech_prob"], abs=1e-4)
-        words = theirs.get("words", [])
-        assert [(w.text, w.start_seconds, w.end_seconds) for w in ours.words] == [
-            (w["word"], w["start"], w["end"]) for w in words
-        ]
-        for word, their_word in zip(ours.words, words, strict=True):
-            assert word.probability == pytest.approx(their_word["probability"], abs=1e-4)
+    return comparison.theirs(model, RECORDINGS[name](), **options)

@@ -71,6 +71,8 @@ class Invention:
         at, tokens = rng.choice([0, 0, 20, 300]), []
         for _ in range(rng.randint(1, 4)):
             text = [t for _ in range(rng.randint(1, 4)) for t in TOKENIZER.encode(rng.choice(TEXTS))]
+            if rng.random() < 0.1:  # real weights say such a token now and then
+                text.append(TOKENIZER.to_language_token("cs"))
             end = min(1500, at + rng.choice([30, 100, 200, 400]))
             tokens += [TOKENIZER.timestamp_begin + at, *text, TOKENIZER.timestamp_begin + end]
             at = min(1500, end + rng.choice([0, 0, 10, 150]))

@@ -129,7 +129,7 @@ class LayerSource:
         blocks = []
         for i in range(count):
             blocks.append(read(self, f"{side}.blocks.{i}"))
-            memory.give_back()
+            memory.trim()
         return blocks
 
 

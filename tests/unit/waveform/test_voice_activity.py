@@ -11,7 +11,7 @@ from app.waveform.audio_file import read_audio
 from app.waveform.audio_limits import AudioLimits
 from app.waveform.voice_activity import VoiceActivity
 
-FLOOR = 0.1
+FLOOR = 0.2
 
 
 @pytest.fixture(scope="module")
