@@ -178,10 +178,10 @@ class _Reader:
     def _text(self) -> str:
         length = self._number("H")
         begin = self._take(length)
-        try:
-            return self._data[begin : self._offset].rstrip(b"\0").decode()
-        except UnicodeDecodeError as error:
-            raise self._damaged("a name in it is no text") from error
+        text = self._data[begin : self._offset].rstrip(b"\0").decode(errors="replace")
+        if not text.isprintable() or "\ufffd" in text:
+            raise self._damaged("a name in it is no text")
+        return text
 
     def _take(self, size: int) -> int:
         """Where the next bytes begin; they are behind us then."""

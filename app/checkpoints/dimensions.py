@@ -117,7 +117,7 @@ def _differences(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> I
             yield f"the tensor {name} is missing"
         elif found[name] != shape:
             yield f"the tensor {name} is {_drawn(found[name])}, not {_drawn(shape)}"
-    yield from (f"there is no tensor {name} in one" for name in found if name not in expected)
+    yield from (f"there is no tensor {name!r} in one" for name in found if name not in expected)
 
 
 def _drawn(shape: Iterable[int]) -> str:

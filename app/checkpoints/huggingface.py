@@ -1,5 +1,6 @@
 """Weights as Hugging Face's transformers write them: config.json with safetensors files, one or several."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ class HuggingFaceModel:
 
 def claims(path: Path) -> bool:
     """Whether it is a .safetensors file or a folder, whatever is in it."""
-    return path.is_dir() or path.suffix == SUFFIX
+    return path.is_dir() or (path.is_file() and path.suffix == SUFFIX)
 
 
 def checkpoint(path: Path) -> Checkpoint:
@@ -151,15 +152,14 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _is_file_name(value: object) -> bool:
-    return (
-        isinstance(value, str) and value.endswith(SUFFIX) and Path(value).name == value and "\0" not in value
-    )
+    return isinstance(value, str) and re.fullmatch(rf"[\w.-]+{re.escape(SUFFIX)}", value) is not None
 
 
 def _no_weights(folder: Path) -> str:
     if (folder / "adapter_config.json").is_file():
-        base = read_object(folder / "adapter_config.json").get("base_model_name_or_path")
-        command = _MERGE.format(base=str(base), folder=folder)
+        base = str(read_object(folder / "adapter_config.json").get("base_model_name_or_path"))
+        # only a plain name is put into a command, which people paste into their shells
+        command = _MERGE.format(base=base if re.fullmatch(r"[\w./-]+", base) else "BASE", folder=folder)
         return (
             f"{folder} holds a LoRA adapter, which is only the difference to another model; "
             f'merge both first, where peft is installed: python -c "import peft, transformers; {command}"'
@@ -233,7 +233,7 @@ def _heads(folder: Path, config: Mapping[str, object], dims: Dimensions) -> Head
 
 def _name(path: Path) -> str:
     """A file's stem, or its folder's name; for a folder of Hugging Face's cache the model's id."""
-    if path.suffix == SUFFIX and path.stem != "model":
+    if path.suffix == SUFFIX and path.stem.partition(".")[0] != "model":
         return path.stem
     folder = path.parent if path.suffix == SUFFIX else path
     repository = folder.parent.parent.name

@@ -9,6 +9,8 @@ from app.checkpoints.sha256 import sha256_of
 from app.errors import CheckpointError, DownloadFailed
 from app.settings import Settings
 
+_WHISPER_CPP = b"lmgg"
+
 
 def model_dir(settings: Settings) -> Path:
     """Where named checkpoints are looked for and downloaded to."""
@@ -66,17 +68,24 @@ def checkpoint(path: Path) -> Checkpoint:
 
 
 def _require_no_other_format(path: Path) -> None:
-    if path.name == "model.bin" and (path.parent / "config.json").is_file():
+    if path.suffix == ".bin" and (path.parent / "config.json").is_file():
         raise CheckpointError(
-            f"{path} is a part of the folder {path.parent}, which has to be there as a whole; "
+            f"{path} is a part of the folder {path.parent}, which is needed as a whole; "
             f"set WHISPER_MODEL={path.parent}"
         )
-    if path.suffix == ".bin":
+    if _begins_with(path, _WHISPER_CPP):
         raise CheckpointError(
-            f"{path} is no .pt file of openai-whisper's: a .bin is pickled by transformers or made for "
-            "whisper.cpp; bring the model as .pt, as a folder with config.json and model.safetensors, or as "
-            "a CTranslate2 folder."
+            f"{path} was made for whisper.cpp, whose format is not read here; bring the model as .pt, as a "
+            "folder with config.json and model.safetensors, or as a CTranslate2 folder."
         )
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError:
+        return False  # sha256_of says what is wrong
 
 
 def _check(name: str, path: Path, release: Release) -> None:

@@ -86,7 +86,7 @@ def test_the_same_weights_say_the_same(
     "write",
     [
         lambda folder: write_hugging_face(folder, demo_model(), torch.bfloat16),
-        lambda folder: ctranslate2(folder, "bfloat16"),
+        pytest.param(lambda folder: ctranslate2(folder, "bfloat16"), marks=pytest.mark.slow),
         lambda folder: ctranslate2(folder, "int8"),
     ],
     ids=["Hugging Face bfloat16", "CTranslate2 bfloat16", "CTranslate2 int8"],

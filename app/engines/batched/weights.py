@@ -1,15 +1,18 @@
 """A checkpoint's weights in the order in which they are used, packed layer by layer."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from app import memory
 from app.checkpoints.dimensions import Dimensions
 from app.engines.batched.packed_linear import Linear, Pack
 from app.engines.weights_files import WeightsFile
+
+BlockT = TypeVar("BlockT")
 
 
 class Norm(NamedTuple):
@@ -113,10 +116,21 @@ class LayerSource:
         weight = torch.empty(len(layers), state, state, device=self.device, dtype=self.dtype)
         bias = torch.zeros(len(layers), state, device=self.device, dtype=self.dtype)
         for i, layer in enumerate(layers):
-            weight[i] = self.file.tensor(f"{layer}.weight")
+            weight[i].copy_(self.file.tensor(f"{layer}.weight"))
             if not layer.endswith(".key"):
-                bias[i] = self.file.tensor(f"{layer}.bias")
+                bias[i].copy_(self.file.tensor(f"{layer}.bias"))
         return self.pack(weight.flatten(0, 1), bias.flatten())
+
+    def blocks(self, read: Callable[["LayerSource", str], BlockT], side: str, count: int) -> list[BlockT]:
+        """All blocks of the encoder or the decoder.
+
+        After each its temporary copies go back to the system: glibc would keep them, between what is packed.
+        """
+        blocks = []
+        for i in range(count):
+            blocks.append(read(self, f"{side}.blocks.{i}"))
+            memory.give_back()
+        return blocks
 
 
 def encoder_weights(source: LayerSource) -> EncoderWeights:
@@ -126,7 +140,7 @@ def encoder_weights(source: LayerSource) -> EncoderWeights:
         conv1=source.convolution("encoder.conv1"),
         conv2=source.convolution("encoder.conv2"),
         positions=source.tensor("encoder.positional_embedding"),
-        blocks=[_encoder_block(source, f"encoder.blocks.{i}") for i in range(source.dims.n_audio_layer)],
+        blocks=source.blocks(_encoder_block, "encoder", source.dims.n_audio_layer),
         final_norm=source.norm("encoder.ln_post"),
         cross_kv=_cross_kv(source),
     )
@@ -139,7 +153,7 @@ def decoder_weights(source: LayerSource) -> DecoderWeights:
         heads=source.dims.n_text_head,
         embedding=embedding,
         positions=source.tensor("decoder.positional_embedding"),
-        blocks=[_decoder_block(source, f"decoder.blocks.{i}") for i in range(source.dims.n_text_layer)],
+        blocks=source.blocks(_decoder_block, "decoder", source.dims.n_text_layer),
         final_norm=source.norm("decoder.ln"),
         vocabulary=source.pack(embedding, None),
     )

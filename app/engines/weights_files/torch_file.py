@@ -39,10 +39,10 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=_can_be_mapped(path))
         tensors = contents["model_state_dict"]
-        if not contents["dims"] or not tensors:
+        if not isinstance(contents["dims"], dict) or not tensors:
             raise ValueError("it has no weights")
-        if odd := [name for name, tensor in tensors.items() if not tensor.is_floating_point()]:
-            raise ValueError(f"{odd[0]} is no tensor of floating-point numbers")
+        if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor)]:
+            raise ValueError(f"{odd[0]!r} is no tensor of floating-point numbers")
     except Exception as error:
         # torch's own advice is to load the file with weights_only=False: the worst one for a foreign file.
         reason = str(error).partition("\n")[0].partition(". ")[0]
@@ -51,6 +51,10 @@ def _load(path: Path) -> dict[str, Any]:
             "openai-whisper's .pt, a folder with config.json and model.safetensors, or a CTranslate2 folder."
         ) from error
     return dict(contents)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided
 
 
 def _can_be_mapped(path: Path) -> bool:

@@ -1,12 +1,22 @@
 """Finding, fetching and refusing checkpoint files."""
 
 import hashlib
+import struct
 from pathlib import Path
 
 import pytest
 import whisper
 
-from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, RELEASES, Checkpoint, Release, resolve
+from app.checkpoints import (
+    DEMO_NOTICE,
+    DEMO_PATH,
+    DEMO_SHA256,
+    RELEASES,
+    Checkpoint,
+    Release,
+    found_at,
+    resolve,
+)
 from app.errors import CheckpointError
 from app.settings import Settings
 from tests.hub_server import HubServer, running
@@ -117,6 +127,28 @@ def test_a_hub_id_says_what_to_bring(model: str, tmp_path: Path, monkeypatch: py
     (tmp_path / model).mkdir(parents=True)
     with pytest.raises(CheckpointError, match=r"is a folder without model\.safetensors"):
         resolve(Settings(model=model))
+
+
+def test_a_file_of_whisper_cpp(tmp_path: Path) -> None:
+    path = tmp_path / "ggml-base.bin"
+    path.write_bytes(struct.pack("<I", 0x67676D6C) + bytes(100))
+    with pytest.raises(CheckpointError) as caught:
+        resolve(Settings(model=str(path)))
+    assert str(caught.value).startswith(
+        f"{path} was made for whisper.cpp, whose format is not read here; bring"
+    )
+    assert is_one_sentence(str(caught.value))
+
+
+def test_openai_whispers_format_may_have_any_suffix(tmp_path: Path) -> None:
+    (tmp_path / "mine.bin").write_bytes(CONTENTS)
+    assert resolve(Settings(model=str(tmp_path / "mine.bin"))).format == "torch"
+
+
+@pytest.mark.parametrize("name", ["none.safetensors", "none.pt", "none"])
+def test_nothing_at_a_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CheckpointError, match=r"can't be read \(No such file or directory\)"):
+        found_at(tmp_path / name)
 
 
 def test_unreadable_file_is_named(tmp_path: Path) -> None:

@@ -166,6 +166,7 @@ def test_another_kind_of_model(folder: Path) -> None:
         (struct.pack("<I", 5) + bytes(100), "its first bytes are 05000000"),
         (b"\6\0", "it ends after 2 bytes"),
         (struct.pack("<IH", 6, 3) + b"\xff\xff\0", "a name in it is no text"),
+        (struct.pack("<IH", 6, 3) + b"a\n\0", "a name in it is no text"),
         (model_bin({})[:-8] + struct.pack("<I", 2**32 - 1), "it claims to hold 4294967295 variables"),
         (model_bin({})[:-8] + struct.pack("<IHBB", 1, 1, 0, 255), "has 255 dimensions"),
         (model_bin({})[:-8] + struct.pack("<IHBBBI", 1, 1, 0, 0, 6, 4), "is of the unknown type 6"),

@@ -82,7 +82,7 @@ def test_what_else_a_file_states_is_passed_over() -> None:
             "the tensor encoder.conv1.weight is 16 x 80 x 3, not 16 x 128 x 3",
         ),
         ("decoder.ln.bias", (), "the tensor decoder.ln.bias is a single number, not 16"),
-        ("decoder.blocks.1.mlp_ln.bias", (16,), "there is no tensor decoder.blocks.1.mlp_ln.bias in one"),
+        ("decoder.blocks.1.mlp_ln.bias", (16,), "there is no tensor 'decoder.blocks.1.mlp_ln.bias' in one"),
     ],
 )
 def test_tensors_that_do_not_fit(name: str, shape: tuple[int, ...] | None, problem: str) -> None:

@@ -78,7 +78,12 @@ def test_several_files(sharded: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [("model.safetensors", "mine"), ("german-v2.safetensors", "german-v2")]
+    ("file", "name"),
+    [
+        ("model.safetensors", "mine"),
+        ("model.fp16.safetensors", "mine"),
+        ("german-v2.safetensors", "german-v2"),
+    ],
 )
 def test_a_file_beside_its_config(folder: Path, file: str, name: str) -> None:
     (folder / "model.safetensors").rename(folder / file)
@@ -193,12 +198,21 @@ def test_a_lora_adapter_says_how_to_merge_it(folder: Path) -> None:
     assert f"merge_and_unload().save_pretrained('{folder}-merged')" in message
 
 
+def test_a_command_holds_no_name_that_a_shell_would_run(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "$(touch sprung)`"}')
+    message = refusal(folder)
+    assert "from_pretrained('BASE')" in message
+    assert "$" not in message
+    assert "`" not in message
+
+
 def test_pickled_weights_say_how_to_convert_them(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     message = refusal(folder)
     assert "pickled weights (pytorch_model.bin), which could run any code" in message
     assert f"from_pretrained('{folder}').save_pretrained('{folder}-safe')" in message
-    assert "a .bin is pickled by transformers" in refusal(folder / "pytorch_model.bin")
+    assert refusal(folder / "pytorch_model.bin").endswith(f"set WHISPER_MODEL={folder}")
 
 
 @pytest.mark.parametrize("contents", [{}, {"config.json": "{}"}])
@@ -228,6 +242,7 @@ def test_a_missing_shard(sharded: Path, tmp_path: Path) -> None:
         "",
         "pytorch_model.bin",
         "a\0.safetensors",
+        "a\nb.safetensors",
         7,
         None,
     ],

@@ -130,11 +130,12 @@ def test_openai_whispers_module_is_openai_whispers(tmp_path: Path) -> None:
     [
         ({"decoder.ln.bias": None}, "the tensor decoder.ln.bias is missing"),
         ({"decoder.ln.bias": torch.ones(3)}, "the tensor decoder.ln.bias is 3, not 32"),
-        ({"more": torch.ones(3)}, "there is no tensor more in one"),
+        ({"more": torch.ones(3)}, "there is no tensor 'more' in one"),
         (
             {"decoder.ln.bias": torch.ones(32, dtype=torch.int8)},
-            "decoder.ln.bias is no tensor of floating-point",
+            "'decoder.ln.bias' is no tensor of floating-point",
         ),
+        ({"decoder.ln.bias": torch.ones(32).to_sparse()}, "is no tensor of floating-point"),
         ({"decoder.ln.bias": "text"}, "is no Whisper checkpoint (AttributeError"),
     ],
 )
@@ -147,6 +148,13 @@ def test_files_that_do_not_fit(
         open_weights(found_at(path))
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dims", [[80, 1500], {}, None, "tiny", torch.ones(10)], ids=str)
+def test_sizes_that_are_none(weights: Mapping[str, Tensor], tmp_path: Path, dims: Any) -> None:
+    torch.save({"dims": dims, "model_state_dict": dict(weights)}, tmp_path / "mine.pt")
+    with pytest.raises(CheckpointError, match=r"mine\.pt is no Whisper checkpoint"):
+        open_weights(found_at(tmp_path / "mine.pt"))
 
 
 def test_another_vocabulary(weights: Mapping[str, Tensor], tmp_path: Path) -> None:
