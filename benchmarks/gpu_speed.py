@@ -26,7 +26,7 @@ from app.checkpoints import Checkpoint
 from app.engines.interface import EngineOptions, LiveEngine
 from app.request_context import RequestContext
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import transcribe
+from app.transcription.transcribe import collected, stream_samples
 from app.waveform import SAMPLE_RATE, Samples
 from benchmarks import random_weights
 from benchmarks.gpu_check import NO_TIME, Row
@@ -155,7 +155,8 @@ class Speed:
 
         def tokens(samples: Samples) -> int:
             context = RequestContext.of(PATIENCE_SECONDS)
-            return transcribe(engine, samples, request, Policy(), context).usage.output_tokens
+            deltas = stream_samples(engine, samples, request, Policy(), context)
+            return collected(deltas, request.task).usage.output_tokens
 
         with ThreadPoolExecutor(count) as clients:
             return sum(clients.map(tokens, self._windows[:count]))

@@ -21,7 +21,7 @@ from app.engines.interface import EngineOptions
 from app.request_context import RequestContext
 from app.settings import Settings
 from app.transcription.request import Policy, TranscriptionRequest
-from app.transcription.transcribe import transcribe
+from app.transcription.transcribe import collected, stream_samples
 from app.waveform.voice_activity import VoiceActivity
 from benchmarks import speech
 from benchmarks.speech import Recording
@@ -73,7 +73,8 @@ def ours(folder: Path, precision: str) -> Hear:
     def hear(recording: Recording) -> str:
         request = TranscriptionRequest(language=recording.language)
         context = RequestContext.of(_PATIENCE_SECONDS)
-        return transcribe(engine, recording.samples, request, policy, context).text
+        deltas = stream_samples(engine, recording.samples, request, policy, context)
+        return collected(deltas, request.task).text
 
     return hear
 

@@ -33,11 +33,11 @@ from app.engines.whisper_checkpoint import load_whisper
 from app.request_context import RequestContext
 from app.settings import Settings
 from app.transcription.request import Policy, TranscriptionRequest
-from tests.transcripts import transcribe
 from tests.oracle.pairs import CASES, PROMPT, Case, Pair, near_tie
 from tests.oracle.random_checkpoints import write
 from tests.oracle.recordings import RECORDINGS, SPOKEN
 from tests.recorded_steps import record
+from tests.transcripts import transcribe
 
 pytestmark = pytest.mark.filterwarnings(  # openai-whisper's argsort of beams that never ended
     "ignore:__array_wrap__ must accept context:DeprecationWarning"

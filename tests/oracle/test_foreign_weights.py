@@ -15,7 +15,6 @@ from app.engines.reference import ReferenceEngine
 from app.engines.weights_files import open_weights
 from app.request_context import RequestContext
 from app.transcription.request import Policy, TranscriptionRequest
-from tests.transcripts import transcribe
 from tests.foreign_weights import (
     DEMO,
     DISTILLED,
@@ -26,6 +25,7 @@ from tests.foreign_weights import (
     write_hugging_face,
 )
 from tests.oracle.recordings import RECORDINGS
+from tests.transcripts import transcribe
 
 CLOSE = 1e-4
 REQUEST = TranscriptionRequest(temperatures=(0.0,), word_timestamps=True)

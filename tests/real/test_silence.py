@@ -5,11 +5,11 @@ import pytest
 from app.request_context import RequestContext
 from app.settings import Settings
 from app.transcription.request import Policy, TranscriptionRequest
-from tests.transcripts import transcribe
 from app.waveform.voice_activity import VoiceActivity
 from tests.real import speech
 from tests.real.conftest import Pairs
 from tests.real.sounds import sounds
+from tests.transcripts import transcribe
 
 pytestmark = pytest.mark.timeout(3_600)
 

@@ -8,8 +8,8 @@ from app.engines.interface import WINDOW_FRAMES
 from app.request_context import RequestContext
 from app.transcript import Transcript
 from app.transcription.request import Policy, TranscriptionRequest
-from tests.transcripts import transcribe
 from tests.scripted_engine import ScriptedEngine, result, silence
+from tests.transcripts import transcribe
 
 
 class EnglishEngine(ScriptedEngine):

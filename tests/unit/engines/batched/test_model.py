@@ -10,6 +10,7 @@ from transformers import WhisperForConditionalGeneration
 
 from app.checkpoints import found_at
 from app.engines.batched import packed_linear
+from app.engines.batched.backend import backend_of
 from app.engines.batched.model import _packing, load
 from app.engines.weights_files import open_weights
 from tests.foreign_weights import DISTILLED, random_model, write_ctranslate2, write_hugging_face
@@ -47,15 +48,15 @@ def test_only_float16_numbers_are_packed_as_such(
     packed: packed_linear.Pack,
 ) -> None:
     file = open_weights(found_at(write_hugging_face(tmp_path / "mine", prepare(model), dtype)))
-    assert _packing(file, CPU, "exact") is packed
-    assert _packing(file, CPU, "int8") is packed_linear.int8_weights
+    assert _packing(file, backend_of(CPU, "exact"), "exact") is packed
+    assert _packing(file, backend_of(CPU, "exact"), "int8") is packed_linear.int8_weights
 
 
 def test_bfloat16_numbers_that_float16_has_are_packed_so(tmp_path: Path) -> None:
     whole = {name: torch.ones(shape) for name, shape in DISTILLED.shapes().items()}
     file = open_weights(found_at(write_ctranslate2(tmp_path / "mine", whole, DISTILLED, "bfloat16")))
     assert file.tensor("decoder.ln.bias").dtype == torch.bfloat16
-    assert _packing(file, CPU, "exact") is packed_linear.half_weights
+    assert _packing(file, backend_of(CPU, "exact"), "exact") is packed_linear.half_weights
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
