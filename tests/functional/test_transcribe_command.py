@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -165,10 +164,9 @@ def test_ctrl_c_leaves_no_half_file_and_the_next_run_goes_on(start_server: Start
         shutil.copy(DATA / "minute.flac", folder / f"long {number:02}.wav")
     asked = command(folder, "--format", "txt,srt", "--server", server.url)
     # Whoever runs the tests in the background may have made them ignore Ctrl-C.
-    default_action = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    pipe = subprocess.PIPE
+    asked = ["env", "--default-signal=INT", *asked]
     with subprocess.Popen(
-        asked, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=default_action
+        asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not made(folder):
