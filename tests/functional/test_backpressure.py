@@ -24,6 +24,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServ
         yield running.wait_until_ready()
 
 
+@pytest.mark.slow
 def test_stalled_uploads_leave_room_and_are_cut(impatient: GunicornServer) -> None:
     # So much that none counts as slow and has to give way, however long it takes to open all of them.
     half = upload(FLAGSHIP.read_bytes() + bytes(1_000_000))[:700_000]

@@ -110,6 +110,7 @@ def alone(engine: BatchedEngine, sound: str, options: str) -> WindowResult:
     return engine.submit(whole(engine, SOUNDS[sound]()), OPTIONS[options]).result(60)
 
 
+@pytest.mark.slow
 @given(requests=st.lists(REQUESTS, min_size=2, max_size=9))
 @settings(max_examples=10, deadline=None, derandomize=True, database=None)
 def test_every_answer_is_what_it_is_alone(engine: BatchedEngine, requests: list[Request]) -> None:

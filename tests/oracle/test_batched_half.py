@@ -287,6 +287,7 @@ def test_out_of_memory_halves_rows_and_copies_until_they_fit(
         engine.close()
 
 
+@pytest.mark.slow
 def test_a_text_of_every_length(demo: Pair, caplog: pytest.LogCaptureFixture) -> None:
     """As many tokens as fit, after a prompt and without one: graphs of all lengths, side by side."""
     caplog.set_level(logging.WARNING)

@@ -43,6 +43,7 @@ def escapes(source: str, package: str) -> bool:
     return bool(brought) and package not in SILENT and late
 
 
+@pytest.mark.slow
 def test_no_import_escapes() -> None:
     names = [
         str(path.relative_to(ROOT))

@@ -38,8 +38,8 @@ def test_a_peak_that_has_passed_is_seen() -> None:
 def test_what_is_loaded_is_counted() -> None:
     loaded = load(DEMO_PATH, "demo", "float16", "exact")
     assert (loaded.size, loaded.format, loaded.precision) == ("demo", "torch", "exact")
-    assert 0 < loaded.before <= loaded.rest
-    assert loaded.peak > loaded.before
+    assert 0 < loaded.before <= loaded.peak  # what the tests before have left may be given back meanwhile
+    assert 0 < loaded.rest <= loaded.peak
 
 
 @pytest.mark.parametrize("format", FORMATS)
