@@ -29,7 +29,7 @@ test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## nearly all tests
 	$(PYTEST) auto -m "not slow and not long and not real"
 
 test-all: $(VENV)/.installed-dev $(NODE)/node_modules/.installed $(AGENTS)/.venv/.installed ## those and the slow ones, as CI runs them
-	$(PYTEST) auto -m "not long and not real"
+	$(PYTEST) auto -rs -m "not long and not real"
 
 test-quick: $(VENV)/.installed-dev ## the unit tests, in a minute
 	$(PYTEST) logical -m "not slow and not long and not real" tests/unit

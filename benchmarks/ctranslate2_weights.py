@@ -6,32 +6,16 @@ import torch
 import whisper
 from ctranslate2.converters.transformers import WhisperLoader
 from tokenizers import Tokenizer as FastTokenizer
-from transformers import WhisperConfig, WhisperForConditionalGeneration
+from transformers import WhisperForConditionalGeneration
 from transformers.convert_slow_tokenizer import TikTokenConverter
 from whisper import _ALIGNMENT_HEADS
-from whisper.model import ModelDimensions, Whisper
+from whisper.model import Whisper
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
+from app.checkpoints.huggingface import stored_name
+from benchmarks.transformers_config import whisper_config
+
 _VOCABULARY = Path(whisper.__file__).parent / "assets" / "multilingual.tiktoken"
-_RENAMED = (
-    ("blocks", "layers"),
-    ("mlp.0", "fc1"),
-    ("mlp.2", "fc2"),
-    ("mlp_ln", "final_layer_norm"),
-    ("cross_attn_ln", "encoder_attn_layer_norm"),
-    ("attn_ln", "self_attn_layer_norm"),
-    ("cross_attn.", "encoder_attn."),
-    (".attn.", ".self_attn."),
-    (".query", ".q_proj"),
-    (".key", ".k_proj"),
-    (".value", ".v_proj"),
-    ("attn.out", "attn.out_proj"),
-    ("encoder.ln_post", "encoder.layer_norm"),
-    ("decoder.ln.", "decoder.layer_norm."),
-    ("token_embedding", "embed_tokens"),
-    ("positional_embedding", "embed_positions.weight"),
-)
-"""Parts of openai-whisper's names -> transformers', in the order in which they are replaced."""
 
 
 def convert(checkpoint: Path, size: str, folder: Path) -> None:
@@ -55,32 +39,12 @@ def convert(checkpoint: Path, size: str, folder: Path) -> None:
 
 
 def _transformers_model(model: Whisper) -> WhisperForConditionalGeneration:
-    converted = WhisperForConditionalGeneration(_config(model.dims)).eval()
-    weights = {f"model.{_renamed(name)}": tensor for name, tensor in model.state_dict().items()}
+    converted = WhisperForConditionalGeneration(whisper_config(model.dims)).eval()
+    weights = {f"model.{stored_name(name)}": tensor for name, tensor in model.state_dict().items()}
     weights["proj_out.weight"] = model.decoder.token_embedding.weight
     with torch.no_grad():
         converted.load_state_dict(weights)
     return converted
-
-
-def _config(dims: ModelDimensions) -> WhisperConfig:
-    return WhisperConfig(
-        vocab_size=dims.n_vocab,
-        num_mel_bins=dims.n_mels,
-        d_model=dims.n_audio_state,
-        encoder_layers=dims.n_audio_layer,
-        encoder_attention_heads=dims.n_audio_head,
-        encoder_ffn_dim=4 * dims.n_audio_state,
-        decoder_layers=dims.n_text_layer,
-        decoder_attention_heads=dims.n_text_head,
-        decoder_ffn_dim=4 * dims.n_text_state,
-    )
-
-
-def _renamed(name: str) -> str:
-    for ours, theirs in _RENAMED:
-        name = name.replace(ours, theirs)
-    return name
 
 
 def _fast_tokenizer(tokenizer: Tokenizer) -> FastTokenizer:

@@ -88,6 +88,8 @@ def meeting(engine: Engine, samples: Samples, chunking: Chunking | None) -> Iter
                 begun.set()
         except ClientGone:
             pass
+        finally:
+            begun.set()
 
     attending = Thread(target=attend)
     attending.start()

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import GenerationMixin, WhisperConfig, WhisperForConditionalGeneration
+from transformers import GenerationMixin, WhisperForConditionalGeneration
 from whisper.model import ModelDimensions
+
+from benchmarks.transformers_config import whisper_config
 
 PROMPT = (50258, 50259, 50360)
 
@@ -15,19 +17,8 @@ def generator(dims: ModelDimensions, device: str, half: bool, tokens: int) -> Ca
 
     It returns how many are text: all but a first timestamp.
     """
-    config = WhisperConfig(
-        vocab_size=dims.n_vocab,
-        num_mel_bins=dims.n_mels,
-        d_model=dims.n_audio_state,
-        encoder_layers=dims.n_audio_layer,
-        encoder_attention_heads=dims.n_audio_head,
-        encoder_ffn_dim=4 * dims.n_audio_state,
-        decoder_layers=dims.n_text_layer,
-        decoder_attention_heads=dims.n_text_head,
-        decoder_ffn_dim=4 * dims.n_text_state,
-    )
     with torch.device(device):
-        model: Any = WhisperForConditionalGeneration(config)
+        model: Any = WhisperForConditionalGeneration(whisper_config(dims))
     model.eval().to(torch.float16 if half else torch.float32)
 
     def generate(windows: int) -> int:

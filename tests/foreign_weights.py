@@ -5,17 +5,17 @@ import struct
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+from transformers import GenerationConfig, WhisperForConditionalGeneration
 from transformers.utils.logging import disable_progress_bar
 
 from app.checkpoints import found_at
 from app.checkpoints.dimensions import Dimensions
 from app.checkpoints.huggingface import stored_name
 from app.engines.weights_files import open_weights
+from benchmarks.transformers_config import whisper_config
 
 disable_progress_bar()
 
@@ -31,26 +31,10 @@ TYPES = {torch.float32: 0, torch.int8: 1, torch.int16: 2, torch.float16: 4, torc
 """CTranslate2's numbers of types."""
 
 
-def config(dims: Dimensions, **changes: Any) -> WhisperConfig:
-    """transformers' settings of a model."""
-    sizes = {
-        "num_mel_bins": dims.n_mels,
-        "d_model": dims.n_audio_state,
-        "encoder_layers": dims.n_audio_layer,
-        "encoder_attention_heads": dims.n_audio_head,
-        "encoder_ffn_dim": 4 * dims.n_audio_state,
-        "vocab_size": dims.n_vocab,
-        "decoder_layers": dims.n_text_layer,
-        "decoder_attention_heads": dims.n_text_head,
-        "decoder_ffn_dim": 4 * dims.n_text_state,
-    }
-    return WhisperConfig(**sizes | changes)
-
-
 def random_model(dims: Dimensions = DISTILLED, seed: int = 0) -> WhisperForConditionalGeneration:
     """A model of transformers' own with random weights, biases too, which transformers leaves at zero."""
     torch.manual_seed(seed)
-    model = WhisperForConditionalGeneration(config(dims)).eval()
+    model = WhisperForConditionalGeneration(whisper_config(dims)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "embed_positions" not in name:
@@ -63,7 +47,7 @@ def random_model(dims: Dimensions = DISTILLED, seed: int = 0) -> WhisperForCondi
 def demo_model() -> WhisperForConditionalGeneration:
     """The demo model as one of transformers'."""
     weights = open_weights(found_at(DEMO))
-    model = WhisperForConditionalGeneration(config(weights.dims)).eval()
+    model = WhisperForConditionalGeneration(whisper_config(weights.dims)).eval()
     tensors = {f"model.{stored_name(name)}": weights.tensor(name) for name in weights.dims.shapes()}
     with torch.no_grad():
         model.load_state_dict(tensors | {"proj_out.weight": tensors["model.decoder.embed_tokens.weight"]})

@@ -1,4 +1,4 @@
-"""What a request holds until its answer has been sent: a permit to work, and its context."""
+"""What a request holds until its answer has been sent: a permit to work, its context, and a transcriber."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from app.api import current_runtime
 from app.api.access import caller, caller_or_address
 from app.api.application import incoming
+from app.dialogue.audio_parts import ConversationTranscriber
 from app.request_context import RequestContext
 
 
@@ -23,3 +24,10 @@ def request_context() -> Iterator[RequestContext]:
         yield context
     finally:
         context.cancel()
+
+
+def conversation_transcriber(context: RequestContext) -> ConversationTranscriber:
+    """What transcribes the recordings of a conversation."""
+    runtime = current_runtime()
+    max_seconds = runtime.settings.max_audio_seconds
+    return ConversationTranscriber(runtime.transcriber, context, max_seconds, runtime.count_tokens)

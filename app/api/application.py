@@ -1,5 +1,6 @@
 """This server's subclasses of Flask, its request and its JSON provider."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from math import inf
 from socket import MSG_DONTWAIT, MSG_PEEK
@@ -83,7 +84,8 @@ class IncomingRequest(Request):
 
     `path` is the canonical URL, `sent_path` the client's spelling of it, and `deployment` the name in Azure's
     URLs or "". `model` is the model it names, `cost` what it has cost so far. `outcome` is the real status
-    of an answer that failed after its headers were sent, else None.
+    of an answer that failed after its headers were sent, else None. `shape_error` makes the endpoint's own
+    error body of OpenAI's.
     """
 
     def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -95,6 +97,7 @@ class IncomingRequest(Request):
         self.model = ""
         self.cost = RequestCost()
         self.outcome: int | None = None
+        self.shape_error: Callable[[Any], dict[str, Any]] = dict
         super().__init__(environ, *args, **kwargs)
         self.sent_path: str = environ.get(_SENT_PATH, self.path)
         self.deployment: str = environ.get(_DEPLOYMENT, "")

@@ -15,7 +15,8 @@ from urllib.parse import quote
 from flask import Blueprint, Response, jsonify
 from werkzeug.datastructures import FileStorage
 
-from app.api.audio.answers import answer
+from app.api.application import incoming
+from app.api.audio.answers import answer, audio_request
 from app.api.bodies import read_file, read_query
 from app.api.form_values import Fields
 from app.api.schemas import ASR
@@ -23,7 +24,7 @@ from app.formats import Format, RenderOptions
 from app.formats.whisper_files import RENDERERS
 from app.formats.wire import dump_json
 from app.languages import LANGUAGES
-from app.requests.parse import AudioRequest, parse
+from app.requests.parse import AudioRequest
 from app.transcript import Transcript
 from app.transcription.request import TranscriptionRequest
 from app.waveform.raw_pcm import as_wav
@@ -63,16 +64,23 @@ def detect_language() -> Response:
     return _answer(read_file(_PART), request, query)
 
 
+@blueprint.before_request
+def note_shape() -> None:
+    """Failures after the first byte have FastAPI's body, too."""
+    incoming().shape_error = _shaped
+
+
 @blueprint.after_request
 def shape_error(response: Response) -> Response:
     """FastAPI's body in place of OpenAI's, and its status for what it checks itself."""
     if response.status_code >= 400:
-        error = response.get_json()["error"]
+        openai_body = response.get_json()
+        error = openai_body["error"]
         if response.status_code == 400 and error["param"] in (_PART, *_FIELDS):
             response.status_code = 422
             response.data = jsonify(detail=[_violation(error)]).data
         else:
-            response.data = jsonify(detail=error["message"]).data
+            response.data = jsonify(_shaped(openai_body)).data
     return response
 
 
@@ -91,7 +99,7 @@ def _asr_request(query: Fields, ending: str) -> AudioRequest:
     if query.get("word_timestamps"):
         fields |= _SUBTITLE_LIMITS
         fields |= {"response_format": "verbose_json", "timestamp_granularities": ["word"]}
-    request = parse(fields, query.get("task", "transcribe"))
+    request = audio_request(fields, query.get("task", "transcribe"))
     return replace(request, format=Format(_PLAIN, RENDERERS[ending]))
 
 
@@ -102,6 +110,10 @@ def _render_language(transcript: Transcript, _options: RenderOptions) -> str:
         "confidence": transcript.language_probability,
     }
     return dump_json(body)
+
+
+def _shaped(openai_body: Fields) -> Fields:
+    return {"detail": openai_body["error"]["message"]}
 
 
 def _violation(error: Fields) -> Fields:

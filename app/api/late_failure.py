@@ -19,11 +19,11 @@ class LateFailure:
         self._logger = current_app.logger
 
     def body(self, error: Exception) -> dict[str, Any] | None:
-        """OpenAI's error body, None if nobody is there to read it. The log gets the status that it had."""
+        """The endpoint's error body, None if nobody is there to read it. The log gets the real status."""
         self._request.outcome = error.status if isinstance(error, SpeechError) else SpeechError.status
         if isinstance(error, ClientGone):
             return None
         if self._request.outcome == SpeechError.status:
             extra = fields(request_id=self._request_id)
             self._logger.error("the answer broke off", exc_info=error, extra=extra)
-        return describe(error, self._request_id)
+        return self._request.shape_error(describe(error, self._request_id))

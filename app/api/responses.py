@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from app.api import current_runtime
-from app.api.admitted import admitted, request_context
+from app.api.admitted import admitted, conversation_transcriber, request_context
 from app.api.bodies import read_json
 from app.api.event_stream import Event, event_stream
 from app.api.form_values import Fields
 from app.api.schemas import RESPONSE
+from app.api.whole_response import JSON, whole_response, with_notice
 from app.dialogue.audio_parts import ConversationTranscriber, texts_of_audio_parts
 from app.dialogue.responses import InputPart, recordings_of, written
 from app.dialogue.upstream import Body, Upstream
 from app.dialogue.upstream_endpoints import RESPONSES
 from app.errors import NoUpstream
 from app.formats.wire import dump_json
-from app.request_context import RequestContext
-from app.runtime import Runtime
 
 blueprint = Blueprint("responses", __name__)
 
@@ -27,36 +26,27 @@ blueprint = Blueprint("responses", __name__)
 @blueprint.post("")
 def create_response() -> Response:
     """What the upstream server answers to a conversation whose recordings were written down."""
-    runtime = current_runtime()
-    upstream = _upstream(runtime)
+    upstream = _upstream()
     fields = read_json(RESPONSE)
     with ExitStack() as held:
         context = held.enter_context(request_context())
-        reply = _Reply(fields, recordings_of(fields), _transcriber(runtime, context), upstream)
+        reply = _Reply(fields, recordings_of(fields), conversation_transcriber(context), upstream)
         held.enter_context(admitted())
         if fields.get("stream"):
             response = event_stream(reply.events(), named=True, on_close=held.pop_all().close)
         else:
-            response = Response(dump_json(reply.whole()), content_type="application/json")
-            response.call_on_close(held.pop_all().close)  # a client may take its answer slowly
-    if runtime.notice:
-        response.headers["x-model-notice"] = runtime.notice
-    return response
+            response = whole_response(lambda: dump_json(reply.whole()), JSON, held.pop_all().close)
+    return with_notice(response)
 
 
-def _upstream(runtime: Runtime) -> Upstream:
-    upstream = Upstream.of(runtime.settings)
+def _upstream() -> Upstream:
+    upstream = Upstream.of(current_runtime().settings)
     if not upstream:
         raise NoUpstream(
             "/v1/responses is answered by another server, and CHAT_UPSTREAM_URL names none. "
             "Send recordings to /v1/chat/completions instead."
         )
     return upstream
-
-
-def _transcriber(runtime: Runtime, context: RequestContext) -> ConversationTranscriber:
-    most_seconds = runtime.settings.max_audio_seconds
-    return ConversationTranscriber(runtime.transcriber, context, most_seconds, runtime.count_tokens)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, jsonify
 
-from app.api.audio.answers import answer
+from app.api.application import incoming
+from app.api.audio.answers import answer, audio_request
 from app.api.bodies import read_form
 from app.api.form_values import Fields
 from app.api.schemas import INFERENCE
 from app.formats.whisper_cpp import FORMATS
-from app.requests.parse import AudioRequest, parse
+from app.requests.parse import AudioRequest
 
 blueprint = Blueprint("whisper_cpp", __name__)
 
@@ -31,12 +32,22 @@ def infer() -> Response:
     return answer(file, _request(fields))
 
 
+@blueprint.before_request
+def note_shape() -> None:
+    """Failures after the first byte have the same body."""
+    incoming().shape_error = _shaped
+
+
 @blueprint.after_request
 def shape_error(response: Response) -> Response:
     """`{"error": message}` in place of OpenAI's error object."""
     if response.status_code >= 400:
-        response.data = jsonify(error=response.get_json()["error"]["message"]).data
+        response.data = jsonify(_shaped(response.get_json())).data
     return response
+
+
+def _shaped(openai_body: Fields) -> Fields:
+    return {"error": openai_body["error"]["message"]}
 
 
 def _request(fields: Fields) -> AudioRequest:
@@ -47,5 +58,5 @@ def _request(fields: Fields) -> AudioRequest:
     known = {key: known[key] for key in (*_SAME_NAMES, *_NAMES.values()) if key in known}
     if name == "verbose_json":
         known |= {"response_format": name, "timestamp_granularities": ["word"]}
-    request = parse(known, "translate" if fields.get("translate") else "transcribe")
+    request = audio_request(known, "translate" if fields.get("translate") else "transcribe")
     return replace(request, format=FORMATS[name])

@@ -21,7 +21,7 @@ def whole_response(make: Callable[[], str], content_type: str, on_close: Callabl
     """Answer with what `make` returns. `on_close` is called once, after the answer was sent or given up.
 
     With WHISPER_KEEPALIVE_SECONDS a JSON answer that takes longer is a 200 whose body begins with a blank
-    every so many seconds; what fails then becomes OpenAI's error body. All else is raised.
+    every so many seconds; what fails then becomes an error body. All else is raised.
     """
     seconds = current_runtime().settings.keepalive_seconds
     with ExitStack() as held:
@@ -31,6 +31,13 @@ def whole_response(make: Callable[[], str], content_type: str, on_close: Callabl
         response = Response(body, content_type=content_type)
         response.call_on_close(held.pop_all().close)
         return response
+
+
+def with_notice(response: Response) -> Response:
+    """The same answer with what everybody must be told of the model, if anything."""
+    if notice := current_runtime().notice:
+        response.headers["x-model-notice"] = notice
+    return response
 
 
 def _with_blanks(make: Callable[[], str], seconds: int, held: ExitStack) -> str | Iterator[str]:

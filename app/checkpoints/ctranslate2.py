@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.checkpoints.architecture import other_architecture, untied
 from app.checkpoints.checkpoint import Checkpoint
 from app.checkpoints.config_file import CONFIG, Heads, alignment_heads, read_object
 from app.checkpoints.ctranslate2_file import FLOATS, Contents, Variable, read_contents
 from app.checkpoints.dimensions import Dimensions
-from app.checkpoints.huggingface import INDEX, WEIGHTS, untied
+from app.checkpoints.huggingface import INDEX, WEIGHTS
 from app.checkpoints.sha256 import sha256_of_all
 from app.checkpoints.tokenizer_files import require_openais
 from app.errors import CheckpointError
@@ -106,15 +107,9 @@ def _require_whisper(contents: Contents) -> None:
         )
     for side in ("encoder", "decoder"):
         if contents.number(f"{side}/activation", _GELU) != _GELU:
-            raise CheckpointError(
-                f"{contents.path} has another activation than GELU: another architecture, which this server "
-                "doesn't compute; bring a model without this change."
-            )
+            raise other_architecture(contents.path, "another activation than GELU")
     if contents.number("decoder/scale_embeddings", 0):
-        raise CheckpointError(
-            f"{contents.path} has scale_embeddings: another architecture, which this server doesn't compute; "
-            "bring a model without this change."
-        )
+        raise other_architecture(contents.path, "scale_embeddings")
 
 
 def _dimensions(contents: Contents) -> Dimensions:
@@ -186,10 +181,7 @@ def _require_no_key_biases(contents: Contents, dims: Dimensions) -> None:
     for place, part, parts in (*((place, 1, 3) for place in places), *((place, 0, 2) for place in cross)):
         bias = contents.rows(f"{place}/bias", part, parts)
         if bias and contents.bytes_of(bias).strip(b"\0"):
-            raise CheckpointError(
-                f"{contents.path} has a bias for keys in {place}, which Whisper's have not: another "
-                "architecture, which this server doesn't compute; bring a model without this change."
-            )
+            raise other_architecture(contents.path, f"a bias for keys in {place}, which Whisper's have not")
 
 
 def _require_tied(contents: Contents) -> None:
@@ -197,4 +189,4 @@ def _require_tied(contents: Contents) -> None:
     for kind in ("", "_scale"):
         embedding, output = contents.get(_EMBEDDING + kind), contents.get(_OUTPUT_LAYER + kind)
         if output and embedding and not contents.are_equal(output, embedding):
-            raise CheckpointError(untied(contents.path))
+            raise untied(contents.path)

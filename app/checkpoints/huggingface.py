@@ -8,6 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from app.checkpoints.architecture import other_architecture
 from app.checkpoints.checkpoint import Checkpoint
 from app.checkpoints.config_file import CONFIG, Heads, alignment_heads, read_object
 from app.checkpoints.dimensions import Dimensions, Shape
@@ -184,10 +185,8 @@ def _require_whisper(config: Mapping[str, object], path: Path) -> None:
     known = (("activation_function", "gelu"), ("scale_embedding", False))
     for key, expected in known:
         if config.get(key, expected) != expected:
-            raise CheckpointError(
-                f"{path} has {key} {config[key]!r}, and Whisper's is {expected!r}: another architecture, "
-                "which this server doesn't compute; bring a model without this change."
-            )
+            difference = f"{key} {config[key]!r}, and Whisper's is {expected!r}"
+            raise other_architecture(path, difference)
 
 
 def _tensors(file: Path) -> Iterator[tuple[str, tuple[StoredTensor, Shape]]]:
@@ -215,14 +214,6 @@ def opened(file: Path, framework: str) -> Any:
         raise CheckpointError(
             f"{file} is cut off or damaged ({error}), or no safetensors file; copy it anew."
         ) from error
-
-
-def untied(path: Path) -> str:
-    """What is wrong with an output layer of its own."""
-    return (
-        f"{path} has an output layer that is not its token embedding, as Whisper's is: another architecture, "
-        "which this server doesn't compute; bring a model with tied embeddings."
-    )
 
 
 def _heads(folder: Path, config: Mapping[str, object], dims: Dimensions) -> Heads | None:

@@ -1,6 +1,7 @@
 """Who transcribes the files of `python -m app transcribe`: a model in this process."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -45,8 +46,9 @@ class LocalTranscriber:
         """A file's transcript."""
         context = RequestContext.of(_NO_DEADLINE_SECONDS, self._stopped.is_set)
         deltas = []
-        with path.open("rb") as file:
-            for delta in self._runtime.transcriber.stream(file, self._request, context):
+        transcriber = self._runtime.transcriber
+        with path.open("rb") as file, closing(transcriber.stream(file, self._request, context)) as stream:
+            for delta in stream:
                 deltas.append(delta)
                 if delta.segment:
                     on_progress(delta.segment.end_seconds)

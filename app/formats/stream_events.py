@@ -7,8 +7,7 @@ from app.formats.diarized_json import conversation, speaker_segment
 from app.formats.render_options import RenderOptions
 from app.formats.token_details import languages, logprobs
 from app.formats.usage import token_usage
-from app.formats.verbose_json import segment_object, spoken_words, verbose_object, word_object
-from app.formats.wire import finite
+from app.formats.verbose_json import segment_object, spoken_words, verbose_object, word_with_probability
 from app.transcript import Segment, Transcript, TranscriptDelta
 
 Event = dict[str, Any]
@@ -51,10 +50,7 @@ def _verbose_details(delta: TranscriptDelta, options: RenderOptions) -> Event:
         return {}
     segment = segment_object(delta.segment)
     if options.asks_words():
-        segment["words"] = [
-            word_object(word) | {"probability": finite(word.probability)}
-            for word in spoken_words(delta.segment, "transcribe")
-        ]
+        segment["words"] = [word_with_probability(word) for word in spoken_words(delta.segment, "transcribe")]
     return {"segment": segment}
 
 

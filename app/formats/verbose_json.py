@@ -71,6 +71,11 @@ def word_object(word: Word) -> dict[str, Any]:
     return {"word": word.text, "start": finite(word.start_seconds), "end": finite(word.end_seconds)}
 
 
+def word_with_probability(word: Word) -> dict[str, Any]:
+    """The same as openai-whisper has it."""
+    return word_object(word) | {"probability": finite(word.probability)}
+
+
 def _joined(words: Sequence[Word]) -> Iterator[Word]:
     """The words between blanks: openai-whisper cuts `c'est` and `3.5` at their punctuation."""
     whole: Word | None = None

@@ -12,8 +12,7 @@ from typing import Any
 
 from app.formats import Format, subrip, webvtt
 from app.formats.render_options import RenderOptions
-from app.formats.verbose_json import language_name, segment_object
-from app.formats.whisper_files import word_object
+from app.formats.verbose_json import language_name, segment_object, word_with_probability
 from app.formats.wire import dump_json, finite, well_formed
 from app.transcript import Segment, Transcript
 
@@ -67,5 +66,5 @@ def _text(transcript: Transcript) -> str:
 
 
 def _segment(segment: Segment) -> dict[str, Any]:
-    known = segment_object(segment) | {"words": [word_object(word) for word in segment.words]}
+    known = segment_object(segment) | {"words": [word_with_probability(word) for word in segment.words]}
     return {name: known[name] for name in _OF_SEGMENTS}

@@ -10,9 +10,9 @@ from app.formats import subrip
 from app.formats.clock import timestamp
 from app.formats.cues import Cue, cues
 from app.formats.render_options import RenderOptions
-from app.formats.verbose_json import segment_object
-from app.formats.wire import dump_json, finite, well_formed
-from app.transcript import Segment, Transcript, Word
+from app.formats.verbose_json import segment_object, word_with_probability
+from app.formats.wire import dump_json, well_formed
+from app.transcript import Segment, Transcript
 
 
 def render_txt(transcript: Transcript, _options: RenderOptions) -> str:
@@ -67,15 +67,5 @@ def _tsv_line(segment: Segment) -> str:
 
 def _segment(segment: Segment, *, words: bool) -> dict[str, Any]:
     return segment_object(segment) | (
-        {"words": [word_object(word) for word in segment.words]} if words else {}
+        {"words": [word_with_probability(word) for word in segment.words]} if words else {}
     )
-
-
-def word_object(word: Word) -> dict[str, Any]:
-    """A word as openai-whisper spells it, with its blank."""
-    return {
-        "word": word.text,
-        "start": finite(word.start_seconds),
-        "end": finite(word.end_seconds),
-        "probability": finite(word.probability),
-    }

@@ -41,7 +41,7 @@ class LanguageDetector:
 
     openai-whisper pads the first 30 s of samples with silence to detect the language, but the log-mel with
     0.0 to decode. For a full first window both are the same features. Otherwise the features of the window
-    that is decoded anyway are used, which saves encoding twice, unless the result is under _MIN_PROBABILITY
+    that is decoded anyway are used, which saves encoding twice, unless the probability is under SURE_ENOUGH
     or the policy is strict.
     """
 

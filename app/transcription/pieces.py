@@ -77,7 +77,7 @@ class PieceLanguage:
 class PieceByPiece:
     """Reads each piece on its own, without the text of the one before; a TranscriptionStrategy.
 
-    `language` is that of the first piece, unless it was told.
+    `language` is that of the first segment, unless it was told; without any, that of the first piece.
     """
 
     def __init__(self, whole: WindowLoop, chunking: Chunking) -> None:
@@ -94,16 +94,17 @@ class PieceByPiece:
         """The segments of all pieces, in order."""
         whole = self.whole
         detector = LanguageDetector(whole.engine, whole.request, whole.policy, whole.context)
-        language: PieceLanguage | None = None
+        languages: list[PieceLanguage] = []
         read = []
         for piece in join_spans(whole.policy.find_speech(whole.audio.samples, self.chunking)):
-            language = PieceLanguage(detector, whole.context, language)
-            read.append(self._read(piece, language))
+            languages.append(PieceLanguage(detector, whole.context, languages[-1] if languages else None))
+            read.append(self._read(piece, languages[-1]))
         with whole.policy.side_by_side.read_ahead(read) as ahead:
             for segment in chain.from_iterable(ahead):
                 self.language = self.language or segment.language
                 yield segment
-        self.language = self.language or detector.of_padded_audio(whole.recording)
+        if not self.language:
+            self.language = languages[0].wait() if languages else detector.of_padded_audio(whole.recording)
 
     def _read(self, piece: tuple[float, float], language: PieceLanguage) -> Iterator[Segment]:
         whole = self.whole

@@ -1,12 +1,12 @@
 """The programs under tests/functional/node, which speak to the server through Node clients."""
 
 import json
-import subprocess
 from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
-from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.client_programs import json_printed_by
+from tests.functional.gunicorn_server import GunicornServer
 
 NODE = Path(__file__).with_name("node")
 INSTALLED = NODE / "node_modules" / ".installed"
@@ -19,14 +19,4 @@ def run_node(program: str, server: GunicornServer, call: str, **job: Any) -> dic
     """
     if not INSTALLED.exists():
         raise FileNotFoundError(ENOENT, "the Node clients are not installed: `make test` does that", "npm")
-    finished = subprocess.run(
-        ["node", NODE / program, f"{server.url}/v1", call],
-        input=json.dumps(job),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert finished.returncode == 0, finished.stderr
-    result: dict[str, Any] = json.loads(finished.stdout)
-    return result
+    return json_printed_by(["node", NODE / program, f"{server.url}/v1", call], json.dumps(job))

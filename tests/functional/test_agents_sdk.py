@@ -1,15 +1,14 @@
 """OpenAI's Agents SDK: a question by voice, heard here, answered by the upstream and spoken here."""
 
-import json
-import subprocess
 from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.functional.client_programs import json_printed_by
 from tests.functional.conftest import StartServer
-from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.upstream_server import response_events, upstream_server
 
@@ -21,16 +20,8 @@ def asked_by_voice(server: GunicornServer) -> dict[str, Any]:
     """What came of a recording that went through the SDK's VoicePipeline."""
     if not INSTALLED.exists():
         raise FileNotFoundError(ENOENT, "not installed: `make test-all` does that", "openai-agents")
-    finished = subprocess.run(
-        [INSTALLED.with_name("bin") / "python", AGENTS / "voice_pipeline.py", f"{server.url}/v1", FLAGSHIP],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert finished.returncode == 0, finished.stderr
-    result: dict[str, Any] = json.loads(finished.stdout)
-    return result
+    python = INSTALLED.with_name("bin") / "python"
+    return json_printed_by([python, AGENTS / "voice_pipeline.py", f"{server.url}/v1", FLAGSHIP])
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.node_programs import run_node
 from tests.functional.recordings import DATA, FLAGSHIP_TEXT, convert
 from tests.openai_spec import conforming
-from tests.upstream_server import UpstreamServer, completion, upstream_server
+from tests.upstream_server import UpstreamServer, completion, response, upstream_server
 
 MESSAGES = [{"role": "user", "content": "Hello."}]
 LATE = json.dumps(completion("Late.")).encode()
@@ -56,6 +56,14 @@ def test_the_node_sdk(server: GunicornServer, upstream: UpstreamServer) -> None:
     late(upstream, LATE)
     result = run_node("openai_sdk.mjs", server, "chat", path="", source="buffer", options=CHAT)
     assert result["answer"]["choices"][0]["message"]["content"] == "Late."
+
+
+def test_the_responses_api(server: GunicornServer, upstream: UpstreamServer) -> None:
+    late(upstream, json.dumps(response("Late.")).encode())
+    asked = {"model": "gpt-4o-mini", "input": "Hello."}
+    answer = requests.post(f"{server.url}/v1/responses", json=asked, timeout=PATIENCE_SECONDS)
+    assert answer.content.startswith(b"  {")
+    assert answer.json() == response("Late.")
 
 
 def test_curl_sees_blanks_and_then_the_answer(server: GunicornServer, upstream: UpstreamServer) -> None:

@@ -1,5 +1,6 @@
 """What the comparisons of the batched engine with openai-whisper have in common."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -81,6 +82,22 @@ class Pair:
     def close(self) -> None:
         self.reference.close()
         self.batched.close()
+
+
+class StartedPairs(dict[str, Pair]):
+    """By size; `start` makes one when it is asked for."""
+
+    def __init__(self, start: Callable[[str], Pair]) -> None:
+        super().__init__()
+        self._start = start
+
+    def __missing__(self, size: str) -> Pair:
+        self[size] = self._start(size)
+        return self[size]
+
+    def close(self) -> None:
+        for pair in self.values():
+            pair.close()
 
 
 def near_tie(pair: Pair, name: str, found: WindowResult, close: float) -> bool:

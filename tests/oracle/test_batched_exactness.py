@@ -6,6 +6,7 @@ are so close (1e-4) that the order of a sum decides; there is hardly ever one, a
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from app.checkpoints import Checkpoint, resolve
 from app.engines.batched.uniform_noise import uniform_noise
 from app.engines.interface import EngineOptions, WindowOptions, WindowResult
 from app.settings import Settings
-from tests.oracle.pairs import CASES, Pair, near_tie
+from tests.oracle.pairs import CASES, Pair, StartedPairs, near_tie
 from tests.oracle.random_checkpoints import write
 
 pytestmark = pytest.mark.filterwarnings(  # openai-whisper's argsort of beams that never ended
@@ -59,17 +60,9 @@ def start(size: str, folder: Path, tokens: int | None = None, seed: int = 0) -> 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pair]]:
-    started: dict[str, Pair] = {}
-    folder = tmp_path_factory.mktemp("checkpoints")
-
-    class Started(dict[str, Pair]):
-        def __missing__(self, size: str) -> Pair:
-            started[size] = self[size] = start(size, folder)
-            return started[size]
-
-    yield Started()
-    for pair in started.values():
-        pair.close()
+    started = StartedPairs(partial(start, folder=tmp_path_factory.mktemp("checkpoints")))
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="module")

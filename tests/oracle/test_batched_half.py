@@ -33,7 +33,7 @@ from app.engines.whisper_checkpoint import load_whisper
 from app.request_context import RequestContext
 from app.settings import Settings
 from app.transcription.request import Policy, TranscriptionRequest
-from tests.oracle.pairs import CASES, PROMPT, Case, Pair, near_tie
+from tests.oracle.pairs import CASES, PROMPT, Case, Pair, StartedPairs, near_tie
 from tests.oracle.random_checkpoints import write
 from tests.oracle.recordings import RECORDINGS, SPOKEN
 from tests.recorded_steps import record
@@ -93,17 +93,9 @@ def start(size: str, folder: Path) -> Pair:
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pair]]:
-    started: dict[str, Pair] = {}
-    folder = tmp_path_factory.mktemp("checkpoints")
-
-    class Started(dict[str, Pair]):
-        def __missing__(self, size: str) -> Pair:
-            started[size] = self[size] = start(size, folder)
-            return started[size]
-
-    yield Started()
-    for pair in started.values():
-        pair.close()
+    started = StartedPairs(partial(start, folder=tmp_path_factory.mktemp("checkpoints")))
+    yield started
+    started.close()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from app.engines.tokens import TokenizerTable
 from app.request_context import RequestContext
 from app.transcription.request import LADDER, Policy, TranscriptionRequest
 from tests.scripted_engine import ScriptedEngine
-from tests.transcripts import transcribe
+from tests.transcripts import as_whispers, transcribe
 
 TOKENIZER = get_tokenizer(True, num_languages=99, language="en", task="transcribe")
 TEXTS = [
@@ -183,26 +183,8 @@ def test_both_loops_agree(seed: int, options: dict[str, Any]) -> None:
         RequestContext.of(60),
     )
     assert our_invention.prompts == their_invention.prompts
-    assert [as_theirs(segment, options) for segment in found.segments] == expected["segments"]
+    assert [
+        as_whispers(segment, words=options["word_timestamps"] or not segment.text)
+        for segment in found.segments
+    ] == expected["segments"]
     assert found.text == expected["text"].strip()
-
-
-def as_theirs(segment: Any, options: dict[str, Any]) -> dict[str, Any]:
-    found = {
-        "id": segment.id,
-        "seek": segment.seek,
-        "start": segment.start_seconds,
-        "end": segment.end_seconds,
-        "text": segment.text,
-        "tokens": list(segment.tokens),
-        "temperature": segment.temperature,
-        "avg_logprob": segment.avg_logprob,
-        "compression_ratio": segment.compression_ratio,
-        "no_speech_prob": segment.no_speech_prob,
-    }
-    if options["word_timestamps"] or not segment.text:
-        found["words"] = [
-            {"word": w.text, "start": w.start_seconds, "end": w.end_seconds, "probability": w.probability}
-            for w in segment.words
-        ]
-    return found

@@ -8,8 +8,10 @@ from flask import Response
 from app.api import current_runtime
 from app.api.admitted import admitted, request_context
 from app.api.event_stream import event_stream
-from app.api.whole_response import whole_response
-from app.requests.parse import AudioRequest
+from app.api.form_values import Fields
+from app.api.whole_response import whole_response, with_notice
+from app.requests.parse import AudioRequest, parse
+from app.transcript import Task
 from app.transcription.transcribe import collected
 
 
@@ -31,6 +33,9 @@ def answer(file: BinaryIO, request: AudioRequest) -> Response:
                 return request.format.render(transcript, request.render_options)
 
             response = whole_response(make, request.format.mimetype, held.pop_all().close)
-    if runtime.notice:
-        response.headers["x-model-notice"] = runtime.notice
-    return response
+    return with_notice(response)
+
+
+def audio_request(fields: Fields, task: Task) -> AudioRequest:
+    """The request behind checked fields. Raises what `parse` raises."""
+    return parse(fields, task, current_runtime().settings.ignore_prompts)

@@ -4,15 +4,13 @@ from flask import Response
 
 from app.api import current_runtime
 from app.api.application import incoming
-from app.api.audio.answers import answer
+from app.api.audio.answers import answer, audio_request
 from app.api.bodies import read_form
 from app.api.schemas import TRANSLATION
-from app.requests.parse import parse
 
 
 def create_translation() -> Response:
     """A recording's text in English. `language` may be the spoken language, as in openai-whisper."""
     fields, file = read_form(TRANSLATION)
-    runtime = current_runtime()
-    fields["model"] = runtime.catalogue.require(fields["model"], incoming().deployment)
-    return answer(file, parse(fields, "translate", runtime.settings.ignore_prompts))
+    fields["model"] = current_runtime().catalogue.require(fields["model"], incoming().deployment)
+    return answer(file, audio_request(fields, "translate"))

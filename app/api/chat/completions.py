@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from flask import Response
 
 from app.api import current_runtime
-from app.api.admitted import admitted, request_context
+from app.api.admitted import admitted, conversation_transcriber, request_context
 from app.api.application import incoming
 from app.api.bodies import read_json
 from app.api.chat.replies import OwnReply, Reply, UpstreamReply
@@ -13,8 +13,7 @@ from app.api.chat.voice import voices
 from app.api.event_stream import event_stream
 from app.api.form_values import Fields
 from app.api.schemas import CHAT_COMPLETION
-from app.api.whole_response import JSON, whole_response
-from app.dialogue.audio_parts import ConversationTranscriber
+from app.api.whole_response import JSON, whole_response, with_notice
 from app.dialogue.request import chat_request
 from app.dialogue.upstream import Upstream
 from app.formats.wire import dump_json
@@ -34,18 +33,14 @@ def create_chat_completion() -> Response:
             response = event_stream(reply.chunks(), closing="[DONE]", on_close=held.pop_all().close)
         else:
             response = whole_response(lambda: dump_json(reply.whole()), JSON, held.pop_all().close)
-    if runtime.notice:
-        response.headers["x-model-notice"] = runtime.notice
-    return response
+    return with_notice(response)
 
 
 def _reply(fields: Fields, runtime: Runtime, context: RequestContext) -> Reply:
     """This server's reply, or the upstream's, whose model names are not checked here."""
-    settings, voiced = runtime.settings, voices(fields, runtime)
-    transcriber = ConversationTranscriber(
-        runtime.transcriber, context, settings.max_audio_seconds, runtime.count_tokens
-    )
-    if upstream := Upstream.of(settings):
+    voiced = voices(fields, runtime)
+    transcriber = conversation_transcriber(context)
+    if upstream := Upstream.of(runtime.settings):
         return UpstreamReply(fields, chat_request(fields), transcriber, voiced, upstream)
     fields["model"] = runtime.catalogue.require(fields["model"], incoming().deployment)
     return OwnReply(fields, chat_request(fields), transcriber, voiced, runtime.model.fingerprint)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from app.checkpoints import Checkpoint, huggingface
+from app.checkpoints.architecture import untied
 from app.checkpoints.huggingface import StoredTensor
-from app.errors import CheckpointError
 
 _EMBEDDING = "decoder.token_embedding.weight"
 
@@ -24,7 +24,7 @@ class SafetensorsFiles:
         files |= {model.output_layer.file} if model.output_layer else set()
         self._files: dict[Any, Any] = {file: huggingface.opened(file, "pt") for file in files}
         if model.output_layer and not torch.equal(self._read(model.output_layer), self.tensor(_EMBEDDING)):
-            raise CheckpointError(huggingface.untied(checkpoint.path))
+            raise untied(checkpoint.path)
 
     def tensor(self, name: str) -> Tensor:
         """A view of the file."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.errors import ServerBusy
+from app.settings import Settings
 from tests.unit import scripted
 
 
@@ -52,6 +53,12 @@ def test_the_language(client, runtime, monkeypatch):
     )
     response = post(client, "/detect-language")
     assert response.json == {"detected_language": "english", "language_code": "en", "confidence": 0.75}
+
+
+def test_a_prompt_that_is_ignored(client, runtime):
+    runtime.settings = Settings(ignore_prompts=("convert the audio to text",))
+    post(client, initial_prompt="convert the audio to text")
+    assert runtime.requests[0].prompt is None
 
 
 def test_a_failure(client, runtime):

@@ -5,6 +5,7 @@ import io
 import pytest
 
 from app.errors import ServerBusy
+from app.settings import Settings
 
 
 def infer(client, **fields):
@@ -36,6 +37,12 @@ def test_words_are_timed_for_verbose_json_alone(client, runtime):
     for name in ("verbose_json", "json", "vtt"):
         infer(client, response_format=name)
     assert [request.word_timestamps for request in runtime.requests] == [True, False, False]
+
+
+def test_a_prompt_that_is_ignored(client, runtime):
+    runtime.settings = Settings(ignore_prompts=("convert the audio to text",))
+    infer(client, prompt="convert the audio to text")
+    assert runtime.requests[0].prompt is None
 
 
 def test_a_failure(client, runtime):

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from threading import Event
 from typing import Any
 
@@ -17,25 +18,31 @@ from app.errors import EngineFailure
 from app.runtime import Runtime
 from app.settings import Settings
 from tests.functional.recordings import silence
-from tests.scripted_engine import ScriptedEngine, result, spell, ts
+from tests.scripted_engine import ScriptedEngine, done, result, spell, ts
 
 PATIENCE_SECONDS = 60
 URL = "/v1/audio/transcriptions"
 
 
 class SlowEngine(ScriptedEngine):
-    """Its only window waits for `released`, then says `Hello.` or fails."""
+    """Its only window, and its language, wait for `released`; then it says `Hello.` or fails."""
 
     def __init__(self) -> None:
         super().__init__(self._answer)
         self.released = Event()
         self.fails = False
 
+    def detect_language(self, window: Window) -> Future[dict[str, float]]:
+        return done(lambda: self._wait() or self.languages)
+
     def _answer(self, window: Window, options: WindowOptions) -> WindowResult:
+        self._wait()
+        return result(ts(0), *spell(" Hello."), ts(1))
+
+    def _wait(self) -> None:
         assert self.released.wait(PATIENCE_SECONDS)
         if self.fails:
             raise EngineFailure("The model failed.")
-        return result(ts(0), *spell(" Hello."), ts(1))
 
 
 @pytest.fixture
@@ -94,6 +101,23 @@ def test_a_failure_after_a_blank_is_openais_error_body(
     assert runtime.admission.working.taken == 0
     [line] = [record for record in caplog.records if record.name == "app.api.accounting"]
     assert vars(line)["fields"]["status"] == 500
+
+
+@pytest.mark.parametrize(
+    ("url", "part", "key"),
+    [("/inference", "file", "error"), ("/detect-language", "audio_file", "detail")],
+)
+def test_a_late_failure_has_the_shape_of_its_endpoint(
+    engine: SlowEngine, runtime: Runtime, url: str, part: str, key: str
+) -> None:
+    client = create_app(runtime.settings, runtime).test_client()
+    engine.fails = True
+    engine.released.set()
+    in_time = client.post(url, data={part: (io.BytesIO(silence(1)), "a.wav")})
+    assert in_time.status_code == 500
+    engine.released.clear()
+    late = client.post(url, data={part: (io.BytesIO(silence(1)), "a.wav")})
+    assert released_after_a_blank(engine, late) == in_time.json == {key: "The model failed."}
 
 
 def test_what_fails_in_time_keeps_its_status(engine: SlowEngine, post: Callable[..., TestResponse]) -> None:

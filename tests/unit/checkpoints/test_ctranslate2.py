@@ -17,7 +17,7 @@ from app.checkpoints.ctranslate2_file import read_contents
 from app.errors import CheckpointError
 from app.settings import Settings
 from tests.foreign_weights import DISTILLED, LARGE_V3_HEADS, model_bin, write_ctranslate2
-from tests.unit.checkpoints.sentences import is_one_sentence
+from tests.unit.checkpoints.sentences import is_one_sentence, refusal
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,6 @@ def written(weights: Mapping[str, Tensor], tmp_path_factory: pytest.TempPathFact
 def folder(written: Path, tmp_path: Path) -> Path:
     """A copy to be spoilt."""
     return Path(shutil.copytree(written, tmp_path / "mine"))
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        found_at(path)
-    message = str(caught.value)
-    assert is_one_sentence(message), message
-    return message
 
 
 @pytest.mark.parametrize("type", ["float32", "float16", "bfloat16"])

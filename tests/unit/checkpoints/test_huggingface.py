@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from transformers import WhisperForConditionalGeneration
 
 from app.checkpoints import Checkpoint, found_at, huggingface, resolve
-from app.errors import CheckpointError
 from app.settings import Settings
-from tests.foreign_weights import DISTILLED, LARGE_V3_HEADS, config, random_model, write_hugging_face
-from tests.unit.checkpoints.sentences import is_one_sentence
+from benchmarks.transformers_config import whisper_config
+from tests.foreign_weights import DISTILLED, LARGE_V3_HEADS, random_model, write_hugging_face
+from tests.unit.checkpoints.sentences import refusal
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,6 @@ def folder(written: Path, tmp_path: Path) -> Path:
 def change(path: Path, **changes: object) -> None:
     contents = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({key: value for key, value in contents.items() if value is not None}))
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        found_at(path)
-    message = str(caught.value)
-    assert is_one_sentence(message), message
-    return message
 
 
 def test_a_folder(written: Path) -> None:
@@ -307,6 +299,6 @@ def test_nothing_is_unpickled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_settings_are_transformers_own() -> None:
-    stated = config(DISTILLED).to_dict()
+    stated = whisper_config(DISTILLED).to_dict()
     assert {stated["model_type"], stated["activation_function"]} == {"whisper", "gelu"}
     assert stated["scale_embedding"] is False

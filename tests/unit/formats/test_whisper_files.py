@@ -11,6 +11,7 @@ from whisper import utils
 from app.formats.render_options import RenderOptions
 from app.formats.whisper_files import RENDERERS
 from app.transcript import Transcript
+from tests.transcripts import as_whispers
 
 WRITERS = {
     "txt": utils.WriteTXT,
@@ -25,32 +26,8 @@ WORDS = RenderOptions(frozenset({"segment", "word"}), max_line_width=1000, max_l
 
 def as_whisper_has_it(transcript: Transcript, *, words: bool) -> dict[str, Any]:
     """What `transcribe()` returns for it."""
-    segments = [
-        {
-            "id": segment.id,
-            "seek": segment.seek,
-            "start": segment.start_seconds,
-            "end": segment.end_seconds,
-            "text": segment.text,
-            "tokens": list(segment.tokens),
-            "temperature": segment.temperature,
-            "avg_logprob": segment.avg_logprob,
-            "compression_ratio": segment.compression_ratio,
-            "no_speech_prob": segment.no_speech_prob,
-        }
-        | ({"words": [word_of(word) for word in segment.words]} if words else {})
-        for segment in transcript.segments
-    ]
+    segments = [as_whispers(segment, words=words) for segment in transcript.segments]
     return {"text": transcript.text, "segments": segments, "language": transcript.language}
-
-
-def word_of(word: Any) -> dict[str, Any]:
-    return {
-        "word": word.text,
-        "start": word.start_seconds,
-        "end": word.end_seconds,
-        "probability": word.probability,
-    }
 
 
 def written(ending: str, result: dict[str, Any]) -> str:

@@ -1,0 +1,19 @@
+"""Programs that speak to the server through clients of their own, and print JSON."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.functional.gunicorn_server import PATIENCE_SECONDS
+
+
+def json_printed_by(command: Sequence[str | Path], stdin: str = "") -> dict[str, Any]:
+    """What a program prints that ends well."""
+    finished = subprocess.run(
+        command, input=stdin, check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
+    assert finished.returncode == 0, finished.stderr
+    result: dict[str, Any] = json.loads(finished.stdout)
+    return result
