@@ -20,6 +20,47 @@ PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "ope
 PROGRAMS |= {"openai-agents"}  # Python packages that need an environment of their own
 
 
+MORE_THAN_PYTHON = {
+    f"tests/unit/{path}"
+    for path in (
+        "benchmarks/test_loading_memory.py",
+        "checkpoints/test_ctranslate2.py",
+        "checkpoints/test_huggingface.py",
+        "checkpoints/test_packaged.py",
+        "checkpoints/test_tokenizer_files.py",
+        "checkpoints/test_wheels.py",
+        "commands/test_checkpoint.py",
+        "engines/batched/test_backend.py",
+        "engines/batched/test_compiled.py",
+        "engines/batched/test_dtw.py",
+        "engines/batched/test_engine.py",
+        "engines/batched/test_graphs.py",
+        "engines/batched/test_model.py",
+        "engines/batched/test_model_runner.py",
+        "engines/batched/test_short_waits.py",
+        "engines/test_reference.py",
+        "engines/weights_files",
+        "synthesis/test_espeak.py",
+        "test_demo_model.py",
+        "test_dockerfile.py",
+        "waveform/test_audio_decoder.py",
+        "waveform/test_audio_decoder_pool.py",
+        "waveform/test_audio_file.py",
+        "waveform/test_audio_file_hostile.py",
+    )
+}
+"""Unit tests that run a model, a compiler, codecs or a simulation, or start processes: `--quick` leaves them out."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out unit tests that run a model or codecs")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    return True if config.option.quick and path in MORE_THAN_PYTHON else None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """`auto`: one more than there are cores, for tests that wait for timers. `logical`: as many as cores.

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.syntax_trees import nodes_of
+
 ROOT = Path(__file__).resolve().parents[2]
 
 BASE = {
@@ -168,7 +170,7 @@ def layer_of(module: str) -> str:
 
 def imports(source: str) -> Iterator[str]:
     """Every module that a source text imports; `from app import api` imports app.api."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -261,24 +263,23 @@ def is_environ(node: ast.AST) -> bool:
     )
 
 
-def settings_of(tree: ast.AST) -> list[ast.Subscript]:
+def settings_of(source: str) -> list[ast.Subscript]:
     """Each `os.environ[...]` that is given a value."""
     return [
         node
-        for node in ast.walk(tree)
+        for node in nodes_of(source)
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and is_environ(node.value)
     ]
 
 
 def set_in_environ(source: str) -> Iterator[str]:
-    for node in settings_of(ast.parse(source)):
+    for node in settings_of(source):
         yield ast.literal_eval(node.slice)
 
 
 def reads_environ(source: str) -> bool:
-    tree = ast.parse(source)
-    uses = sum(is_environ(node) for node in ast.walk(tree))
-    return uses > len(settings_of(tree)) or "os" in (module_of(node) for node in ast.walk(tree))
+    uses = sum(map(is_environ, nodes_of(source)))
+    return uses > len(settings_of(source)) or "os" in map(module_of, nodes_of(source))
 
 
 def module_of(node: ast.AST) -> str | None:
@@ -311,7 +312,7 @@ def test_nothing_is_cached_under_a_lock_that_all_requests_share() -> None:
 
 def uses_cached_property(source: str) -> bool:
     """In any spelling; werkzeug's has no lock."""
-    return any(map(names_cached_property, ast.walk(ast.parse(source))))
+    return any(map(names_cached_property, nodes_of(source)))
 
 
 def names_cached_property(node: ast.AST) -> bool:

@@ -8,6 +8,8 @@ from statistics import median, quantiles
 import pytest
 from flask import Flask
 
+from tests.syntax_trees import nodes_of
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [*sorted((ROOT / "app").rglob("*.py")), ROOT / "gunicorn.conf.py", ROOT / "wsgi.py"]
 
@@ -21,7 +23,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def functions(source: str) -> list[Function]:
-    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, Function)]
+    return [node for node in nodes_of(source) if isinstance(node, Function)]
 
 
 def lines(function: Function) -> int:
@@ -41,9 +43,7 @@ def is_route(call: ast.expr) -> bool:
 def views(source: str) -> set[str]:
     """The functions that a file makes views: `@blueprint.get(...)` or `blueprint.post(...)(view)`."""
     marked = {function.name for function in functions(source) if any(map(is_route, function.decorator_list))}
-    calls = [
-        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and is_route(node.func)
-    ]
+    calls = [node for node in nodes_of(source) if isinstance(node, ast.Call) and is_route(node.func)]
     return marked | {view.id for call in calls for view in call.args if isinstance(view, ast.Name)}
 
 

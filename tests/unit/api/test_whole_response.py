@@ -3,8 +3,8 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from threading import Event
 from typing import Any
 
@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.api import whole_response
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.errors import EngineFailure
 from app.runtime import Runtime
@@ -46,8 +47,15 @@ class SlowEngine(ScriptedEngine):
 
 
 @pytest.fixture
-def engine() -> SlowEngine:
-    return SlowEngine()
+def engine(monkeypatch: pytest.MonkeyPatch) -> SlowEngine:
+    """A second of waiting for it takes a twentieth of one until it is released."""
+    engine = SlowEngine()
+
+    def hurried(futures: Iterable[Future[str]], seconds: float | None = None) -> Any:
+        return wait(futures, seconds / 20 if seconds and not engine.released.is_set() else seconds)
+
+    monkeypatch.setattr(whole_response, "wait", hurried)
+    return engine
 
 
 @pytest.fixture
