@@ -49,7 +49,7 @@ MORE_THAN_PYTHON = {
         "waveform/test_audio_file_hostile.py",
     )
 }
-"""Unit tests that run a model, a compiler, codecs or a simulation, or start processes: `--quick` leaves them out."""
+"""Unit tests that run a model, compiler, codec, simulation or process: `--quick` leaves them out."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
