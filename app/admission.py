@@ -35,7 +35,7 @@ OTHERS_SECONDS = 60.0
 """How long a caller counts as active after its last request."""
 
 _PACE_SECONDS = 10.0
-_MOST_MARKS = 12
+_MAX_MARKS = 12
 _NEW_SECONDS = 1.0
 """A slot newer than this is not taken away: its client's speed is not known yet."""
 _BUSY_SECONDS = 5
@@ -54,7 +54,7 @@ class TransferSlot:
         self.lost = False
         self._bytes = 0
         # At most one for each second: when it began, and how many bytes had been counted then.
-        self._marks = deque([(self.began, 0)], maxlen=_MOST_MARKS)
+        self._marks = deque([(self.began, 0)], maxlen=_MAX_MARKS)
 
     def count(self, size: int) -> None:
         """Count bytes that were sent or received."""

@@ -7,7 +7,7 @@ import json
 from math import isfinite
 from typing import Any, NoReturn
 
-MOST_STRUCTURE = 100_000
+MAX_STRUCTURE = 100_000
 """Brackets, braces, colons and commas outside of strings; a request with all its options has hundreds."""
 
 _STRUCTURE = b"{}[]:,"
@@ -19,7 +19,7 @@ class TooComplex(ValueError):
     """JSON with more structural characters than are allowed."""
 
 
-def check_structure(data: bytes | bytearray, limit: int = MOST_STRUCTURE) -> None:
+def check_structure(data: bytes | bytearray, limit: int = MAX_STRUCTURE) -> None:
     """Raise TooComplex for UTF-8 text with more than `limit` structural characters outside of strings.
 
     Also for more strings than so many characters could separate. Takes linear time for any text. It doesn't

@@ -6,7 +6,7 @@ from types import TracebackType
 from app.errors import ServerBusy
 from app.waveform import SAMPLE_RATE
 
-MOST_SECONDS = 28_800
+MAX_SECONDS = 28_800
 """For all requests together, each channel counted: about 2 GB with their features."""
 
 _RETRY_SECONDS = 30
@@ -15,7 +15,7 @@ _RETRY_SECONDS = 30
 class HeldAudio:
     """The audio that the requests of a worker hold, counted in 16 kHz samples."""
 
-    def __init__(self, most_seconds: int = MOST_SECONDS) -> None:
+    def __init__(self, most_seconds: int = MAX_SECONDS) -> None:
         self.most_seconds = most_seconds
         self.samples = 0
         self._lock = Lock()

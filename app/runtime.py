@@ -17,7 +17,7 @@ from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext, never_gone
 from app.request_cost import RequestCost
 from app.settings import Settings
-from app.synthesis.encoded_speech import MOST_SECONDS, EncodedSpeech
+from app.synthesis.encoded_speech import MAX_SECONDS, EncodedSpeech
 from app.synthesis.interface import Synthesizer
 from app.transcription.audio_reader import AudioReader
 from app.transcription.request import Policy
@@ -132,7 +132,7 @@ class Runtime:
         speed: float = 1.0,
         language: str | None = None,
         *,
-        most_seconds: float = MOST_SECONDS,
+        most_seconds: float = MAX_SECONDS,
     ) -> EncodedSpeech:
         """A text as audio in one of ENCODINGS. It must be closed. Raises what a Synthesizer raises."""
         return EncodedSpeech(

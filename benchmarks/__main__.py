@@ -6,6 +6,7 @@ from importlib import import_module
 
 PROGRAMS = {
     "engine_speed": "this engine beside openai-whisper and faster-whisper, with the same weights",
+    "real_speech": "speed with OpenAI's own weights on speech, beside both others, with word errors",
     "word_errors": "word error rate with OpenAI's own weights, beside faster-whisper",
     "http_speed": "eight clients at once, with this engine and with openai-whisper behind the same server",
     "alone": "one short request alone, with this engine and with openai-whisper as it is",

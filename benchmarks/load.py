@@ -30,7 +30,7 @@ from benchmarks.gunicorn_process import serving
 
 LONG_SECONDS = 600
 GOAL_SECONDS = 0.1
-MOST_ROUNDS = 10_000
+MAX_ROUNDS = 10_000
 _PATH = "/v1/audio/transcriptions"
 _SLOW = {"model": "whisper-1", "language": "en", "temperature": "1", "stream": "true"}
 _WAIT_SECONDS = 60.0
@@ -178,7 +178,7 @@ def run(rounds: int, seconds: float) -> Iterator[tuple[str, Seen]]:
         yield "idle", _asked(load, rounds, seconds, lambda: False)
         load.take_permits()
         load.stall_uploads()
-        yield "full, until all were heard", _asked(load, MOST_ROUNDS, seconds, lambda: load.all_heard)
+        yield "full, until all were heard", _asked(load, MAX_ROUNDS, seconds, lambda: load.all_heard)
         yield "full", _asked(load, rounds, seconds, lambda: False)
         if load.any_done:
             raise RuntimeError("a long recording was over too early")

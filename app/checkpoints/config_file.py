@@ -12,7 +12,7 @@ CONFIG = "config.json"
 Heads = tuple[tuple[int, int], ...]
 """Attention heads of the decoder, (layer, head) each, in ascending order."""
 
-_MOST_BYTES = 64 * 2**20
+_MAX_BYTES = 64 * 2**20
 
 
 def read_object(path: Path) -> dict[str, object]:
@@ -33,8 +33,8 @@ def read_values(path: Path) -> list[object]:
 
 def _read(path: Path) -> object:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise CheckpointError(f"{path} has more than {_MOST_BYTES} bytes; copy the right file there.")
+        if path.stat().st_size > _MAX_BYTES:
+            raise CheckpointError(f"{path} has more than {_MAX_BYTES} bytes; copy the right file there.")
         return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing; copy all files of the model, that one too.") from error

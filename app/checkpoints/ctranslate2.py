@@ -20,7 +20,7 @@ _GELU = 3
 _SPECIFICATION = "WhisperSpec"
 _EMBEDDING, _OUTPUT_LAYER = "decoder/embeddings/weight", "decoder/projection/weight"
 
-_PLACES = {
+_LAYER_PARTS = {
     "attn.query": ("self_attention/linear_0", 0, 3),
     "attn.key": ("self_attention/linear_0", 1, 3),
     "attn.value": ("self_attention/linear_0", 2, 3),
@@ -138,50 +138,55 @@ def _layers(contents: Contents, side: str) -> int:
 
 def _tensors(contents: Contents, dims: Dimensions) -> Iterator[tuple[str, StoredRows]]:
     for name in dims.shapes():
-        place, part, parts = _place(name)
-        values = contents.rows(place, part, parts)
+        variable, part, parts = _variable_of(name)
+        values = contents.rows(variable, part, parts)
         if values is None:
             continue
-        scale = contents.rows(f"{place}_scale", part, parts)
-        _require_type(contents, place, values, scale)
+        scale = contents.rows(f"{variable}_scale", part, parts)
+        _require_type(contents, variable, values, scale)
         yield name, StoredRows(values, scale)
 
 
-def _place(name: str) -> tuple[str, int, int]:
+def _variable_of(name: str) -> tuple[str, int, int]:
     """Where openai-whisper's tensor `name` lies: variable, which part of its rows, and of how many."""
     if name.endswith("positional_embedding"):
         return f"{name.partition('.')[0]}/position_encodings/encodings", 0, 1
     layer, _, kind = name.rpartition(".")
     if layer in _NAMES:
-        place, part, parts = _NAMES[layer], 0, 1
+        variable, part, parts = _NAMES[layer], 0, 1
     else:
         side, _, number, ours = layer.split(".", 3)
-        theirs, part, parts = _PLACES[ours]
-        place = f"{side}/layer_{number}/{theirs}"
-    if place.endswith("layer_norm"):
+        theirs, part, parts = _LAYER_PARTS[ours]
+        variable = f"{side}/layer_{number}/{theirs}"
+    if variable.endswith("layer_norm"):
         kind = {"weight": "gamma", "bias": "beta"}[kind]
-    return f"{place}/{kind}", part, parts
+    return f"{variable}/{kind}", part, parts
 
 
-def _require_type(contents: Contents, place: str, values: Variable, scale: Variable | None) -> None:
+def _require_type(contents: Contents, variable: str, values: Variable, scale: Variable | None) -> None:
     if values.type in FLOATS and scale is None:
         return
     if values.type == "int8" and scale and scale.type in FLOATS and scale.shape == values.shape[:1]:
         return
     raise CheckpointError(
-        f"{contents.path} holds {place} as {values.type}, not {', '.join(FLOATS)} or int8 with a scale for "
-        "each row; convert the original model anew with --quantization float16."
+        f"{contents.path} holds {variable} as {values.type}, not {', '.join(FLOATS)} or int8 with a scale "
+        "for each row; convert the original model anew with --quantization float16."
     )
 
 
 def _require_no_key_biases(contents: Contents, dims: Dimensions) -> None:
-    places = [f"encoder/layer_{layer}/self_attention/linear_0" for layer in range(dims.n_audio_layer)]
-    places += [f"decoder/layer_{layer}/self_attention/linear_0" for layer in range(dims.n_text_layer)]
+    own = [f"encoder/layer_{layer}/self_attention/linear_0" for layer in range(dims.n_audio_layer)]
+    own += [f"decoder/layer_{layer}/self_attention/linear_0" for layer in range(dims.n_text_layer)]
     cross = [f"decoder/layer_{layer}/attention/linear_1" for layer in range(dims.n_text_layer)]
-    for place, part, parts in (*((place, 1, 3) for place in places), *((place, 0, 2) for place in cross)):
-        bias = contents.rows(f"{place}/bias", part, parts)
+    for variable, part, parts in (
+        *((variable, 1, 3) for variable in own),
+        *((variable, 0, 2) for variable in cross),
+    ):
+        bias = contents.rows(f"{variable}/bias", part, parts)
         if bias and contents.bytes_of(bias).strip(b"\0"):
-            raise other_architecture(contents.path, f"a bias for keys in {place}, which Whisper's have not")
+            raise other_architecture(
+                contents.path, f"a bias for keys in {variable}, which Whisper's have not"
+            )
 
 
 def _require_tied(contents: Contents) -> None:

@@ -21,8 +21,8 @@ _FORMAT = 6
 _TYPES = {0: "float32", 1: "int8", 2: "int16", 3: "int32", 4: "float16", 5: "bfloat16"}
 _BYTES = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "float16": 2, "bfloat16": 2}
 _INTEGERS = {"int8": "b", "int16": "h", "int32": "i"}
-_MOST_VARIABLES = 100_000
-_MOST_DIMENSIONS = 4
+_MAX_VARIABLES = 100_000
+_MAX_DIMENSIONS = 4
 
 
 @dataclass(frozen=True)
@@ -138,20 +138,20 @@ class _Reader:
 
     def variables(self) -> dict[str, Variable]:
         """All variables, those with another name too."""
-        found = dict(self._variable() for _ in range(self._count()))
+        variables = dict(self._variable() for _ in range(self._count()))
         for _ in range(self._count()):
             alias, name = self._text(), self._text()
-            if name not in found:
+            if name not in variables:
                 raise self._damaged(f"{alias} is another name of {name}, which it lacks")
-            found[alias] = found[name]
-            if (scale := found.get(f"{name}_scale")) and f"{alias}_scale" not in found:
-                found[f"{alias}_scale"] = scale
-        return found
+            variables[alias] = variables[name]
+            if (scale := variables.get(f"{name}_scale")) and f"{alias}_scale" not in variables:
+                variables[f"{alias}_scale"] = scale
+        return variables
 
     def _variable(self) -> tuple[str, Variable]:
         name = self._text()
         dimensions = self._number("B")
-        if dimensions > _MOST_DIMENSIONS:
+        if dimensions > _MAX_DIMENSIONS:
             raise self._damaged(f"{name} has {dimensions} dimensions")
         shape = tuple(self._number("I") for _ in range(dimensions))
         kind, size = self._number("B"), self._number("I")
@@ -165,7 +165,7 @@ class _Reader:
 
     def _count(self) -> int:
         count = self._number("I")
-        if count > _MOST_VARIABLES:
+        if count > _MAX_VARIABLES:
             raise self._damaged(f"it claims to hold {count} variables")
         return count
 

@@ -15,8 +15,8 @@ MELS = (80, 128)
 VOCABULARIES = {51864: "English only", 51865: "99 languages", 51866: "100 languages"}
 """Tokens of OpenAI's tokenizers."""
 
-_MOST = 100_000
-_MOST_LAYERS = 256
+_MAX_SIZE = 100_000
+_MAX_LAYERS = 256
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Dimensions:
         numbers: dict[str, int] = {}
         for name in names:
             value = values.get(name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MOST:
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MAX_SIZE:
                 raise CheckpointError(
                     f"{path} is no Whisper checkpoint: its {name} is {value!r}, not a whole number from 1 to "
-                    f"{_MOST}; bring weights of a Whisper model."
+                    f"{_MAX_SIZE}; bring weights of a Whisper model."
                 )
             numbers[name] = value
-        found = cls(**numbers)
-        found.check(path)
-        return found
+        dimensions = cls(**numbers)
+        dimensions.check(path)
+        return dimensions
 
     @property
     def is_multilingual(self) -> bool:
@@ -83,8 +83,8 @@ class Dimensions:
             yield f"encoder and decoder are {self.n_audio_state} and {self.n_text_state} wide"
         if self.n_audio_state % self.n_audio_head or self.n_text_state % self.n_text_head:
             yield f"a width of {self.n_audio_state} can't be shared out to its attention heads"
-        if max(self.n_audio_layer, self.n_text_layer) > _MOST_LAYERS:
-            yield f"it has more than {_MOST_LAYERS} layers"
+        if max(self.n_audio_layer, self.n_text_layer) > _MAX_LAYERS:
+            yield f"it has more than {_MAX_LAYERS} layers"
 
     def shapes(self) -> dict[str, Shape]:
         """Every tensor of openai-whisper's state dict and its shape."""

@@ -114,9 +114,9 @@ def _join(file: PackedFile, archives: dict[str, Path], target: Path) -> None:
 
 def _check(files: tuple[PackedFile, ...], folder: Path) -> None:
     for file in files:
-        found = sha256_of(folder / file.name)
-        if found != file.sha256:
+        sha256 = sha256_of(folder / file.name)
+        if sha256 != file.sha256:
             raise CheckpointError(
-                f"{folder / file.name} has the sha256 {found}, expected is {file.sha256}. "
+                f"{folder / file.name} has the sha256 {sha256}, expected is {file.sha256}. "
                 f"Delete {folder} to have it made again."
             )

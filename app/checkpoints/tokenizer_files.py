@@ -18,10 +18,10 @@ def require_openais(folder: Path, dims: Dimensions) -> None:
     file = next((folder / name for name in VOCABULARIES if (folder / name).is_file()), None)
     if file is None:
         return
-    found = _tokens(file)
+    tokens = _tokens(file)
     for token, text in enumerate(_openais(dims)):
-        if token >= len(found) or found[token] != text:
-            there = repr(found[token]) if token < len(found) else "missing"
+        if token >= len(tokens) or tokens[token] != text:
+            there = repr(tokens[token]) if token < len(tokens) else "missing"
             raise CheckpointError(
                 f"{file} is not OpenAI's tokenizer, which this server writes text with: token {token} is "
                 f"{there}, not {text!r}; bring a model that was trained with an unchanged tokenizer."

@@ -60,9 +60,9 @@ def _download(pin: Pin, path: Path) -> None:
     requirements = part / "requirements.txt"
     requirements.write_text(f"{pin.requirement} --hash=sha256:{pin.sha256}\n")
     command = [sys.executable, *_PIP_DOWNLOAD, "--dest", str(part), "--requirement", str(requirements)]
-    found = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=_STDERR, check=False)
+    finished = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=_STDERR, check=False)
     wheels = [file for file in part.glob("*.whl") if sha256_of(file) == pin.sha256]
-    if found.returncode or not wheels:
+    if finished.returncode or not wheels:
         raise DownloadFailed(
             f"pip could not download {pin.requirement} (sha256 {pin.sha256}); it says why above. "
             "Index, proxy and certificates are pip's settings: pip.conf, PIP_INDEX_URL, PIP_PROXY, PIP_CERT."

@@ -18,7 +18,7 @@ from app.confinement.system_calls import filter_system_calls
 
 __all__ = ["confine", "filter_system_calls", "hide_memory", "limit_cpu"]
 
-_MOST_DESCRIPTORS = 32
+_MAX_DESCRIPTORS = 32
 
 # Names and numbers of linux/prctl.h and linux/capability.h.
 _PR_SET_PDEATHSIG = 1
@@ -26,7 +26,7 @@ _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _CAPABILITY_VERSION_3 = 0x2008_0522
-_MOST_CAPABILITIES = 64
+_MAX_CAPABILITIES = 64
 
 
 def hide_memory() -> None:
@@ -55,7 +55,7 @@ def confine(memory_bytes: int, file_bytes: int) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes)
     _limit(resource.RLIMIT_FSIZE, file_bytes)
-    _limit(resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS)
+    _limit(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
     _limit(resource.RLIMIT_CORE, 0)
     hide_memory()  # from other processes like this one
 
@@ -82,7 +82,7 @@ def _drop_capabilities() -> None:
     """Drop all: without them, root can read neither its parent's environment nor other users' files."""
     with suppress(OSError):  # a kernel before 4.3 has no ambient ones
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    for capability in range(_MOST_CAPABILITIES):
+    for capability in range(_MAX_CAPABILITIES):
         with suppress(OSError):  # there is none of this number, or who isn't root may not drop it
             if _prctl(_PR_CAPBSET_READ, capability):
                 _prctl(_PR_CAPBSET_DROP, capability)

@@ -10,7 +10,7 @@ from app.errors import InvalidParameter
 
 Message = Mapping[str, Any]
 
-MOST_RECORDINGS = 64
+MAX_RECORDINGS = 64
 """In one request: otherwise thousands of tiny files could be sent at once."""
 
 _SOURCES = {
@@ -87,9 +87,9 @@ def chat_request(fields: Mapping[str, Any]) -> ChatRequest:
     """The request behind a body that the schema has checked. Raises InvalidParameter."""
     messages = fields["messages"]
     recordings = tuple(_recordings(messages))
-    if len(recordings) > MOST_RECORDINGS:
+    if len(recordings) > MAX_RECORDINGS:
         raise InvalidParameter(
-            f"Invalid 'messages': expected at most {MOST_RECORDINGS} recordings, but got {len(recordings)}.",
+            f"Invalid 'messages': expected at most {MAX_RECORDINGS} recordings, but got {len(recordings)}.",
             param="messages",
         )
     return ChatRequest(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.dialogue.request import MOST_RECORDINGS, AudioPart
+from app.dialogue.request import MAX_RECORDINGS, AudioPart
 from app.errors import InvalidParameter
 
 Body = dict[str, Any]
@@ -28,9 +28,9 @@ class InputPart(AudioPart):
 def recordings_of(fields: Mapping[str, Any]) -> tuple[InputPart, ...]:
     """The recordings of a body that the schema has checked, in order. Raises InvalidParameter."""
     found = tuple(_recordings(fields.get("input")))
-    if len(found) > MOST_RECORDINGS:
+    if len(found) > MAX_RECORDINGS:
         raise InvalidParameter(
-            f"Invalid 'input': expected at most {MOST_RECORDINGS} recordings, but got {len(found)}.",
+            f"Invalid 'input': expected at most {MAX_RECORDINGS} recordings, but got {len(found)}.",
             param="input",
         )
     return found

@@ -28,8 +28,8 @@ _LARGEST_ANSWER = 64 * 1024 * 1024
 _LARGEST_ERROR = 64 * 1024
 _LONGEST_LINE = 1024 * 1024
 """Bytes of an event."""
-_MOST_STRUCTURE = 1_000_000
-"""Like MOST_STRUCTURE. It allows the log-probabilities of 4,000 tokens with 20 alternatives each."""
+_MAX_STRUCTURE = 1_000_000
+"""Like MAX_STRUCTURE. It allows the log-probabilities of 4,000 tokens with 20 alternatives each."""
 _CHUNK_BYTES = 64 * 1024
 _LONGEST_NUMBER = 9
 _ERRORS = range(400, 600)
@@ -231,7 +231,7 @@ def _error_object(text: str) -> Body:
 
 def _parsed(data: bytes, what: str) -> Any:
     try:
-        check_structure(data, _MOST_STRUCTURE)
+        check_structure(data, _MAX_STRUCTURE)
         return parse(data)
     except TooComplex as error:
         raise UpstreamFailure(f"The upstream server's {what} is not read: {error}.") from error

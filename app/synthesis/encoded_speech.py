@@ -10,7 +10,7 @@ from app.synthesis.interface import Speech
 from app.waveform import Pcm
 from app.waveform.encode import Encoding, encoded
 
-MOST_SECONDS = 1_800
+MAX_SECONDS = 1_800
 """The longest speech of one request. A short text may take long: some characters are read by their names."""
 
 _TOKENS_PER_SECOND = 10
@@ -23,7 +23,7 @@ class EncodedSpeech:
     It must be closed, which stops the synthesizer.
     """
 
-    def __init__(self, speech: Speech, encoding: Encoding, most_seconds: float = MOST_SECONDS) -> None:
+    def __init__(self, speech: Speech, encoding: Encoding, most_seconds: float = MAX_SECONDS) -> None:
         self.mimetype = encoding.mimetype
         self.close = speech.close
         self._speech = speech

@@ -13,8 +13,8 @@ from app.environment import bare_environ
 from app.errors import InvalidRequest, UndecodableAudio
 from app.waiting import Check, poll
 from app.waveform import SAMPLE_RATE
-from app.waveform.audio_decoder_process import MOST_BYTES, OUT_OF_MEMORY, OUT_OF_SPACE, READY
-from app.waveform.audio_limits import MOST_CHANNELS, SHORTEST_SAMPLES, AudioLimits
+from app.waveform.audio_decoder_process import MAX_BYTES, OUT_OF_MEMORY, OUT_OF_SPACE, READY
+from app.waveform.audio_limits import MAX_CHANNELS, SHORTEST_SAMPLES, AudioLimits
 from app.waveform.audio_refusals import UNDECODABLE, RefusalCode, audio_error
 from app.waveform.error_output import ErrorOutput
 
@@ -128,7 +128,7 @@ class AudioDecoder:
         reply = self._receive(limits.read_seconds + GRACE_SECONDS, check, too_slow)
         channels, samples = _shape(reply, limits)
         size = os.fstat(output).st_size
-        possible = 1 <= channels <= (MOST_CHANNELS if by_channel else 1) and samples >= SHORTEST_SAMPLES
+        possible = 1 <= channels <= (MAX_CHANNELS if by_channel else 1) and samples >= SHORTEST_SAMPLES
         if not possible or size != 2 * channels * samples or size > self._most_bytes:
             raise AudioDecoderLost(f"answered with {channels} channels of {samples} samples in {size} bytes")
         return channels, samples
@@ -166,7 +166,7 @@ class AudioDecoder:
         """A message, or b"" if none has come within `seconds`. Raises AudioDecoderLost."""
         self._connection.settimeout(seconds)
         try:
-            if message := self._connection.recv(MOST_BYTES):
+            if message := self._connection.recv(MAX_BYTES):
                 return message
         except TimeoutError:
             return b""

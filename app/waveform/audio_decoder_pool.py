@@ -24,7 +24,7 @@ from app.waveform.descriptors import descriptor_of, memory_file, taken_samples
 MEMORY_BYTES = 1 << 30
 """Far more than any audio file needs: samples are written block by block."""
 
-_MOST_BY_CORES = 4
+_MAX_PROCESSES_BY_CORES = 4
 _RETRY_SECONDS = 1.0
 _TRIES = 2
 _BUSY_SECONDS = 5
@@ -54,7 +54,7 @@ class AudioDecoderPool:
         self._started: set[AudioDecoder] = set()
         self._idle: deque[AudioDecoder] = deque()
         self._waiting: deque[Future[AudioDecoder]] = deque()
-        count = count or min(_MOST_BY_CORES, len(os.sched_getaffinity(0)))
+        count = count or min(_MAX_PROCESSES_BY_CORES, len(os.sched_getaffinity(0)))
         # A process ends with the thread that made it, so these threads do nothing else and stay.
         self._starters = ThreadPoolExecutor(count, thread_name_prefix="decoder-starter")
         self._first = [self._starters.submit(self._start) for _ in range(count)]

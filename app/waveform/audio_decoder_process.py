@@ -31,7 +31,7 @@ from app.waveform.audio_limits import AudioLimits
 from app.waveform.audio_refusals import AudioRefused
 
 READY = b"ready"
-MOST_BYTES = 65_536
+MAX_BYTES = 65_536
 """Of a message."""
 OUT_OF_MEMORY, OUT_OF_SPACE = errno.ENOMEM, errno.EFBIG
 """Exit statuses."""
@@ -74,7 +74,7 @@ def serve(connection: socket.socket) -> None:
     """Read one file after the other until the other end of the socket is closed."""
     connection.send(READY)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 2)
+        message, descriptors, _, _ = socket.recv_fds(connection, MAX_BYTES, 2)
         if not message:
             return
         upload, output = descriptors

@@ -23,14 +23,14 @@ from av.packet import Packet
 
 from app.waveform import SAMPLE_RATE, Pcm
 from app.waveform.audio_budget import AudioBudget
-from app.waveform.audio_limits import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SHORTEST_SAMPLES, AudioLimits
+from app.waveform.audio_limits import HIGHEST_RATE, LOWEST_RATE, MAX_CHANNELS, SHORTEST_SAMPLES, AudioLimits
 from app.waveform.audio_refusals import AudioRefused, RefusalCode, audio_error
 
 CONTAINERS = "wav,w64,aiff,mp3,mov,matroska,ogg,flac,aac,mpeg,mpegts,amr,asf,caf,au"
 """The demuxers that are tried, by ffmpeg's names; mov reads mp4, m4a and 3gp, matroska also webm."""
-MOST_MIXED_CHANNELS = 8
+MAX_MIXED_CHANNELS = 8
 """For more channels than this, ffmpeg guesses the layout, and its mix leaves some channels out."""
-MOST_BAD_PACKETS = 1_000
+MAX_BAD_PACKETS = 1_000
 BLOCK_SECONDS = 30
 BLOCK_VALUES = 4_000_000
 """A block ends before 30 s at this many values: 30 s of 16 channels at 384 kHz would be 0.7 GB."""
@@ -39,7 +39,7 @@ BYTES_FOR_A_SEEK = 16
 """One seek is allowed for so many bytes of the last read; further ones count as searches. FFmpeg takes zeros
 after a WAV file for empty chunks, and seeks four times for every 8 of them. Among real files, fragmented MP4
 comes closest, with one seek for every 45 bytes."""
-MOST_SEARCHES = 100_000
+MAX_SEARCHES = 100_000
 """The max_samples searches in a file, which then ends where they were."""
 
 Signal = tuple[str, AudioLayout, int]
@@ -112,7 +112,7 @@ class _Upload:
         self._budget = budget
         self._read_end = 0  # the end of the last read
         self._seeks_left = 0  # in the bytes of that read
-        self._searches_left = MOST_SEARCHES
+        self._searches_left = MAX_SEARCHES
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._seeks_left -= 1
@@ -120,7 +120,7 @@ class _Upload:
             self._searches_left -= 1
             if self._searches_left < 0:
                 self._end = min(self._end, self._read_end)
-                self._searches_left = MOST_SEARCHES
+                self._searches_left = MAX_SEARCHES
         return self._file.seek(offset, whence)
 
     def read(self, size: int) -> bytes:
@@ -193,7 +193,7 @@ def _frames(
             frames = packet.decode()
         except av.error.FFmpegError as error:
             damage.append(error)
-            if len(damage) > MOST_BAD_PACKETS:
+            if len(damage) > MAX_BAD_PACKETS:
                 raise
             continue
         for frame in frames:
@@ -221,7 +221,7 @@ def _packets(
 def _check_signal(rate: int, channels: int) -> None:
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise AudioRefused(RefusalCode.SAMPLE_RATE, rate)
-    if not 1 <= channels <= MOST_CHANNELS:
+    if not 1 <= channels <= MAX_CHANNELS:
         raise AudioRefused(RefusalCode.CHANNELS, channels)
 
 
@@ -230,7 +230,7 @@ def _resampled(frames: Iterable[AudioFrame], *, mixed: bool) -> Iterator[Pcm]:
     output_layout: AudioLayout | None = None
     for (_, layout, _), run in groupby(frames, _signal):
         if mixed:
-            output_layout = AudioLayout("mono") if layout.nb_channels <= MOST_MIXED_CHANNELS else layout
+            output_layout = AudioLayout("mono") if layout.nb_channels <= MAX_MIXED_CHANNELS else layout
         resampler = AudioResampler("s16", output_layout := output_layout or layout, SAMPLE_RATE)
         for block in chain(_joined_frames(run), [None]):
             for frame in resampler.resample(block):

@@ -7,7 +7,7 @@ from app.waveform import SAMPLE_RATE
 SHORTEST_SAMPLES = SAMPLE_RATE // 10
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000
 """Sample rates of a file, in Hz."""
-MOST_CHANNELS = 16
+MAX_CHANNELS = 16
 
 
 @dataclass(frozen=True)

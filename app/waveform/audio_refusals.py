@@ -7,7 +7,7 @@ from enum import StrEnum
 from math import isfinite
 
 from app.errors import AudioTooLong, AudioTooShort, InvalidRequest, UndecodableAudio
-from app.waveform.audio_limits import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, AudioLimits
+from app.waveform.audio_limits import HIGHEST_RATE, LOWEST_RATE, MAX_CHANNELS, AudioLimits
 
 UNDECODABLE = "The audio file could not be decoded or its format is not supported."
 
@@ -49,7 +49,7 @@ _SENTENCES: dict[RefusalCode, tuple[type[InvalidRequest], str]] = {
     ),
     RefusalCode.CHANNELS: (
         UndecodableAudio,
-        f"{{number:.0f}} channels are not supported. There must be 1 to {MOST_CHANNELS}.",
+        f"{{number:.0f}} channels are not supported. There must be 1 to {MAX_CHANNELS}.",
     ),
     RefusalCode.TOO_SHORT: (
         AudioTooShort,

@@ -4,12 +4,12 @@ import logging
 import os
 from contextlib import suppress
 
-MOST_BYTES = 4_096
+MAX_BYTES = 4_096
 """The most that is logged for one file; the rest is counted."""
-MOST_LINES = 40
+MAX_LINES = 40
 
 _PIPE_BYTES = 65_536
-_MOST_PIPES = 16
+_MAX_PIPES = 16
 """The most reads of one `drain`, for a process that never stops writing."""
 
 _log = logging.getLogger(__name__)
@@ -28,11 +28,11 @@ class ErrorOutput:
     def drain(self) -> None:
         """Empty the pipe, so that the process isn't blocked for long."""
         with suppress(BlockingIOError):
-            for _ in range(_MOST_PIPES):
+            for _ in range(_MAX_PIPES):
                 written = os.read(self._pipe, _PIPE_BYTES)
                 if not written:
                     return
-                room = MOST_BYTES - len(self._kept)
+                room = MAX_BYTES - len(self._kept)
                 self._kept += written[:room]
                 self._left_out += len(written[room:])
 
@@ -40,9 +40,9 @@ class ErrorOutput:
         """Log the output since the last call, escaped, as warnings."""
         self.drain()
         lines = self._kept.splitlines()
-        left_out = self._left_out + sum(map(len, lines[MOST_LINES:]))
+        left_out = self._left_out + sum(map(len, lines[MAX_LINES:]))
         self._kept, self._left_out = b"", 0
-        for line in lines[:MOST_LINES]:
+        for line in lines[:MAX_LINES]:
             _log.warning("Decoder process %d wrote %r", self._pid, line.decode(errors="backslashreplace"))
         if left_out:
             _log.warning("Decoder process %d wrote %d bytes more", self._pid, left_out)

@@ -10,7 +10,7 @@ from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import GunicornServer
 
 HOUR_SECONDS = 3600
-MOST_MB = 290
+MAX_MB = 290
 
 
 def high_water_mb(server: GunicornServer) -> float:
@@ -34,4 +34,4 @@ def test_an_hour_costs_under_290_mb_above_the_idle_worker(start_server: StartSer
     answer = server.transcribe(recording, response_format="verbose_json")
     assert answer.json()["duration"] == HOUR_SECONDS
     assert answer.json()["text"] == ""
-    assert high_water_mb(server) - idle < MOST_MB
+    assert high_water_mb(server) - idle < MAX_MB

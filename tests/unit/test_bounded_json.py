@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import bounded_json
-from app.bounded_json import MOST_STRUCTURE, TooComplex, check_structure, parse
+from app.bounded_json import MAX_STRUCTURE, TooComplex, check_structure, parse
 
 EMOJI = "\N{GRINNING FACE}"
 
@@ -36,8 +36,8 @@ def test_too_many_parts(text: str) -> None:
     "text",
     [
         "",
-        "[" * MOST_STRUCTURE,
-        "[" + "0," * (MOST_STRUCTURE - 2) + "0]",
+        "[" * MAX_STRUCTURE,
+        "[" + "0," * (MAX_STRUCTURE - 2) + "0]",
         f'"{"[]," * 1_000_000}"',
         '"' + '\\"[],' * 300_000 + '"',
         '"' + "\\\\" * 300_000 + '[]{}\\"' + "," * 300_000 + '"',
@@ -97,7 +97,7 @@ def test_the_value(make: type[bytes | bytearray], text: bytes, value: object) ->
         b"1e999",
         b"-1.5e999",
         b"\xff",
-        b"[" * MOST_STRUCTURE,
+        b"[" * MAX_STRUCTURE,
         '{"a": 1}'.encode("utf-16"),
     ],
 )

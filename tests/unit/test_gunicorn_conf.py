@@ -12,7 +12,7 @@ from app.server.logger import OneFormatLogger
 from app.server.worker import SpeechWorker
 
 CONF = Path(__file__).resolve().parents[2] / "gunicorn.conf.py"
-MOST_LINES = 80
+MAX_LINES = 80
 ENVIRONMENT = ("HOST", "PORT", "WHISPER_REQUEST_SECONDS")
 
 
@@ -33,7 +33,7 @@ def conf(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_it_is_short() -> None:
-    assert len(CONF.read_text().splitlines()) < MOST_LINES
+    assert len(CONF.read_text().splitlines()) < MAX_LINES
 
 
 def test_every_name_that_looks_like_a_setting_is_one(conf: ModuleType) -> None:

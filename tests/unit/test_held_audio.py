@@ -5,14 +5,14 @@ from threading import Barrier, Thread
 import pytest
 
 from app.errors import ServerBusy
-from app.held_audio import MOST_SECONDS, HeldAudio
+from app.held_audio import MAX_SECONDS, HeldAudio
 from app.waveform import SAMPLE_RATE
 
 SECOND = SAMPLE_RATE
 
 
 def test_two_recordings_of_the_default_limit() -> None:
-    assert HeldAudio().most_seconds == MOST_SECONDS == 28_800
+    assert HeldAudio().most_seconds == MAX_SECONDS == 28_800
 
 
 def test_what_is_over_is_refused_until_another_request_has_ended() -> None:

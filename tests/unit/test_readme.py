@@ -14,7 +14,7 @@ from app import create_app
 from app.admission import ADMITTED
 from app.api.schemas import CHAT_COMPLETION, TRANSCRIPTION
 from app.checkpoints import RELEASES, resolve
-from app.dialogue.request import MOST_RECORDINGS
+from app.dialogue.request import MAX_RECORDINGS
 from app.formats import FORMATS
 from app.model_catalogue import TRANSCRIPTION_MODELS
 from app.runtime import Runtime
@@ -390,4 +390,4 @@ def test_the_demo_model_is_called_a_toy() -> None:
 
 def test_what_is_worked_on_at_a_time() -> None:
     assert f"| at a time | {ADMITTED} requests;" in API
-    assert f"| recordings in a chat | {MOST_RECORDINGS}," in API
+    assert f"| recordings in a chat | {MAX_RECORDINGS}," in API

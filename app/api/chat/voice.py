@@ -13,7 +13,7 @@ from app.api.audio.speech import voice_name
 from app.api.form_values import Fields
 from app.errors import MissingParameter, SpeechTooLong, SpeechUnavailable, UnsupportedValue
 from app.runtime import Runtime
-from app.synthesis.encoded_speech import MOST_SECONDS, EncodedSpeech
+from app.synthesis.encoded_speech import MAX_SECONDS, EncodedSpeech
 
 Json = dict[str, Any]
 
@@ -30,7 +30,7 @@ _UNPADDED = 6
 class SpeakingTime:
     """How many more seconds of speech all replies to one request may have."""
 
-    seconds: float = MOST_SECONDS
+    seconds: float = MAX_SECONDS
 
 
 @dataclass

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from app.dialogue.request import MOST_RECORDINGS, chat_request, check_all_audio
+from app.dialogue.request import MAX_RECORDINGS, chat_request, check_all_audio
 from app.errors import InvalidParameter
 from tests.unit.dialogue.conftest import audio, base64, fields, linked, text, user
 
@@ -122,8 +122,8 @@ def test_how_often_it_is_answered(sent: dict[str, Any], choices: int) -> None:
 
 
 def test_not_too_many_recordings() -> None:
-    most = [audio("hi")] * MOST_RECORDINGS
-    assert len(chat_request(fields(user(*most))).recordings) == MOST_RECORDINGS
+    most = [audio("hi")] * MAX_RECORDINGS
+    assert len(chat_request(fields(user(*most))).recordings) == MAX_RECORDINGS
     with pytest.raises(InvalidParameter, match="at most 64 recordings, but got 65") as caught:
         chat_request(fields(user(*most), user(audio("hi"))))
     assert caught.value.param == "messages"

@@ -391,6 +391,6 @@ def test_an_mp4_in_many_fragments_is_no_search(ffmpeg, tmp_path, monkeypatch):
     file = Counted(path.read_bytes())
     samples = read_audio(file, LIMITS)
     assert file.seeks > 50_000
-    monkeypatch.setattr("app.waveform.audio_file.MOST_SEARCHES", 0)
+    monkeypatch.setattr("app.waveform.audio_file.MAX_SEARCHES", 0)
     np.testing.assert_array_equal(read_audio(io.BytesIO(file.getvalue()), LIMITS), samples)
     assert len(samples) > 299 * 16_000

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.waveform.error_output import MOST_BYTES, MOST_LINES, ErrorOutput
+from app.waveform.error_output import MAX_BYTES, MAX_LINES, ErrorOutput
 
 
 @pytest.fixture
@@ -40,17 +40,17 @@ def test_no_more_than_some_of_it_is_logged(
         os.write(theirs, b"x" * 60_000)
         output.drain()
     output.log()
-    assert [len(line) for line in caplog.messages[:-1]] == [len("Decoder process 7 wrote ''") + MOST_BYTES]
-    assert caplog.messages[-1] == f"Decoder process 7 wrote {600_000 - MOST_BYTES} bytes more"
+    assert [len(line) for line in caplog.messages[:-1]] == [len("Decoder process 7 wrote ''") + MAX_BYTES]
+    assert caplog.messages[-1] == f"Decoder process 7 wrote {600_000 - MAX_BYTES} bytes more"
 
 
 def test_no_more_than_some_lines_are_logged(
     ends: tuple[ErrorOutput, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     output, theirs = ends
-    os.write(theirs, b"x\n" * (MOST_LINES + 3))
+    os.write(theirs, b"x\n" * (MAX_LINES + 3))
     output.log()
-    assert len(caplog.messages) == MOST_LINES + 1
+    assert len(caplog.messages) == MAX_LINES + 1
     assert caplog.messages[-1] == "Decoder process 7 wrote 3 bytes more"
 
 
