@@ -132,6 +132,17 @@ def test_trying_a_recording(page: webdriver.Chrome) -> None:
     assert complaints(page) == []
 
 
+def test_trying_speech(page: webdriver.Chrome, url: str) -> None:
+    """What has been received is played; it isn't asked for again."""
+    authorize(page)
+    operation = opened(page, "Audio", "createSpeech")
+    assert answer(page, operation)[0] == "200"
+    player = find(page, f"{operation} audio")
+    patiently(page).until(lambda driver: driver.execute_script("return arguments[0].duration > 1", player))
+    assert [address for address in requested(page) if "/v1/" in address] == [f"{url}/v1/audio/speech"]
+    assert complaints(page) == []
+
+
 def test_nothing_is_asked_of_another_host(page: webdriver.Chrome, url: str) -> None:
     opened(page, "Audio", "createSpeech")
     addresses = requested(page)
