@@ -148,7 +148,7 @@ def asks_for_everything(server: GunicornServer, folder: Path) -> None:
     assert post(server, "/v1/audio/speech", json=speech).status_code == 200
     asks_like_clients_of_other_servers(server)
     assert "whisper-1" in server.get("/v1/models").text
-    assert server.get("/metrics").status_code == 200
+    assert [server.get(path).status_code for path in ("/metrics", "/docs", "/openapi.json")] == [200] * 3
 
 
 def asks_like_clients_of_other_servers(server: GunicornServer) -> None:

@@ -160,6 +160,8 @@ def test_what_is_copied_is_enough_to_serve(tmp_path: Path) -> None:
         copy(ROOT / source, tmp_path / source)
     environ = {"PATH": os.environ["PATH"], "WHISPER_MODEL": "demo", "WHISPER_DEVICES": "cpu"}
     serve = [sys.executable, "-m", *json.loads(rests(FINAL, "CMD")[0]), "--check-config"]
+    assert (tmp_path / "app" / "web" / "docs" / "index.html").exists()
+    assert (tmp_path / "app" / "api" / "schemas" / "answers" / "error.json").exists()
     for command in (serve, [sys.executable, "-m", "app.preflight"]):
         finished = subprocess.run(
             command, cwd=tmp_path, env=environ, check=False, capture_output=True, text=True
