@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from app.engines.interface import DecodingOptions
 from app.transcript import Task
@@ -10,6 +11,9 @@ from app.waveform import SAMPLE_RATE, Samples
 
 HasSpeech = Callable[[Samples, float], bool]
 """Whether the highest speech probability in 16 kHz samples reaches a floor."""
+
+AudioContext = Literal["full", "short"]
+"""How much of a window the model sees: 30 s, or the clip and a margin."""
 
 LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -35,7 +39,7 @@ class TranscriptionRequest:
     the pieces are decoded side by side. With `by_channel` each channel is a speaker; `speaker_names` are
     their names in channel order, and may be fewer. A mono recording is then refused, or with
     `mono_is_plain` transcribed as without `by_channel`. With `language_only` nothing is transcribed:
-    the language of the first 30 s is all that is detected.
+    the language of the first 30 s is all that is detected. Without an `audio_context` the policy's counts.
     """
 
     task: Task = "transcribe"
@@ -58,6 +62,7 @@ class TranscriptionRequest:
     mono_is_plain: bool = False
     speaker_names: tuple[str, ...] = ()
     language_only: bool = False
+    audio_context: AudioContext | None = None
 
 
 Spans = list[tuple[float, float]]
@@ -87,6 +92,7 @@ class Policy:
     the silence-padded audio. Otherwise a window is not decoded if its highest speech probability, which
     `has_speech` compares, is under `speech_floor` (0: all windows are decoded). `find_speech` finds the
     spans between pauses. Pieces and channels are transcribed in the threads of `side_by_side`.
+    `audio_context` is that of requests which don't name any.
     """
 
     strict: bool = False
@@ -94,11 +100,16 @@ class Policy:
     has_speech: HasSpeech = _always_speech
     find_speech: FindSpeech = _whole_recording
     side_by_side: SideBySide = field(default_factory=_without_threads, compare=False)
+    audio_context: AudioContext = "full"
 
     @property
     def gated(self) -> bool:
         """Whether windows without speech are skipped."""
         return not self.strict and self.speech_floor > 0
+
+    def shortens(self, request: TranscriptionRequest) -> bool:
+        """Whether a request's windows of less than 30 s have a short context."""
+        return (request.audio_context or self.audio_context) == "short"
 
     def worth_decoding(self, samples: Samples) -> bool:
         """Whether a window's samples are to be decoded."""
