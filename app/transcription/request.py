@@ -2,18 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from app.engines.interface import DecodingOptions
-from app.transcript import Task
+from app.transcript import AudioContext, Task
 from app.transcription.side_by_side import SideBySide
 from app.waveform import SAMPLE_RATE, Samples
 
 HasSpeech = Callable[[Samples, float], bool]
 """Whether the highest speech probability in 16 kHz samples reaches a floor."""
-
-AudioContext = Literal["full", "short"]
-"""How much of a window the model sees: 30 s, or the clip and a margin."""
 
 LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -109,7 +105,7 @@ class Policy:
 
     def shortens(self, request: TranscriptionRequest) -> bool:
         """Whether a request's windows of less than 30 s have a short context."""
-        return (request.audio_context or self.audio_context) == "short"
+        return (request.audio_context or self.audio_context) == "short" and not request.language_only
 
     def worth_decoding(self, samples: Samples) -> bool:
         """Whether a window's samples are to be decoded."""

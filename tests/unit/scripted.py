@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from werkzeug.test import TestResponse
 
@@ -13,8 +13,8 @@ from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext
 from app.request_cost import RequestCost
 from app.settings import Settings
-from app.transcript import Segment, Transcript, TranscriptDelta, Word
-from app.transcription.request import TranscriptionRequest
+from app.transcript import AudioContext, Segment, Transcript, TranscriptDelta, Word
+from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcriber import Deltas
 
 TRANSCRIPT = Transcript(
@@ -75,6 +75,10 @@ class ScriptedRuntime:
         self.files: list[bytes] = []
         self.clients_gone: list[bool] = []
         self.callers: list[str] = []
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(audio_context=cast(AudioContext, self.settings.context))
 
     @property
     def transcriber(self) -> "ScriptedRuntime":

@@ -6,7 +6,8 @@ import pytest
 
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.request_context import RequestContext
-from app.transcription.request import AudioContext, Chunking, Policy, TranscriptionRequest
+from app.transcript import AudioContext
+from app.transcription.request import Chunking, Policy, TranscriptionRequest
 from app.transcription.windows import short_context
 from tests.scripted_engine import ScriptedEngine, result, silence, spell, ts
 from tests.transcripts import transcribe
