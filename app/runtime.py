@@ -6,7 +6,7 @@ from dataclasses import astuple, replace
 from typing import cast
 
 from app import engines, synthesis
-from app.admission import Admission
+from app.admission import Admission, Pace
 from app.checkpoints import Checkpoint, resolve
 from app.confinement import hide_memory
 from app.engines.interface import Engine, EngineOptions, LiveEngine
@@ -50,7 +50,7 @@ class Runtime:
         self.settings = settings
         self.metrics = Metrics()
         self.loaded = LoadedModel(engine, Meter(), (engine.card.name,)) if engine else None
-        self.admission = Admission(settings.max_wait_seconds, self._seconds_per_window)
+        self.admission = Admission(settings.max_wait_seconds, self._pace)
         self.synthesizer = synthesizer or synthesis.NullSynthesizer(_STARTING)
         self.catalogue = ModelCatalogue(
             settings.model_aliases,
@@ -165,5 +165,8 @@ class Runtime:
     def _engine_for(self, context: RequestContext) -> Engine:
         return self.model.engine_for(context)
 
-    def _seconds_per_window(self) -> float:
-        return self.loaded.meter.seconds_per_window if self.loaded else 0.0
+    def _pace(self) -> Pace:
+        if self.loaded is None:
+            return Pace(0.0, 0.0)
+        meter = self.loaded.meter
+        return Pace(meter.seconds_per_window, meter.seconds_per_full_window)

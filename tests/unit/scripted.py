@@ -6,7 +6,7 @@ from typing import BinaryIO, cast
 
 from werkzeug.test import TestResponse
 
-from app.admission import Admission
+from app.admission import Admission, Pace
 from app.errors import SpeechError
 from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
@@ -44,7 +44,7 @@ class ScriptedAdmission(Admission):
     """Admits everybody, until it is told what to raise instead."""
 
     def __init__(self) -> None:
-        super().__init__(max_wait_seconds=300, seconds_per_window=lambda: 0.0)
+        super().__init__(max_wait_seconds=300, pace=lambda: Pace(0.0, 0.0))
         self.full: SpeechError | None = None
         self.admitted: list[str] = []
 
