@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from math import ceil, inf
 from threading import Lock
 from time import monotonic
+from typing import NamedTuple
 
 from app.errors import ServerBusy
 
@@ -155,26 +156,35 @@ class Permits:
         return self._another_asked > now - OTHERS_SECONDS or self.taken > self._held[caller]
 
 
+class Pace(NamedTuple):
+    """How long a window takes at present, 0.0 for unknown: one like those that are waited for, which may have
+    a short context, and a full one, of 30 s.
+    """
+
+    seconds_per_window: float
+    seconds_per_full_window: float
+
+
 class Admission:
     """Permits to work and to speak, and slots to read a body, to drop one and to write an answer.
 
-    `seconds_per_window()` is how fast the engine is at present, 0.0 for unknown.
+    `pace()` is how fast the engine is.
     """
 
-    def __init__(self, max_wait_seconds: float, seconds_per_window: Callable[[], float]) -> None:
+    def __init__(self, max_wait_seconds: float, pace: Callable[[], Pace]) -> None:
         self.working = Permits(ADMITTED, FAIR_SHARE)
         self.speaking = Permits(SPEAKING, SPEAKING // 2)
         self.reading = TransferSlots(READING)
         self.draining = TransferSlots(DRAINING)
         self.writing = TransferSlots(WRITING)
         self._max_wait_seconds = max_wait_seconds
-        self._seconds_per_window = seconds_per_window
+        self._pace = pace
 
     @contextmanager
     def admit(self, caller: str = "") -> Iterator[None]:
         """Hold a permit to work. Raises ServerBusy at once if none is free or the wait would be too long."""
         self._check_wait()
-        wait_seconds = max(_BUSY_SECONDS, ceil(self._seconds_per_window()))
+        wait_seconds = max(_BUSY_SECONDS, ceil(self._pace().seconds_per_window))
         with _permit(self.working, caller, f"working on {ADMITTED} requests", wait_seconds):
             yield
 
@@ -200,20 +210,20 @@ class Admission:
 
     def longest_seconds(self, limit_seconds: float) -> float:
         """The longest audio that this engine can transcribe within a limit if it serves one request alone."""
-        pace = self._seconds_per_window()
-        return limit_seconds / pace * _WINDOW_SECONDS if pace else float("inf")
+        seconds = self._pace().seconds_per_full_window
+        return limit_seconds / seconds * _WINDOW_SECONDS if seconds else float("inf")
 
     def _check_wait(self) -> None:
         """Raise ServerBusy if a new request's first window would wait for too long.
 
         The scheduler serves requests in turn, so at most one window of each running request comes before it.
         """
-        running, pace = self.working.taken, self._seconds_per_window()
-        wait = running * pace
+        running, seconds = self.working.taken, self._pace().seconds_per_window
+        wait = running * seconds
         if wait > self._max_wait_seconds:
             raise ServerBusy(
                 f"This request would begin after about {wait:.0f} seconds: {running} requests are before it, "
-                f"and 30 seconds of audio take {pace:.1f} seconds at present. The longest wait on this "
+                f"and a window of each takes {seconds:.1f} seconds at present. The longest wait on this "
                 f"server is {self._max_wait_seconds:g} seconds (WHISPER_MAX_WAIT_SECONDS).",
                 retry_after_seconds=ceil(wait - self._max_wait_seconds),
             )

@@ -30,8 +30,8 @@ class LoadedModel:
     quantized: bool = False
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, engine: LiveEngine, precision: str) -> "LoadedModel":
-        """An engine that was started with a checkpoint, for answers of a precision."""
+    def of(cls, checkpoint: Checkpoint, engine: LiveEngine, precision: str, context: str) -> "LoadedModel":
+        """An engine that was started with a checkpoint, for answers of a precision and usual context."""
         return cls(
             engine,
             Meter(engine.warm_up_seconds),
@@ -39,7 +39,7 @@ class LoadedModel:
             checkpoint.owner,
             int(checkpoint.path.stat().st_mtime),
             checkpoint.notice,
-            _fingerprint(checkpoint.sha256, precision),
+            _fingerprint(checkpoint.sha256, precision, context),
             checkpoint.quantization is not None,
         )
 
@@ -57,7 +57,8 @@ class LoadedModel:
         return len(self.engine.tokenizer(None, "transcribe").encode(text))
 
 
-def _fingerprint(sha256: str, precision: str) -> str:
+def _fingerprint(sha256: str, precision: str, context: str) -> str:
     """`fp_` and ten hexadecimal digits, the same on every machine."""
-    digest = hashlib.sha256(f"{sha256} {precision} {VERSION}".encode()).hexdigest()
+    answers = f"{sha256} {precision} {VERSION}" + (" short" if context == "short" else "")
+    digest = hashlib.sha256(answers.encode()).hexdigest()
     return f"fp_{digest[:10]}"

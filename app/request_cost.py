@@ -10,14 +10,16 @@ class CostTotals:
 
     `audio_seconds` is the length of its recordings, `read_seconds` what reading their files took.
     `windows` were decoded (each temperature counts), `fallbacks` of them at a higher temperature than
-    the first. `queue_seconds` and `model_seconds` are how long its engine calls waited and ran, added
-    up over all calls, of which many run at a time. Calls that are still `unfinished` are not in them.
+    the first. `short_contexts` windows have their text from a short context. `queue_seconds` and
+    `model_seconds` are how long its engine calls waited and ran, added up over all calls, of which many run
+    at a time. Calls that are still `unfinished` are not in them.
     """
 
     audio_seconds: float = 0.0
     read_seconds: float = 0.0
     windows: int = 0
     fallbacks: int = 0
+    short_contexts: int = 0
     queue_seconds: float = 0.0
     model_seconds: float = 0.0
     unfinished: int = 0
@@ -46,6 +48,10 @@ class RequestCost:
     def add_fallback(self) -> None:
         """A window is decoded again at a higher temperature."""
         self._add(fallbacks=1)
+
+    def add_short_context(self) -> None:
+        """A window's text is that of a short context."""
+        self._add(short_contexts=1)
 
     def start_call(self) -> None:
         """An engine call was submitted. `finish_call` must follow."""

@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from typing import cast
 
 from app import engines, synthesis
-from app.admission import Admission
+from app.admission import Admission, Pace
 from app.checkpoints import Checkpoint, resolve
 from app.confinement import hide_memory
 from app.engines.interface import Engine, EngineOptions, LiveEngine
@@ -19,6 +20,7 @@ from app.request_cost import RequestCost
 from app.settings import Settings
 from app.synthesis.encoded_speech import MAX_SECONDS, EncodedSpeech
 from app.synthesis.interface import Synthesizer
+from app.transcript import AudioContext
 from app.transcription.audio_reader import AudioReader
 from app.transcription.request import Policy
 from app.transcription.resume_store import ResumeStore
@@ -48,7 +50,7 @@ class Runtime:
         self.settings = settings
         self.metrics = Metrics()
         self.loaded = LoadedModel(engine, Meter(), (engine.card.name,)) if engine else None
-        self.admission = Admission(settings.max_wait_seconds, self._seconds_per_window)
+        self.admission = Admission(settings.max_wait_seconds, self._pace)
         self.synthesizer = synthesizer or synthesis.NullSynthesizer(_STARTING)
         self.catalogue = ModelCatalogue(
             settings.model_aliases,
@@ -58,7 +60,9 @@ class Runtime:
         limits = AudioLimits(settings.max_audio_seconds, settings.decode_seconds)
         self.transcriber = Transcriber(
             self._engine_for,
-            Policy(strict=settings.strict, speech_floor=settings.speech_floor),
+            Policy(
+                settings.strict, settings.speech_floor, audio_context=cast(AudioContext, settings.context)
+            ),
             AudioReader(limits, self.admission.longest_seconds),
             ResumeStore(settings.retry_grace_seconds),
         )
@@ -78,7 +82,7 @@ class Runtime:
         self._start_audio_input(options.rows(device))
         self.synthesizer = synthesis.start(settings.speech_engine, settings.speech_voice)
         engine = engines.start(settings.engine, checkpoint, device, options)
-        self.loaded = LoadedModel.of(checkpoint, engine, settings.precision)
+        self.loaded = LoadedModel.of(checkpoint, engine, settings.precision, settings.context)
         if decoders := self.transcriber.reader.decoders:
             decoders.wait_until_started()
         return self.loaded
@@ -161,5 +165,8 @@ class Runtime:
     def _engine_for(self, context: RequestContext) -> Engine:
         return self.model.engine_for(context)
 
-    def _seconds_per_window(self) -> float:
-        return self.loaded.meter.seconds_per_window if self.loaded else 0.0
+    def _pace(self) -> Pace:
+        if self.loaded is None:
+            return Pace(0.0, 0.0)
+        meter = self.loaded.meter
+        return Pace(meter.seconds_per_window, meter.seconds_per_full_window)

@@ -18,6 +18,7 @@ _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/*A-Z\s]+")
 """What browsers send as `Origin`, or any."""
 
 _PRECISIONS = ("exact", "int8", "bfloat16")
+_CONTEXTS = ("full", "short")
 _LOG_FORMATS = ("plain", "json")
 
 _UNIX = "unix:"
@@ -83,6 +84,9 @@ class Settings:
         "WHISPER_PRECISION",
         "exact",
         "`exact`; `int8` (CPU) and `bfloat16` (CUDA) are faster or smaller, but not exact.",
+    )
+    context: str = _setting(
+        "WHISPER_CONTEXT", "full", "`full`; `short` is faster on recordings under 25 s, but not exact."
     )
     threads: int = _setting("WHISPER_THREADS", 0, "Torch threads per worker. 0 = one per core.")
     strict: bool = _setting(
@@ -172,6 +176,8 @@ class Settings:
         self._check(self.threads >= 0, "threads", "0 or more")
         self._check(self.batch >= 0, "batch", "0 or more")
         self._check(self.precision in _PRECISIONS, "precision", f"one of {', '.join(_PRECISIONS)}")
+        self._check(self.context in _CONTEXTS, "context", f"one of {', '.join(_CONTEXTS)}")
+        self._check(self.context == "full" or not self.strict, "context", "full with WHISPER_STRICT=1")
         self._check(0.0 <= self.speech_floor <= 1.0, "speech_floor", "a probability from 0 to 1")
         self._check(self.retry_grace_seconds >= 0, "retry_grace_seconds", "0 or more")
         self._check(self.keepalive_seconds >= 0, "keepalive_seconds", "0 or more")

@@ -5,6 +5,9 @@ from typing import Literal
 
 Task = Literal["transcribe", "translate"]
 
+AudioContext = Literal["full", "short"]
+"""How much of a window the model is given: 30 s, or the clip and a margin."""
+
 
 @dataclass(frozen=True)
 class Word:

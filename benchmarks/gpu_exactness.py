@@ -14,6 +14,7 @@ from app.checkpoints import resolve
 from app.engines.interface import EngineOptions, Window, WindowOptions, WindowResult
 from app.engines.reference import ReferenceEngine
 from app.settings import Settings
+from app.transcription.windows import short_context
 from app.waveform import SAMPLE_RATE, Samples
 from benchmarks.gpu_check import Row
 from benchmarks.parting import gap
@@ -61,7 +62,10 @@ class Compared:
 
 
 class Exactness:
-    """The same windows on this engine and on openai-whisper, with the demo weights."""
+    """The same windows on this engine and on openai-whisper, with the demo weights.
+
+    Each with all of the encoder's positions, and in a short context.
+    """
 
     def __init__(self, options: argparse.Namespace) -> None:
         checkpoint = resolve(Settings(model="demo"))
@@ -72,11 +76,14 @@ class Exactness:
         self.ours = engines.start("batched", checkpoint, options.device, EngineOptions(threads))
         sounds = {name: sound(name) for name in (SOUNDS[:1] if options.tiny else SOUNDS)}
         kinds = list(KINDS)[:3] if options.tiny else list(KINDS)
+        both = self.reference, self.ours
         self._windows = {
-            name: tuple(whole(engine, samples) for engine in (self.reference, self.ours))
-            for name, samples in sounds.items()
+            name: tuple(whole(engine, samples) for engine in both) for name, samples in sounds.items()
         }
-        self._cases = [(name, kind) for name in sounds for kind in kinds]
+        self._windows |= {
+            f"{name}, short": tuple(map(in_short_context, self._windows[name])) for name in sounds
+        }
+        self._cases = [(name, kind) for name in self._windows for kind in kinds]
         self._expected = {
             (name, kind): self.reference.submit(self._windows[name][0], KINDS[kind]).result()
             for name, kind in self._cases
@@ -144,6 +151,11 @@ def whole(engine: Any, samples: Samples) -> Window:
     """All of a recording as one window."""
     recording = engine.open(samples)
     return Window(recording, 0, recording.frames)
+
+
+def in_short_context(window: Window) -> Window:
+    """The same window, with fewer of the encoder's positions."""
+    return replace(window, positions=short_context(window.frames))
 
 
 def exactness(options: argparse.Namespace) -> Iterator[Row]:

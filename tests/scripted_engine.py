@@ -56,13 +56,17 @@ class ScriptedRecording:
 
 @dataclass
 class ScriptedEngine:
-    """Answers each window with `answer(window, options)`; keeps what it was asked in `decoded`."""
+    """Answers each window with `answer(window, options)`; keeps what it was asked in `decoded`.
+
+    `calls` are the names of all calls with their windows' positions.
+    """
 
     answer: Answer
     languages: dict[str, float] = field(default_factory=lambda: {"en": 0.9, "de": 0.1})
     words: list[WordTiming] = field(default_factory=list)
     decoded: list[tuple[int, int, WindowOptions]] = field(default_factory=list)
     detected: list[tuple[int, int]] = field(default_factory=list)
+    calls: list[tuple[str, int]] = field(default_factory=list)
     recordings: list[ScriptedRecording] = field(default_factory=list)
     alive: bool = True
     warm_up_seconds: float = 0.0
@@ -80,16 +84,20 @@ class ScriptedEngine:
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         self.decoded.append((window.seek, window.frames, options))
+        self.calls.append(("submit", window.positions))
         return done(self.answer, window, options)
 
     def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Any:
+        self.calls.append(("score", window.positions))
         return done(lambda: [-float(place) for place, _ in enumerate(tokens)])
 
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         self.detected.append((window.seek, window.frames))
+        self.calls.append(("detect_language", window.positions))
         return done(lambda: self.languages)
 
     def align(self, window: Window, tokens: Sequence[int], language: str | None, task: str) -> Any:
+        self.calls.append(("align", window.positions))
         return done(lambda: self.words)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, jsonify
 
 from app.api import current_runtime
+from app.api.whole_response import SHORT_CONTEXT_NOTICE
 from app.model_catalogue import no_model
 
 blueprint = Blueprint("models", __name__)
@@ -29,12 +30,15 @@ def retrieve_model(name: str) -> Response:
 def _model(name: str) -> dict[str, str | int]:
     """`created` and `owned_by` are the loaded checkpoint's for all names, 0 and "" before it is loaded.
 
-    `notice` is not OpenAI's field; only quantized weights have it.
+    `notice` is not OpenAI's field; only quantized weights have it, and servers with WHISPER_CONTEXT=short.
     """
-    model = current_runtime().loaded
+    runtime = current_runtime()
+    model = runtime.loaded
     if model is None:
         return {"id": name, "object": "model", "created": 0, "owned_by": ""}
-    notice = {"notice": model.notice} if model.quantized and model.notice else {}
+    quantized = [model.notice] if model.quantized and model.notice else []
+    short = [SHORT_CONTEXT_NOTICE] if runtime.settings.context == "short" else []
+    notice = {"notice": "; ".join(notices)} if (notices := quantized + short) else {}
     return {"id": name, "object": "model", "created": model.created, "owned_by": model.owner, **notice}
 
 

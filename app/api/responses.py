@@ -36,7 +36,7 @@ def create_response() -> Response:
             response = event_stream(reply.events(), named=True, on_close=held.pop_all().close)
         else:
             response = whole_response(lambda: dump_json(reply.whole()), JSON, held.pop_all().close)
-    return with_notice(response)
+    return with_notice(response, may_shorten=current_runtime().settings.context == "short")
 
 
 def _upstream() -> Upstream:

@@ -14,6 +14,7 @@ from app.background import run_in_background
 from app.formats.wire import dump_json
 
 JSON = "application/json"
+SHORT_CONTEXT_NOTICE = "short audio context, no longer exact"
 _BLANK = " "
 
 
@@ -33,10 +34,16 @@ def whole_response(make: Callable[[], str], content_type: str, on_close: Callabl
         return response
 
 
-def with_notice(response: Response) -> Response:
-    """The same answer with what everybody must be told of the model, if anything."""
-    if notice := current_runtime().notice:
-        response.headers["x-model-notice"] = notice
+def with_notice(response: Response, *, may_shorten: bool) -> Response:
+    """The same answer with what everybody must be told of the model and of a short context, if anything.
+
+    `may_shorten`: whether windows of the request may have one. If the headers are sent before the whole
+    answer is known, that is what they say; otherwise they say whether any text is of one.
+    """
+    used = response.is_streamed or incoming().cost.totals().short_contexts > 0
+    short = SHORT_CONTEXT_NOTICE if may_shorten and used else None
+    if notices := [notice for notice in (current_runtime().notice, short) if notice]:
+        response.headers["x-model-notice"] = "; ".join(notices)
     return response
 
 

@@ -36,7 +36,8 @@ def _devices(settings: Settings) -> tuple[tuple[str, ...], Row]:
         found_devices = devices.resolve_devices(settings.devices)
     except StartError as error:
         return (), bad("devices", str(error))
-    workers = f"{', '.join(found_devices)}: a worker each, engine {settings.engine}"
+    context = "" if settings.context == "full" else f", {settings.context} audio context, not exact"
+    workers = f"{', '.join(found_devices)}: a worker each, engine {settings.engine}{context}"
     return found_devices, good("devices", workers)
 
 

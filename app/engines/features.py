@@ -71,10 +71,10 @@ class LogMel:
         floor = self._mel.max() - 8.0
         self._mel.clamp_(min=floor.item()).add_(4.0).div_(4.0)
 
-    def window(self, seek: int, frames: int) -> Tensor:
-        """`[n_mels, 3000]` from frame `seek`, padded with 0.0 after `frames` frames."""
+    def window(self, seek: int, frames: int, padded_frames: int = WINDOW_FRAMES) -> Tensor:
+        """`[n_mels, padded_frames]` from frame `seek`, padded with 0.0 after `frames` frames."""
         mel = self._mel[:, seek : seek + frames]
-        return F.pad(mel, (0, WINDOW_FRAMES - mel.shape[1]))
+        return F.pad(mel, (0, padded_frames - mel.shape[1]))
 
     def _samples_of(self, first: int, end: int) -> Tensor:
         """The samples of frames `first` to `end`: half an STFT window more on both sides."""

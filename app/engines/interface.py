@@ -8,7 +8,7 @@ word alignment share them.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from app.transcript import Task
@@ -19,7 +19,9 @@ FRAMES_PER_SECOND = 100
 WINDOW_FRAMES = 3_000
 """Frames in the 30 s window that the model sees at once."""
 FRAMES_PER_TOKEN = 2
-"""Log-mel frames per step of Whisper's timestamp tokens (0.02 s)."""
+"""Log-mel frames per position of the encoder, and per step of Whisper's timestamp tokens (0.02 s)."""
+WINDOW_POSITIONS = WINDOW_FRAMES // FRAMES_PER_TOKEN
+"""The encoder's positions in a window of 30 s."""
 
 
 class Tokenizer(Protocol):
@@ -62,13 +64,30 @@ class Recording(Protocol):
 class Window:
     """Up to 30 s of a recording: `frames` log-mel frames from `seek`, padded with 0.0 to 3000.
 
-    Frames past the recording's end are those of its silent padding. Compared by identity: the
-    engine keeps the encoded features for as long as this object lives.
+    Frames past the recording's end are those of its silent padding. `positions`: how many of the encoder's
+    positions are computed and attended to, at least those of `frames`. Fewer than WINDOW_POSITIONS are a
+    short context, which openai-whisper doesn't have. Compared by identity: the engine keeps the encoded
+    features for as long as this object lives.
     """
 
     recording: Recording
     seek: int
     frames: int
+    positions: int = WINDOW_POSITIONS
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its context is short."""
+        return self.positions < WINDOW_POSITIONS
+
+    @property
+    def padded_frames(self) -> int:
+        """Log-mel frames that the encoder reads, padding included."""
+        return self.positions * FRAMES_PER_TOKEN
+
+    def in_full(self) -> "Window":
+        """Another window of the same frames, with all positions."""
+        return replace(self, positions=WINDOW_POSITIONS)
 
 
 @dataclass(frozen=True)

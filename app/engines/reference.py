@@ -1,9 +1,13 @@
-"""openai-whisper unchanged: one window at a time. Other engines are tested against it."""
+"""openai-whisper unchanged: one window at a time. Other engines are tested against it.
+
+Only for a short context, which openai-whisper doesn't have, its encoder is given fewer positions.
+"""
 
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -101,9 +105,8 @@ class ReferenceEngine:
     def _decode(self, window: Window, options: WindowOptions) -> WindowResult:
         if options.temperature > 0:
             torch.manual_seed(_seed(window, options))
-        result = cast(
-            DecodingResult, self._model.decode(self._encode(window), self._decoding_options(options))
-        )
+        with self._audio(window) as audio:
+            result = cast(DecodingResult, self._model.decode(audio, self._decoding_options(options)))
         return WindowResult(
             tokens=tuple(result.tokens),
             avg_logprob=result.avg_logprob,
@@ -141,12 +144,13 @@ class ReferenceEngine:
     def _detect(self, window: Window) -> dict[str, float]:
         if not self._model.is_multilingual:
             return {"en": 1.0}
-        _, probabilities = self._model.detect_language(self._encode(window))
+        with self._audio(window) as audio:
+            _, probabilities = self._model.detect_language(audio)
         return cast(dict[str, float], probabilities)
 
     def _align(self, window: Window, tokens: list[int], language: str | None, task: Task) -> list[WordTiming]:
         tokenizer = self._tokenizers.whisper(language, task)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), self._context(window.positions):
             # numba warns that it can't parallelize openai-whisper's DTW
             warnings.simplefilter("ignore", NumbaPerformanceWarning)
             words = find_alignment(self._model, tokenizer, tokens, self._mel(window), window.frames)
@@ -158,16 +162,39 @@ class ReferenceEngine:
         ]
 
     def _encode(self, window: Window) -> Tensor:
-        """Features `[1500, state]`, computed once in a window's life."""
+        """Features `[positions, state]`, computed once in a window's life."""
         features = self._features.get(window)
         if features is None:
-            with torch.no_grad():
+            with torch.no_grad(), self._context(window.positions):
                 features = self._model.encoder(self._mel(window)[None])[0]
             self._features[window] = features
         return features
 
+    @contextmanager
+    def _audio(self, window: Window) -> Iterator[Tensor]:
+        """What openai-whisper's functions take within the block: features, which they know by their shape, or
+        the log-mel of a short context.
+        """
+        if not window.is_short:
+            yield self._encode(window)
+            return
+        with self._context(window.positions):
+            yield self._mel(window)
+
+    @contextmanager
+    def _context(self, positions: int) -> Iterator[None]:
+        """Within the block the encoder has so many positions. No other thread runs the model."""
+        encoder = self._model.encoder
+        embedding = encoder.positional_embedding
+        encoder.positional_embedding = embedding[:positions]
+        try:
+            yield
+        finally:
+            encoder.positional_embedding = embedding
+
     def _mel(self, window: Window) -> Tensor:
-        mel = cast(LogMel, window.recording).window(window.seek, window.frames).to(self._model.device)
+        recording = cast(LogMel, window.recording)
+        mel = recording.window(window.seek, window.frames, window.padded_frames).to(self._model.device)
         return mel.half() if self._half else mel
 
     @property

@@ -23,6 +23,7 @@ _SAME_NAMES = (
     "logprob_threshold",
     "no_speech_threshold",
     "hallucination_silence_threshold",
+    "audio_context",
 )
 _SAME_DECODING_NAMES = ("beam_size", "best_of", "patience", "length_penalty", "suppress_blank", "seed")
 _MODEL_WITH_LANGUAGES = "gpt-transcribe"

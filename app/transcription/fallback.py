@@ -1,10 +1,18 @@
-"""Decoding a window at rising temperatures until its result passes the thresholds."""
+"""Decoding a window until its result passes the thresholds: in full first, then at rising temperatures."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from app.engines.interface import Engine, Window, WindowOptions, WindowResult
 from app.request_context import RequestContext
 from app.transcription.request import TranscriptionRequest
+
+
+class Decoded(NamedTuple):
+    """A result, and the window that it is of: the one that was asked for, or the same in full."""
+
+    window: Window
+    result: WindowResult
 
 
 def decode_with_fallback(
@@ -13,8 +21,17 @@ def decode_with_fallback(
     options: WindowOptions,
     request: TranscriptionRequest,
     context: RequestContext,
-) -> WindowResult:
-    """The first result that passes the request's thresholds, else that of the last temperature."""
+) -> Decoded:
+    """The first result that passes the request's thresholds, else that of the last temperature.
+
+    With a short context there is one attempt. If it fails, or finds silence, the window is decoded in full.
+    """
+    if window.is_short:
+        first = at_temperature(options, request.temperatures[0])
+        result = context.wait(engine.submit(window, first))
+        if not needs_fallback(result, request) and not is_silence(result, request):
+            return Decoded(window, result)
+        window = window.in_full()
     for attempt, temperature in enumerate(request.temperatures):
         context.check()
         if attempt:
@@ -22,7 +39,7 @@ def decode_with_fallback(
         result = context.wait(engine.submit(window, at_temperature(options, temperature)))
         if not needs_fallback(result, request):
             break
-    return result
+    return Decoded(window, result)
 
 
 def at_temperature(options: WindowOptions, temperature: float) -> WindowOptions:

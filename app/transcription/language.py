@@ -1,7 +1,7 @@
 """Language detection."""
 
 from operator import itemgetter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.engines.interface import WINDOW_FRAMES, Engine, Recording, Window
 from app.errors import InvalidLanguage
@@ -26,10 +26,17 @@ def check_languages(engine: Engine, request: TranscriptionRequest) -> None:
                 )
 
 
+class Detected(NamedTuple):
+    """A window's language, and the window to decode: in full if a short context left the language unsure."""
+
+    language: str
+    window: Window
+
+
 class Detector(Protocol):
     """Tells a WindowLoop the language, once."""
 
-    def of(self, window: Window) -> str:
+    def of(self, window: Window) -> Detected:
         """The language of a window that is about to be decoded."""
 
     def of_padded_audio(self, recording: Recording) -> str:
@@ -53,14 +60,23 @@ class LanguageDetector:
         self._strict = policy.strict
         self._context = context
 
-    def of(self, window: Window) -> str:
+    def of(self, window: Window) -> Detected:
         """The language of a window that is about to be decoded."""
         is_full_start = window.seek == 0 and window.frames == WINDOW_FRAMES
         if is_full_start or not self._strict:
+            detected, sure = self.own(window)
+            if is_full_start or sure:
+                return detected
+            window = detected.window
+        return Detected(self.of_padded_audio(window.recording), window)
+
+    def own(self, window: Window) -> tuple[Detected, bool]:
+        """A window's own language, and whether that is sure."""
+        language, probability = self.most_likely(window)
+        if probability < SURE_ENOUGH and window.is_short:
+            window = window.in_full()
             language, probability = self.most_likely(window)
-            if is_full_start or probability >= SURE_ENOUGH:
-                return language
-        return self.of_padded_audio(window.recording)
+        return Detected(language, window), probability >= SURE_ENOUGH
 
     def of_padded_audio(self, recording: Recording) -> str:
         """The language of the first 30 s, the way openai-whisper finds it."""

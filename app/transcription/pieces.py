@@ -8,7 +8,7 @@ from itertools import chain
 from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES, Recording, Window
 from app.request_context import RequestContext
 from app.transcript import Segment
-from app.transcription.language import SURE_ENOUGH, LanguageDetector
+from app.transcription.language import Detected, LanguageDetector
 from app.transcription.request import Chunking, Spans
 from app.transcription.window_loop import WindowLoop
 
@@ -43,17 +43,18 @@ class PieceLanguage:
         self._before = before
         self._known: Future[str] = Future()
 
-    def of(self, window: Window) -> str:
+    def of(self, window: Window) -> Detected:
         """The language of the piece's first window that has speech."""
-        if self._before is None:
-            return self._tell(self._detector.of(window))
-        return self._tell(self._own(window) or self._before.wait())
+        detected = self._detector.of(window) if self._before is None else self._own(window, self._before)
+        self._known.set_result(detected.language)
+        return detected
 
     def of_padded_audio(self, recording: Recording) -> str:
         """The language of a piece without speech."""
-        if self._before is None:
-            return self._tell(self._detector.of_padded_audio(recording))
-        return self._tell(self._before.wait())
+        before = self._before
+        language = self._detector.of_padded_audio(recording) if before is None else before.wait()
+        self._known.set_result(language)
+        return language
 
     def wait(self) -> str:
         """The language, once the thread that reads the piece knows it."""
@@ -63,15 +64,12 @@ class PieceLanguage:
         """The piece is not read to its end."""
         self._known.cancel()
 
-    def _own(self, window: Window) -> str | None:
+    def _own(self, window: Window, before: "PieceLanguage") -> Detected:
+        """The window's own language, or that of the piece before."""
         if window.frames < _SHORTEST_FRAMES:
-            return None
-        language, probability = self._detector.most_likely(window)
-        return language if probability >= SURE_ENOUGH else None
-
-    def _tell(self, language: str) -> str:
-        self._known.set_result(language)
-        return language
+            return Detected(before.wait(), window)
+        detected, sure = self._detector.own(window)
+        return detected if sure else detected._replace(language=before.wait())
 
 
 class PieceByPiece:

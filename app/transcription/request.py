@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.engines.interface import DecodingOptions
-from app.transcript import Task
+from app.transcript import AudioContext, Task
 from app.transcription.side_by_side import SideBySide
 from app.waveform import SAMPLE_RATE, Samples
 
@@ -35,7 +35,7 @@ class TranscriptionRequest:
     the pieces are decoded side by side. With `by_channel` each channel is a speaker; `speaker_names` are
     their names in channel order, and may be fewer. A mono recording is then refused, or with
     `mono_is_plain` transcribed as without `by_channel`. With `language_only` nothing is transcribed:
-    the language of the first 30 s is all that is detected.
+    the language of the first 30 s is all that is detected. Without an `audio_context` the policy's counts.
     """
 
     task: Task = "transcribe"
@@ -58,6 +58,7 @@ class TranscriptionRequest:
     mono_is_plain: bool = False
     speaker_names: tuple[str, ...] = ()
     language_only: bool = False
+    audio_context: AudioContext | None = None
 
 
 Spans = list[tuple[float, float]]
@@ -87,6 +88,7 @@ class Policy:
     the silence-padded audio. Otherwise a window is not decoded if its highest speech probability, which
     `has_speech` compares, is under `speech_floor` (0: all windows are decoded). `find_speech` finds the
     spans between pauses. Pieces and channels are transcribed in the threads of `side_by_side`.
+    `audio_context` is that of requests which don't name any.
     """
 
     strict: bool = False
@@ -94,11 +96,16 @@ class Policy:
     has_speech: HasSpeech = _always_speech
     find_speech: FindSpeech = _whole_recording
     side_by_side: SideBySide = field(default_factory=_without_threads, compare=False)
+    audio_context: AudioContext = "full"
 
     @property
     def gated(self) -> bool:
         """Whether windows without speech are skipped."""
         return not self.strict and self.speech_floor > 0
+
+    def shortens(self, request: TranscriptionRequest) -> bool:
+        """Whether a request's windows of less than 30 s have a short context."""
+        return (request.audio_context or self.audio_context) == "short" and not request.language_only
 
     def worth_decoding(self, samples: Samples) -> bool:
         """Whether a window's samples are to be decoded."""

@@ -126,5 +126,5 @@ class CachingEngine(EngineProxy):
 
     def _cached(self, window: Window, submit: Callable[[], Future[T]], *arguments: Hashable) -> Future[T]:
         number = next(n for n, opened in enumerate(self._recordings) if opened is window.recording)
-        key = (number, window.seek, window.frames, *arguments)
+        key = (number, window.seek, window.frames, window.positions, *arguments)
         return self._cache.result(key, window.recording, submit)

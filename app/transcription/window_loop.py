@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from app.engines.interface import (
     FRAMES_PER_SECOND,
     WINDOW_FRAMES,
+    WINDOW_POSITIONS,
     Engine,
     Recording,
     Window,
@@ -16,12 +17,12 @@ from app.engines.interface import (
 from app.request_context import RequestContext
 from app.transcript import Segment, TokenLogprob
 from app.transcription import hallucination
-from app.transcription.fallback import at_temperature, decode_with_fallback, is_silence
+from app.transcription.fallback import Decoded, at_temperature, decode_with_fallback, is_silence
 from app.transcription.hallucination import WindowContext
 from app.transcription.language import Detector, LanguageDetector
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.segments import Draft, WindowSegments, cut, last_word_end
-from app.transcription.windows import PreviousText, clip_frames
+from app.transcription.windows import PreviousText, clip_frames, short_context
 from app.transcription.words import assign_words
 from app.waveform import SAMPLE_RATE, Samples
 
@@ -94,12 +95,13 @@ class WindowLoop:
 
     def _window(self, end: int) -> Iterator[Segment]:
         """Decode the window at `seek`, advance `seek`, and yield the window's segments."""
-        window = Window(self.recording, self.seek, min(WINDOW_FRAMES, end - self.seek))
+        window = self._next_window(end)
         speech = self.policy.worth_decoding(self.audio.window_samples(window))
-        result = self._decode(window) if speech else None
-        if result is None or is_silence(result, self.request):
+        decoded = self._decode(window) if speech else None
+        if decoded is None or is_silence(decoded.result, self.request):
             self.seek += window.frames
             return
+        window, result = decoded
         window_segments = cut(result.tokens, self.tokenizer.timestamp_begin, window.seek, window.frames)
         self.seek += window_segments.advance
         if self.request.word_timestamps and not self._time_words(window, window_segments):
@@ -113,10 +115,22 @@ class WindowLoop:
         if not self.request.condition_on_previous_text or result.temperature > _MAX_TEMPERATURE_TO_CONDITION:
             self.previous.reset()
 
-    def _decode(self, window: Window) -> WindowResult:
-        self.language = self.language or self.detector.of(window)
+    def _next_window(self, end: int) -> Window:
+        """The window at `seek`. Its context is short if the request wants that and it has less than 30 s."""
+        frames = min(WINDOW_FRAMES, end - self.seek)
+        shortens = self.policy.shortens(self.request)
+        return Window(
+            self.recording, self.seek, frames, short_context(frames) if shortens else WINDOW_POSITIONS
+        )
+
+    def _decode(self, window: Window) -> Decoded:
+        if self.language is None:
+            self.language, window = self.detector.of(window)
         options = self._options(self.language)
-        return decode_with_fallback(self.engine, window, options, self.request, self.context)
+        decoded = decode_with_fallback(self.engine, window, options, self.request, self.context)
+        if decoded.window.is_short:
+            self.context.cost.add_short_context()
+        return decoded
 
     def _options(self, language: str) -> WindowOptions:
         request = self.request

@@ -3,9 +3,26 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
-from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES
+from app.engines.interface import (
+    FRAMES_PER_SECOND,
+    FRAMES_PER_TOKEN,
+    WINDOW_FRAMES,
+    WINDOW_POSITIONS,
+)
 from app.errors import InvalidParameter
+
+_MARGIN = 128
+"""Positions after a clip. The model needs some silence to end its text; with 64 it repeats itself."""
+_SIZES = 128
+"""Short contexts are multiples of this: few sizes for libraries and CUDA graphs to prepare for."""
+
+
+def short_context(frames: int) -> int:
+    """How many of the encoder's positions a window of so many frames needs, with a margin."""
+    needed = ceil(frames / FRAMES_PER_TOKEN) + _MARGIN
+    return min(ceil(needed / _SIZES) * _SIZES, WINDOW_POSITIONS)
 
 
 def clip_frames(clip_seconds: Sequence[float], frames: int) -> list[tuple[int, int]]:

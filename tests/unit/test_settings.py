@@ -49,6 +49,7 @@ def test_reads_the_process_environment_when_given_none(monkeypatch: pytest.Monke
         ("WHISPER_SPEECH_FLOOR", ".25", 0.25),
         ("WHISPER_SPEECH_FLOOR", "1", 1.0),
         ("WHISPER_THREADS", "4", 4),
+        ("WHISPER_CONTEXT", "short", "short"),
         ("WHISPER_MAX_UPLOAD_MB", "25", 25),
         ("WHISPER_MAX_JSON_MB", "1", 1),
         ("CHAT_UPSTREAM_URL", "http://llm:8080/v1", "http://llm:8080/v1"),
@@ -76,6 +77,7 @@ def test_blank_is_unset(name: str, blank: str) -> None:
         ("HOST", f"unix:/{'x' * 107}", SOCKET),
         ("PORT", "http", "a whole number"),
         ("WHISPER_MAX_JSON_MB", "0", "more than 0"),
+        ("WHISPER_CONTEXT", "SHORT", "one of full, short"),
         ("CHAT_UPSTREAM_URL", "llm:8080/v1", "a URL with http:// or https://"),
         ("CHAT_UPSTREAM_URL", "http://", "a URL with http:// or https://"),
         ("PORT", "80.5", "a whole number"),
@@ -102,6 +104,12 @@ def test_a_bad_value_names_variable_value_and_remedy(name: str, text: str, wante
     assert message.startswith(f"{name} is ")
     assert text in message
     assert message.endswith(f"it must be {wanted}.")
+
+
+def test_what_is_no_longer_exact_is_not_strict() -> None:
+    Settings.from_environ({"WHISPER_CONTEXT": "full", "WHISPER_STRICT": "1"})
+    with pytest.raises(StartError, match="WHISPER_CONTEXT is 'short'; it must be full with WHISPER_STRICT=1"):
+        Settings.from_environ({"WHISPER_CONTEXT": "short", "WHISPER_STRICT": "1"})
 
 
 @pytest.mark.parametrize(

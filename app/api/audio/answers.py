@@ -33,7 +33,7 @@ def answer(file: BinaryIO, request: AudioRequest) -> Response:
                 return request.format.render(transcript, request.render_options)
 
             response = whole_response(make, request.format.mimetype, held.pop_all().close)
-    return with_notice(response)
+    return with_notice(response, may_shorten=runtime.transcriber.policy.shortens(transcription))
 
 
 def audio_request(fields: Fields, task: Task) -> AudioRequest:

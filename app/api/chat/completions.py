@@ -33,7 +33,7 @@ def create_chat_completion() -> Response:
             response = event_stream(reply.chunks(), closing="[DONE]", on_close=held.pop_all().close)
         else:
             response = whole_response(lambda: dump_json(reply.whole()), JSON, held.pop_all().close)
-    return with_notice(response)
+    return with_notice(response, may_shorten=runtime.settings.context == "short")
 
 
 def _reply(fields: Fields, runtime: Runtime, context: RequestContext) -> Reply:

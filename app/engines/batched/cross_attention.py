@@ -14,21 +14,30 @@ _FLOAT_QUERIES = 16
 
 
 class CrossKV(Protocol):
-    """The keys and values of one window, for all layers and heads."""
+    """The keys and values of one window, for all layers and heads: of its `positions`, and of no other."""
+
+    @property
+    def positions(self) -> int:
+        """The encoder's positions that the window has."""
 
     def attend(self, layer: int, queries: Tensor) -> Tensor:
         """Attention of scaled queries `[heads, n, head]` to the window: `[heads, n, head]`."""
 
     def scores(self, layer: int, head: int, queries: Tensor, frames: int) -> Tensor:
-        """Scores of queries `[n, head]` for the first `frames` of 1500 encoder frames, before softmax."""
+        """Scores of queries `[n, head]` for the first `frames` positions, before softmax."""
 
 
 class FloatCrossKV:
-    """Keys transposed, `[layers, heads, head, 1500]`, read fastest by products with few queries."""
+    """Keys transposed, `[layers, heads, head, positions]`, read fastest by products with few queries."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self.keys = keys.transpose(2, 3).contiguous()
         self.values = values.contiguous()
+
+    @property
+    def positions(self) -> int:
+        """The encoder's positions that the window has."""
+        return self.values.shape[2]
 
     def attend(self, layer: int, queries: Tensor) -> Tensor:
         """Attention of scaled queries `[heads, n, head]`."""
@@ -40,11 +49,19 @@ class FloatCrossKV:
 
 
 class Int8CrossKV:
-    """Keys and values as int8 with a scale for each frame and head: a quarter of the memory to read."""
+    """Keys and values as int8 with a scale for each position and head: a quarter of the memory to read.
+
+    The number of positions is a multiple of 4.
+    """
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self._keys, self._key_scales = _quantize(keys)
         self._values, self._value_scales = _quantize(values)
+
+    @property
+    def positions(self) -> int:
+        """The encoder's positions that the window has."""
+        return self._keys.shape[2]
 
     def attend(self, layer: int, queries: Tensor) -> Tensor:
         """Attention of scaled queries `[heads, n, head]`."""
@@ -52,7 +69,7 @@ class Int8CrossKV:
             keys = _dequantize(self._keys[layer], self._key_scales[layer])
             values = _dequantize(self._values[layer], self._value_scales[layer])
             return torch.bmm(torch.bmm(queries, keys.mT).softmax(-1), values)
-        scores = torch.empty(*queries.shape[:2], self._keys.shape[2])
+        scores = torch.empty(*queries.shape[:2], self.positions)
         _int8_scores(
             queries.contiguous().numpy(),
             self._keys[layer].numpy(),
@@ -75,7 +92,7 @@ class Int8CrossKV:
 
 
 def _quantize(x: Tensor) -> tuple[Tensor, Tensor]:
-    """`[layers, heads, 1500, head]` to int8 of the same shape and scales `[layers, heads, 1500]`."""
+    """`[layers, heads, positions, head]` to int8 of the same shape and scales without the last dimension."""
     scales = x.abs().amax(-1).clamp_min(1e-8) / 127
     return torch.round(x / scales[..., None]).to(torch.int8).contiguous(), scales.contiguous()
 
@@ -92,7 +109,7 @@ def _int8_scores(
     scales: NDArray[np.float32],
     scores: NDArray[np.float32],
 ) -> None:
-    """Write the scores of queries `[heads, n, head]` for all 1500 frames to `scores` `[heads, n, 1500]`.
+    """Write the scores of queries `[heads, n, head]` for all positions to `scores` `[heads, n, positions]`.
 
     Four frames at a time are converted to floats, for all queries: reading takes longer than multiplying.
     """
@@ -124,7 +141,7 @@ def _int8_weighted_sum(
     scales: NDArray[np.float32],
     output: NDArray[np.float32],
 ) -> None:
-    """Add the sum of all values, weighted by `weights` `[heads, n, 1500]`, to `output` `[heads, n, head]`."""
+    """Add the sum of all values, weighted by `[heads, n, positions]`, to `output` `[heads, n, head]`."""
     heads, frame_count, width = values.shape
     floats = np.empty((4, width), np.float32)
     for head in range(heads):

@@ -15,10 +15,10 @@ def norm(x: Tensor, by: Norm) -> Tensor:
 
 
 def encode(mel: Tensor, weights: EncoderWeights) -> Tensor:
-    """Log-mel `[n_mels, 3000]` to features `[1, 1500, state]`."""
+    """Log-mel `[n_mels, 2 * positions]` to features `[1, positions, state]`: 1500 positions, or fewer."""
     x = F.gelu(F.conv1d(mel[None], weights.conv1.weight, weights.conv1.bias, padding=1))
     x = F.gelu(F.conv1d(x, weights.conv2.weight, weights.conv2.bias, stride=2, padding=1))
-    x = x.transpose(1, 2) + weights.positions
+    x = x.transpose(1, 2) + weights.positions[: x.shape[2]]
     for block in weights.blocks:
         x = _block(x, block, weights.heads)
     return norm(x, weights.final_norm)
@@ -45,9 +45,9 @@ def join_heads(x: Tensor) -> Tensor:
 
 
 def cross_kv(features: Tensor, weights: EncoderWeights, heads: int, layers: int) -> tuple[Tensor, Tensor]:
-    """The keys and values of every decoder layer for features `[1, 1500, state]`.
+    """The keys and values of every decoder layer for features `[1, positions, state]`.
 
-    Both are `[layers, heads, 1500, head]`.
+    Both are `[layers, heads, positions, head]`.
     """
     length, state = features.shape[1:]
     both = weights.cross_kv(features).view(length, layers, 2, heads, state // heads)

@@ -1,13 +1,15 @@
 """Decoding steps as CUDA graphs: one launch for a step instead of hundreds, which take longer than the work.
 
 A graph reads and writes fixed memory. So every row has its own copy of its window's keys and values, and
-there is a graph for each of a few sizes: the smallest that holds the rows and their tokens is replayed.
-Its rows beyond the running ones write to cache positions that a joining row overwrites.
+there is a graph for each of a few sizes: the smallest that holds the rows, their tokens and their windows'
+positions is replayed. Its rows beyond the running ones write to places in the cache that a joining row
+overwrites.
 """
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,10 +19,13 @@ from app.engines.batched.decoder import Decoder, RowRange
 from app.engines.batched.kv_cache import MaskedKVCache
 from app.engines.batched.token_rules import RowStates, Selection
 from app.engines.batched.weights import DecoderWeights
+from app.engines.interface import WINDOW_POSITIONS
 
 _log = logging.getLogger(__name__)
 
 _WARM_UP_STEPS = 3
+_FEWEST_TOKENS = 64
+_FEWEST_POSITIONS = 512
 
 Step = Callable[[], Tensor]
 
@@ -60,43 +65,79 @@ class CapturedSteps:
             return step
 
 
+class Context(NamedTuple):
+    """The first `positions` of all rows' windows; `masked` where some rows have fewer."""
+
+    positions: int
+    masked: bool
+
+
+_FULL = Context(WINDOW_POSITIONS, masked=False)
+
+
 class RowCrossKV:
     """Each row's copy of its window's keys, transposed, `[layers, rows, heads, head, 1500]`, and values,
-    `[layers, rows, heads, 1500, head]`.
+    `[layers, rows, heads, 1500, head]`; and a mask `[rows, 1, 1, 1500]`, 0 for the row's own positions, -inf
+    past them. What is left there of other windows is finite, so a weight of 0 hides it.
     """
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
         self._copied: list[CrossKV | None] = [None] * rows
-        self._keys = self._values = torch.empty(0)
+        self._keys = self._values = self._mask = torch.empty(0)
 
-    def update(self, row_ranges: Sequence[RowRange]) -> None:
-        """Copy a window to every row that doesn't have its copy yet."""
+    def update(self, row_ranges: Sequence[RowRange]) -> Context:
+        """Copy a window to every row that doesn't have its copy yet. Returns what the rows must attend to."""
         row_windows = [rows.cross for rows in row_ranges for _ in range(rows.first, rows.end)]
         for row, cross in enumerate(row_windows):
             if self._copied[row] is not cross:
                 self._copy(row, cross)
         self._copied[len(row_windows) :] = [None] * (self._rows - len(row_windows))
+        return _context([rows.cross.positions for rows in row_ranges])
 
-    def attend(self, layer: int, q: Tensor) -> Tensor:
+    def attend(self, layer: int, q: Tensor, context: Context = _FULL) -> Tensor:
         """Cross-attention of the first rows' queries `[rows, heads, 1, head]`: `[rows, 1, state]`."""
         rows, heads = q.shape[:2]
-        keys = self._keys[layer, :rows].flatten(0, 1)
-        values = self._values[layer, :rows].flatten(0, 1)
-        output = torch.bmm(torch.bmm(q.flatten(0, 1), keys).softmax(-1), values)
+        keys = self._keys[layer, :rows, ..., : context.positions].flatten(0, 1)
+        values = self._values[layer, :rows, :, : context.positions].flatten(0, 1)
+        scores = torch.bmm(q.flatten(0, 1), keys)
+        if context.masked:
+            by_row = scores.view(rows, heads, 1, -1) + self._mask[:rows, ..., : context.positions]
+            scores = by_row.flatten(0, 1)
+        output = torch.bmm(scores.softmax(-1), values)
         return output.view(rows, heads, -1).view(rows, 1, -1)
 
     def _copy(self, row: int, cross: CrossKV) -> None:
         assert isinstance(cross, FloatCrossKV)
         if not self._keys.numel():
-            self._keys, self._values = self._allocate(cross.keys), self._allocate(cross.values)
-        self._keys[:, row].copy_(cross.keys)
-        self._values[:, row].copy_(cross.values)
+            self._allocate(cross)
+        positions = cross.positions
+        self._keys[:, row, ..., :positions].copy_(cross.keys)
+        self._values[:, row, :, :positions].copy_(cross.values)
+        self._mask[row, ..., :positions] = 0
+        self._mask[row, ..., positions:] = float("-inf")
         self._copied[row] = cross
 
-    def _allocate(self, like: Tensor) -> Tensor:
-        layers, *rest = like.shape
-        return torch.zeros((layers, self._rows, *rest), dtype=like.dtype, device=like.device)
+    def _allocate(self, like: FloatCrossKV) -> None:
+        layers, heads, head, _ = like.keys.shape
+        size = layers, self._rows, heads
+        self._keys = like.keys.new_zeros(*size, head, WINDOW_POSITIONS)
+        self._values = like.values.new_zeros(*size, WINDOW_POSITIONS, head)
+        self._mask = like.keys.new_zeros(self._rows, 1, 1, WINDOW_POSITIONS)
+
+
+def _context(positions: Sequence[int]) -> Context:
+    """The smallest of a few that holds windows of so many positions."""
+    size = bucket(max(positions), _FEWEST_POSITIONS, WINDOW_POSITIONS)
+    return Context(size, masked=min(positions) < size)
+
+
+class StepSize(NamedTuple):
+    """What a captured step is made for: so many rows, tokens in each with the new one, and a context."""
+
+    rows: int
+    length: int
+    context: Context
 
 
 class GraphedDecoder(Decoder):
@@ -123,12 +164,13 @@ class GraphedDecoder(Decoder):
         The next step overwrites them.
         """
         rows = len(tokens)
-        self._cross.update(row_ranges)
+        context = self._cross.update(row_ranges)
         self._tokens[:rows].copy_(tokens)
         self._lengths.zero_()
         self._lengths[:rows].copy_(lengths)
-        size = bucket(rows, 1, self._capacity), bucket(max_length + 1, 64, self._context)
-        return self._steps.run(size, partial(self._run, *size))[:rows]
+        length = bucket(max_length + 1, _FEWEST_TOKENS, self._context)
+        size = StepSize(bucket(rows, 1, self._capacity), length, context)
+        return self._steps.run(size, partial(self._run, size))[:rows]
 
     def shrink(self, rows: int) -> None:
         """Free the windows' copies and the graphs, which refer to them."""
@@ -136,10 +178,12 @@ class GraphedDecoder(Decoder):
         self._steps.clear()
         self._cross = RowCrossKV(rows)
 
-    def _run(self, rows: int, length: int) -> Tensor:
+    def _run(self, size: StepSize) -> Tensor:
         """A step of one size, on fixed memory alone."""
-        states = self._step_states(self._tokens[:rows], self._lengths[:rows], length, self._cross.attend)
-        return self.step_logits[:rows].copy_(self.weights.vocabulary(states))
+        tokens, lengths = self._tokens[: size.rows], self._lengths[: size.rows]
+        attend = partial(self._cross.attend, context=size.context)
+        states = self._step_states(tokens, lengths, size.length, attend)
+        return self.step_logits[: size.rows].copy_(self.weights.vocabulary(states))
 
 
 class GraphedSelection:

@@ -72,11 +72,11 @@ class Model:
         )
 
     def encode(self, mel: Tensor) -> Tensor:
-        """Log-mel `[n_mels, 3000]` to features `[1, 1500, state]`."""
+        """Log-mel `[n_mels, 2 * positions]` to features `[1, positions, state]`."""
         return encoder.encode(mel.to(self.device, self.decoder.embedding.dtype), self.encoder)
 
     def project(self, features: Tensor) -> CrossKV:
-        """Features `[1, 1500, state]` to the keys and values of every decoder layer's cross-attention."""
+        """Features `[1, positions, state]` to every decoder layer's keys and values for cross-attention."""
         heads, layers = self.dims.n_text_head, self.dims.n_text_layer
         keys, values = encoder.cross_kv(features, self.encoder, heads, layers)
         return Int8CrossKV(keys, values) if self.int8 else FloatCrossKV(keys, values)

@@ -111,4 +111,5 @@ class ModelRunner:
         return float(probabilities[0, tokenizer.no_speech])
 
     def _encode(self, window: Window) -> Tensor:
-        return self._model.encode(cast(LogMel, window.recording).window(window.seek, window.frames))
+        recording = cast(LogMel, window.recording)
+        return self._model.encode(recording.window(window.seek, window.frames, window.padded_frames))

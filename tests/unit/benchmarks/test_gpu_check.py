@@ -30,9 +30,9 @@ def test_it_runs_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (head, line) == ("| measured | found |", "| --- | --- |")
     found = dict(row.strip("| ").split(" | ") for row in rows)
     assert found["device"] == "no GPU: a processor"
-    assert found["demo weights, one window after the other"] == "3 of 3 equal"
-    assert found["demo weights, all windows at once"] == "3 of 3 equal"
-    assert found["demo weights, word times within 0.02 s"] == "1 of 1 equal"
+    assert found["demo weights, one window after the other"] == "6 of 6 equal"
+    assert found["demo weights, all windows at once"] == "6 of 6 equal"
+    assert found["demo weights, word times within 0.02 s"] == "2 of 2 equal"
     for who in ("this engine", "openai-whisper"):
         assert "times real time" in found[f"{who}, one window of 30 s"]
         assert "times real time" in found[f"{who}, 2 windows at once"]

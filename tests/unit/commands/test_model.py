@@ -46,6 +46,11 @@ def test_weights_that_are_no_longer_exact(tmp_path: Path) -> None:
     assert found.endswith("; int8 weights, no longer exact")
 
 
+def test_a_short_context_is_named() -> None:
+    found = rows(model="none.pt", devices="cpu", context="short")
+    assert found["devices"] == ("OK", "cpu: a worker each, engine batched, short audio context, not exact")
+
+
 def test_no_such_engine() -> None:
     assert rows(model="demo", engine="steam")["devices"] == ("FAIL", "WHISPER_ENGINE is 'steam'")
 

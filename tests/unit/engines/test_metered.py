@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.engines.engine_thread import EngineThread
-from app.engines.interface import Window, WindowOptions
+from app.engines.interface import Window, WindowOptions, WindowResult
 from app.engines.metered import Meter, MeteredEngine
 from app.engines.timed_future import TimedFuture
 from app.request_cost import RequestCost
@@ -49,7 +49,7 @@ def test_the_warm_up_is_a_first_measurement() -> None:
 
 
 def test_windows_decoded_together_share_their_time(meter: Meter, clock: Clock) -> None:
-    works = [meter.track(Future(), RequestCost(), windows=1) for _ in range(8)]
+    works = [meter.track(Future(), RequestCost(), positions=1500) for _ in range(8)]
     assert meter.windows_in_flight == 8
     finished(clock, works, 4.0)
     assert (meter.windows_in_flight, meter.windows_finished, meter.busy_seconds) == (0, 8, 4.0)
@@ -59,15 +59,15 @@ def test_windows_decoded_together_share_their_time(meter: Meter, clock: Clock) -
 def test_idle_time_is_not_counted(meter: Meter, clock: Clock) -> None:
     for _ in range(3):
         clock.now += 1000
-        finished(clock, [meter.track(Future(), RequestCost(), windows=1)], 2.0)
+        finished(clock, [meter.track(Future(), RequestCost(), positions=1500)], 2.0)
     assert meter.busy_seconds == pytest.approx(6.0)
     assert meter.seconds_per_window == pytest.approx(2.0)
 
 
 def test_overlapping_windows(meter: Meter, clock: Clock) -> None:
-    first = meter.track(Future(), RequestCost(), windows=1)
+    first = meter.track(Future(), RequestCost(), positions=1500)
     clock.now += 1
-    second = meter.track(Future(), RequestCost(), windows=1)
+    second = meter.track(Future(), RequestCost(), positions=1500)
     finished(clock, [first], 2.0)
     finished(clock, [second], 3.0)
     assert meter.busy_seconds == pytest.approx(6.0)
@@ -76,22 +76,22 @@ def test_overlapping_windows(meter: Meter, clock: Clock) -> None:
 
 def test_the_measure_follows_a_change(meter: Meter, clock: Clock) -> None:
     for _ in range(200):
-        finished(clock, [meter.track(Future(), RequestCost(), windows=1)], 1.0)
+        finished(clock, [meter.track(Future(), RequestCost(), positions=1500)], 1.0)
     for _ in range(200):
-        finished(clock, [meter.track(Future(), RequestCost(), windows=1)], 5.0)
+        finished(clock, [meter.track(Future(), RequestCost(), positions=1500)], 5.0)
     assert meter.seconds_per_window == pytest.approx(5.0, rel=0.01)
 
 
 def test_other_work_costs_time_and_is_no_window(meter: Meter, clock: Clock) -> None:
     finished(clock, [meter.track(Future(), RequestCost())], 1.0)
-    finished(clock, [meter.track(Future(), RequestCost(), windows=1)], 1.0)
+    finished(clock, [meter.track(Future(), RequestCost(), positions=1500)], 1.0)
     assert meter.windows_finished == 1
     assert meter.seconds_per_window == pytest.approx(2.0)
 
 
 def test_failed_and_cancelled_windows_are_not_finished(meter: Meter, clock: Clock) -> None:
     cost = RequestCost()
-    failed, cancelled, running = (meter.track(Future(), cost, windows=1) for _ in range(3))
+    failed, cancelled, running = (meter.track(Future(), cost, positions=1500) for _ in range(3))
     assert cost.totals().unfinished == 3
     failed.set_exception(ValueError())
     cancelled.cancel()
@@ -99,7 +99,48 @@ def test_failed_and_cancelled_windows_are_not_finished(meter: Meter, clock: Cloc
     running.set_exception(CancelledError())
     assert (meter.windows_in_flight, meter.windows_finished, meter.windows_failed) == (0, 0, 1)
     assert (cost.totals().windows, cost.totals().unfinished) == (0, 0)
-    finished(clock, [meter.track(Future(), cost, windows=1)], 2.0)
+    finished(clock, [meter.track(Future(), cost, positions=1500)], 2.0)
+    assert meter.seconds_per_window == pytest.approx(2.0)
+
+
+def test_what_a_window_costs_goes_by_its_positions(meter: Meter, clock: Clock) -> None:
+    for _ in range(200):
+        finished(clock, [meter.track(Future(), RequestCost(), positions=375)], 1.0)
+    assert meter.windows_finished == 200
+    assert meter.seconds_per_window == pytest.approx(1.0)
+    assert meter.seconds_per_full_window == pytest.approx(4.0)
+    finished(clock, [meter.track(Future(), RequestCost(), positions=1500)], 4.0)
+    assert meter.seconds_per_full_window == pytest.approx(4.0)
+
+
+def test_windows_in_flight_are_what_is_waited_for(meter: Meter, clock: Clock) -> None:
+    for _ in range(50):
+        finished(clock, [meter.track(Future(), RequestCost(), positions=300)], 0.6)
+    works = [meter.track(Future(), RequestCost(), positions=1500) for _ in range(3)]
+    assert meter.seconds_per_window == pytest.approx(3.0)
+    works.append(meter.track(Future(), RequestCost(), positions=300))
+    assert meter.seconds_per_window == pytest.approx(2.4)
+    meter.track(Future(), RequestCost())
+    assert meter.seconds_per_window == pytest.approx(2.4), "a call without a window is none"
+    works[0].cancel()
+    assert meter.seconds_per_window == pytest.approx(2.2)
+    assert meter.windows_in_flight == 3
+
+
+class BusyEngine(ScriptedEngine):
+    """Its windows are never finished."""
+
+    def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
+        return Future()
+
+
+def test_a_requests_windows_are_counted_by_their_positions() -> None:
+    meter = Meter(3.0)
+    metered = MeteredEngine(BusyEngine(lambda window, options: result()), meter, RequestCost())
+    recording = metered.open(silence(1.0))
+    metered.submit(Window(recording, 0, 100, positions=500), WindowOptions())
+    assert meter.seconds_per_window == pytest.approx(1.0)
+    metered.submit(Window(recording, 0, 100), WindowOptions())
     assert meter.seconds_per_window == pytest.approx(2.0)
 
 

@@ -1,6 +1,7 @@
 """The reference engine on the demo weights."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,20 @@ def test_features_go_with_their_window(engine: ReferenceEngine, window: Window, 
     assert len(encodes) == 3
     engine.detect_language(window).result()
     assert len(engine._features) <= 2  # the window that is held, and at most one just dropped
+
+
+def test_the_encoder_is_whole_again_after_a_short_context(
+    engine: ReferenceEngine, window: Window, encodes: list[int]
+) -> None:
+    before = engine.detect_language(window).result()
+    short = replace(window, positions=256)
+    options, text = WindowOptions(language="en"), engine.tokenizer("en", "transcribe").encode(" a word")
+    assert engine.detect_language(short).result() != before
+    engine.submit(short, options).result()
+    engine.score(short, options, text).result()
+    engine.align(short, text, "en", "transcribe").result()
+    assert len(engine._model.encoder.positional_embedding) == 1500
+    assert engine.detect_language(window.in_full()).result() == before
 
 
 def test_above_zero_the_seed_decides(engine: ReferenceEngine, window: Window) -> None:

@@ -1,8 +1,17 @@
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
-from app.engines.interface import Window, WindowOptions
+from app.engines.interface import Window, WindowOptions, WindowResult
 from app.request_context import RequestContext
-from app.transcription.fallback import at_temperature, decode_with_fallback, is_silence, needs_fallback
+from app.transcription.fallback import (
+    Decoded,
+    at_temperature,
+    decode_with_fallback,
+    is_silence,
+    needs_fallback,
+)
 from app.transcription.request import TranscriptionRequest
 from tests.scripted_engine import ScriptedEngine, ScriptedRecording, result
 
@@ -59,7 +68,8 @@ def test_temperatures_rise_until_a_result_is_sound() -> None:
     window = Window(ScriptedRecording(300), 0, 300)
     context = RequestContext.of(60)
     found = decode_with_fallback(engine, window, WindowOptions(), TranscriptionRequest(), context)
-    assert found.temperature == 0.4
+    assert found.result.temperature == 0.4
+    assert found.window is window
     assert context.cost.totals().fallbacks == 2
     assert [options.temperature for _, _, options in engine.decoded] == [0.0, 0.2, 0.4]
 
@@ -71,4 +81,51 @@ def test_the_last_temperature_stands_when_none_is_sound() -> None:
     window = Window(ScriptedRecording(300), 0, 300)
     request = TranscriptionRequest(temperatures=(0.0, 0.5))
     found = decode_with_fallback(engine, window, WindowOptions(), request, RequestContext.of(60))
-    assert found.temperature == 0.5
+    assert found.result.temperature == 0.5
+
+
+Tried = list[tuple[int, float]]
+
+
+def in_short_context(
+    answer: Callable[[Window], WindowResult],
+) -> tuple[Decoded, Tried, int]:
+    """What 3 s are decoded to, the positions and temperatures tried, and the fallbacks counted."""
+    tried: Tried = []
+
+    def noted(window: Window, options: WindowOptions) -> WindowResult:
+        tried.append((window.positions, options.temperature))
+        return replace(answer(window), temperature=options.temperature)
+
+    context = RequestContext.of(60)
+    window = Window(ScriptedRecording(300), 0, 300, positions=384)
+    request = TranscriptionRequest(temperatures=(0.0, 0.5))
+    found = decode_with_fallback(ScriptedEngine(noted), window, WindowOptions(), request, context)
+    return found, tried, context.cost.totals().fallbacks
+
+
+REJECTED = [
+    result(1, compression_ratio=2.5),
+    result(1, avg_logprob=-1.1),
+    result(1, avg_logprob=-1.1, no_speech_prob=0.7),
+]
+
+
+def test_a_sound_result_of_a_short_context_stands() -> None:
+    found, tried, fallbacks = in_short_context(lambda window: result(1))
+    assert found.window.positions == 384
+    assert (tried, fallbacks) == ([(384, 0.0)], 0)
+
+
+@pytest.mark.parametrize("rejected", REJECTED, ids=["repetitive", "improbable", "silent"])
+def test_one_that_is_rejected_is_encoded_in_full_before_any_temperature_rises(rejected: WindowResult) -> None:
+    found, tried, fallbacks = in_short_context(lambda window: rejected if window.is_short else result(1))
+    assert (found.window.positions, found.result.temperature) == (1500, 0.0)
+    assert (found.window.seek, found.window.frames) == (0, 300)
+    assert (tried, fallbacks) == ([(384, 0.0), (1500, 0.0)], 0)
+
+
+def test_the_temperature_rises_in_full_alone() -> None:
+    found, tried, fallbacks = in_short_context(lambda window: REJECTED[0])
+    assert (found.window.positions, found.result.temperature) == (1500, 0.5)
+    assert (tried, fallbacks) == ([(384, 0.0), (1500, 0.0), (1500, 0.5)], 1)

@@ -79,6 +79,7 @@ def other_questions(client: Client) -> list[Future[Any]]:
         asked.submit(window, replace(OPTIONS, prompt=(1,))),
         asked.submit(replace(window, seek=1), OPTIONS),
         asked.submit(replace(window, frames=2999), OPTIONS),
+        asked.submit(replace(window, positions=1408), OPTIONS),
         asked.submit(replace(window, recording=other_channel), OPTIONS),
         asked.score(window, OPTIONS, [1]),
         asked.score(window, OPTIONS, [2]),

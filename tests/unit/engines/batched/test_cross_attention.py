@@ -32,6 +32,17 @@ def test_attention(kind: type[CrossKV], off: float, queries: int) -> None:
         torch.testing.assert_close(output, attention(layer, query), rtol=0, atol=off)
 
 
+@pytest.mark.parametrize(("kind", "off"), [(FloatCrossKV, 1e-5), (Int8CrossKV, 0.05)])
+@pytest.mark.parametrize("queries", [1, 20])
+def test_attention_to_a_short_context(kind: type[CrossKV], off: float, queries: int) -> None:
+    keys, values = KEYS[:, :, :384], VALUES[:, :, :384]
+    window, query = kind(keys, values), 0.3 * numbers(6, HEADS, queries, HEAD)
+    assert window.positions == 384
+    expected = (query @ keys[1].mT).softmax(-1) @ values[1]
+    torch.testing.assert_close(window.attend(1, query), expected, rtol=0, atol=off)
+    assert window.scores(1, 2, query[0], 300).shape == (queries, 300)
+
+
 def test_few_queries_give_what_many_do() -> None:
     window, query = Int8CrossKV(KEYS, VALUES), numbers(3, HEADS, 20, HEAD)
     together = window.attend(1, query)

@@ -12,7 +12,14 @@ from app.checkpoints import found_at
 from app.engines.batched import packed_linear
 from app.engines.batched.cross_attention import FloatCrossKV
 from app.engines.batched.decoder import Decoder, RowRange
-from app.engines.batched.graphs import CapturedSteps, GraphedDecoder, GraphedSelection, RowCrossKV, bucket
+from app.engines.batched.graphs import (
+    CapturedSteps,
+    Context,
+    GraphedDecoder,
+    GraphedSelection,
+    RowCrossKV,
+    bucket,
+)
 from app.engines.batched.token_rules import RowStates, Selection, Vocabulary
 from app.engines.batched.weights import DecoderWeights, LayerSource, decoder_weights
 from app.engines.weights_files import open_weights
@@ -20,6 +27,7 @@ from tests.module_weights import decoder_of
 from tests.recorded_steps import record
 
 ROWS, CONTEXT = 8, 448
+FULL = Context(1500, masked=False)
 DEMO = Path(__file__).parents[4] / "models" / "demo.pt"
 
 
@@ -35,10 +43,10 @@ def no_gradients() -> Iterator[None]:
         yield
 
 
-def window(seed: int, weights: DecoderWeights) -> FloatCrossKV:
+def window(seed: int, weights: DecoderWeights, positions: int = 1500) -> FloatCrossKV:
     generator = torch.Generator().manual_seed(seed)
     head = weights.embedding.shape[1] // weights.heads
-    shape = (len(weights.blocks), weights.heads, 1500, head)
+    shape = (len(weights.blocks), weights.heads, positions, head)
     return FloatCrossKV(torch.randn(shape, generator=generator), torch.randn(shape, generator=generator))
 
 
@@ -68,7 +76,37 @@ def test_steps_give_the_same_logits_as_a_plain_decoder(weights: DecoderWeights) 
         given = tokens, lengths[:rows], int(lengths[:rows].max()), row_ranges
         assert torch.allclose(graphed.step(*given), plain.step(*given), atol=1e-4)
         lengths = lengths + 1
-    assert graphed._steps.keys == {(4, 64), (2, 64)}
+    assert graphed._steps.keys == {(4, 64, FULL), (2, 64, FULL)}
+
+
+@pytest.mark.parametrize(
+    ("positions", "context"),
+    [
+        ((1500, 1500), FULL),
+        ((256, 1500), Context(1500, masked=True)),
+        ((256, 384), Context(512, masked=True)),
+        ((512, 512), Context(512, masked=False)),
+        ((640, 256), Context(1024, masked=True)),
+        ((1408, 1408), Context(1500, masked=True)),
+    ],
+    ids=str,
+)
+def test_rows_with_contexts_of_any_length_give_the_same_logits_as_a_plain_decoder(
+    weights: DecoderWeights, positions: tuple[int, int], context: Context
+) -> None:
+    """Also where a row has had a longer window before: what is left of that is masked."""
+    plain, graphed = Decoder(weights, ROWS, CONTEXT), GraphedDecoder(weights, ROWS, CONTEXT, record)
+    full = window(3, weights)
+    graphed.step(torch.tensor([1, 2]), torch.tensor([0, 0]), 0, [RowRange(full, 0, 2)])
+    one, two = (window(seed, weights, count) for seed, count in enumerate(positions))
+    for decoder in (plain, graphed):
+        decoder.prefill([50258, 50259, 50359], one, 0)
+        decoder.prefill([50258, 50260, 50359], two, 1)
+    row_ranges = [RowRange(one, 0, 1), RowRange(two, 1, 2)]
+    for step in range(3):
+        given = torch.tensor([50364 + step, 400]), torch.tensor([3, 3]) + step, 3 + step, row_ranges
+        assert torch.allclose(graphed.step(*given), plain.step(*given), atol=1e-4)
+    assert graphed._steps.keys == {(2, 64, FULL), (2, 64, context)}
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +191,7 @@ def test_a_smaller_decoder_lets_go_of_graphs_and_copies(weights: DecoderWeights)
     graphed.shrink(2)
     assert graphed._steps.keys == set()
     assert torch.allclose(graphed.step(*given), expected, atol=1e-4)
-    assert graphed._steps.keys == {(2, 64)}
+    assert graphed._steps.keys == {(2, 64, FULL)}
     assert graphed._cross._keys.numel() == copies.numel() * 2 // ROWS
 
 
