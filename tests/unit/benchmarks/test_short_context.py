@@ -1,19 +1,11 @@
 """A short context beside the full one, as a table."""
 
 import numpy as np
-import pytest
 
 from app.engines.interface import Window, WindowOptions, WindowResult
 from benchmarks.short_context import HEADINGS, Heard, Listener, Totals, rows
 from benchmarks.speech import Recording
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
-
-pytestmark = [  # openai-whisper leaves its table of spellings open
-    pytest.mark.filterwarnings("ignore:unclosed file.*english.json:ResourceWarning"),
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in.*english.json:pytest.PytestUnraisableExceptionWarning"
-    ),
-]
 
 
 def recording(text: str, seconds: float) -> Recording:
