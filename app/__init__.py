@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         MAX_FORM_MEMORY_SIZE=_LARGEST_FIELD_BYTES,
         API_KEYS=settings.api_keys,
         CORS_ORIGINS=settings.cors_origins,
+        WEB=settings.web,
     )
     app.extensions["runtime"] = runtime or Runtime(settings)
     api.register(app)

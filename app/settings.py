@@ -141,6 +141,9 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting(
         "WHISPER_CORS_ORIGINS", (), "Web page and app origins that may call, comma-separated. `*` = any."
     )
+    web: bool = _setting(
+        "WHISPER_WEB", True, "1 = web pages for people are served: `/` and `/docs`. 0 = none."
+    )
     log_format: str = _setting(
         "WHISPER_LOG_FORMAT", "plain", "`plain`, or `json` for one JSON object per line."
     )

@@ -44,6 +44,7 @@ def test_reads_the_process_environment_when_given_none(monkeypatch: pytest.Monke
         ("WHISPER_STRICT", "true", True),
         ("WHISPER_STRICT", "0", False),
         ("WHISPER_STRICT", "off", False),
+        ("WHISPER_WEB", "0", False),
         ("WHISPER_SPEECH_FLOOR", "0", 0.0),
         ("WHISPER_SPEECH_FLOOR", ".25", 0.25),
         ("WHISPER_SPEECH_FLOOR", "1", 1.0),
