@@ -17,6 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "openssl", "strace", "unshare"}
+PROGRAMS |= {"chromium", "chromedriver"}
 PROGRAMS |= {"openai-agents"}  # Python packages that need an environment of their own
 
 

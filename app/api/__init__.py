@@ -17,6 +17,7 @@ def register(app: Flask) -> None:
         bodies,
         chat,
         cors,
+        docs_page,
         error_body,
         health,
         large_json,
@@ -44,6 +45,7 @@ def register(app: Flask) -> None:
     app.register_blueprint(responses.blueprint, url_prefix="/v1/responses")
     app.register_blueprint(whisper_cpp.blueprint)
     app.register_blueprint(asr_webservice.blueprint)
+    docs_page.register(app)
     web.register(app)
 
 

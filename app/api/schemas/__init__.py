@@ -11,9 +11,12 @@ from jsonschema.validators import extend
 Schema = dict[str, Any]
 Violations = Iterator[ValidationError]
 
+_FOLDER = Path(__file__).parent
 
-def _read(name: str) -> Schema:
-    schema: Schema = json.loads(Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8"))
+
+def read(name: str) -> Schema:
+    """The JSON file with this name, below this folder."""
+    schema: Schema = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return schema
 
 
@@ -54,16 +57,19 @@ def compiled(schema: Schema) -> Draft202012Validator:
 
 
 def _with_whisper_options(schema: Schema) -> Schema:
-    options = _read("whisper_options")
+    options = read("whisper_options")
     properties = schema["properties"] | options["properties"]
     return schema | {"properties": properties, "dependentRequired": options["dependentRequired"]}
 
 
-INPUT_AUDIO = compiled(_read("input_audio"))
-TRANSCRIPTION = compiled(_with_whisper_options(_read("transcription")))
-TRANSLATION = compiled(_with_whisper_options(_read("translation")))
-CHAT_COMPLETION = compiled(_read("chat_completion"))
-INFERENCE = compiled(_read("inference"))
-ASR = compiled(_read("asr"))
-RESPONSE = compiled(_read("response"))
-SPEECH = compiled(_read("speech"))
+INPUT_AUDIO = compiled(read("input_audio"))
+TRANSCRIPTION = compiled(_with_whisper_options(read("transcription")))
+TRANSLATION = compiled(_with_whisper_options(read("translation")))
+CHAT_COMPLETION = compiled(read("chat_completion"))
+INFERENCE = compiled(read("inference"))
+ASR = compiled(read("asr"))
+RESPONSE = compiled(read("response"))
+SPEECH = compiled(read("speech"))
+
+REQUESTS = (INPUT_AUDIO, TRANSCRIPTION, TRANSLATION, CHAT_COMPLETION, INFERENCE, ASR, RESPONSE, SPEECH)
+"""All of them: what the documentation shows is what is checked."""
