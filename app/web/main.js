@@ -25,7 +25,7 @@ const player = new Player({
   beside: (seconds, steps) => text.startBeside(seconds, steps),
 });
 const text = new TextView({ play: (seconds) => player.playFrom(seconds), changed: renderText });
-const list = new ListView(library, { open, remove, options: options.chosen });
+const list = new ListView(library, { open: choose, remove, options: options.chosen });
 new Recorder((file) => add([file]));
 
 library.addEventListener("state", ({ detail }) => {
@@ -74,6 +74,12 @@ function open(recording) {
   text.show(recording.transcript);
   renderText();
   loadSound();
+}
+
+/* On a narrow screen the text is below the list. */
+function choose(recording) {
+  open(recording);
+  byId("text-region").focus();
 }
 
 async function loadSound() {
