@@ -30,6 +30,7 @@ new Recorder((file) => add([file]));
 
 library.addEventListener("state", ({ detail }) => {
   if (detail !== current) return;
+  if (detail.state === "waiting") open(detail);
   renderText();
   if (detail.state === "done") loadSound();
 });
