@@ -9,6 +9,11 @@ from types import TracebackType
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, ROOT, free_port
 
 CONFIGURATION = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+BELOW_A_PATH = {
+    "location / {": "location /speech/ {",
+    "proxy_pass http://whisper;": "proxy_pass http://whisper/;",
+}
+"""Changes of the configuration: what clients ask for at /speech/... the server sees as /..."""
 TEMPORARY = ("proxy", "fastcgi", "uwsgi", "scgi")
 
 
