@@ -66,6 +66,11 @@ def test_a_browser_that_has_it_gets_a_304(server: GunicornServer, path: str, enc
     assert (status, again["etag"], body) == (304, first["etag"], b"")
 
 
+def test_the_manual_says_how_to_serve_below_a_path() -> None:
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert [line for line in BELOW_A_PATH.values() if line not in manual] == []
+
+
 @pytest.mark.needs("nginx")
 def test_below_a_path(server: GunicornServer, tmp_path: Path) -> None:
     """What the page loads is found below the path, and so is the page with a slash behind it."""
