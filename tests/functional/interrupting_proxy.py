@@ -1,6 +1,5 @@
 """A proxy in front of a server, such as a bad network is: it refuses, holds back and cuts transcriptions."""
 
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.functional.browser import Browser
+from tests.functional.browser import Browser, complaints, requested
 
 _FORGET = """
 const done = arguments[0];
@@ -14,6 +14,7 @@ sessionStorage.clear();
 const request = indexedDB.deleteDatabase("recordings");
 request.onsuccess = request.onerror = request.onblocked = () => done();
 """
+_PARAGRAPHS = "return [...document.querySelectorAll('#segments p')].map(each => each.textContent)"
 _LOADED = "return document.body?.dataset.ready === 'true'"
 
 
@@ -27,8 +28,8 @@ class Page:
             # A file of the same origin that runs no script: nothing holds the database open.
             browser.get(f"{url}/web/icon.svg")
             browser.execute_async_script(_FORGET)
-        browser.requested()
-        browser.complaints()
+        requested(browser)
+        complaints(browser)
         browser.get(f"{url}/")
         self.wait_until_loaded()
 
@@ -72,7 +73,8 @@ class Page:
 
     def paragraphs(self) -> list[str]:
         """The text that is shown, by segment."""
-        return [str(each.get_property("textContent")) for each in self.browser.find_all("#segments p")]
+        texts: list[str] = self.browser.execute_script(_PARAGRAPHS)
+        return texts
 
     def transcribe(self, *files: Path) -> None:
         """Drop files and wait for their texts."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.browser import Browser, chromium
+from tests.functional.browser import Browser, chromium, complaints, requested
 from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.interrupting_proxy import SENTENCE, InterruptingProxy, Interruption
@@ -29,8 +29,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def page(browser: Browser, server: GunicornServer) -> Iterator[Page]:
     opened = Page(browser, server.url)
     yield opened
-    assert browser.complaints() == []
-    assert [url for url in browser.requested() if not url.startswith(f"{server.url}/")] == []
+    assert complaints(browser) == []
+    assert [url for url in requested(browser) if not url.startswith(f"{server.url}/")] == []
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_limits_are_shown_and_checked_before_the_upload(
     assert refused == "This file has 1.5 MiB; the server takes at most 1 MiB."
     refused = page.text(page.wait_for_state("long.wav", "failed"), ".message")
     assert refused == "This recording is 31 seconds long; the server takes at most 30 seconds."
-    assert [url for url in browser.requested() if TRANSCRIPTIONS in url] == []
+    assert [url for url in requested(browser) if TRANSCRIPTIONS in url] == []
 
 
 def test_a_key_is_asked_for_and_kept_for_the_session(browser: Browser, start_server: StartServer) -> None:
@@ -207,8 +207,8 @@ def test_behind_nginx_and_a_prefix(browser: Browser, server: GunicornServer, tmp
         page.transcribe(FLAGSHIP)
         assert page.paragraphs() == [FLAGSHIP_TEXT]
         browser.wait(lambda _: browser.find_all("#option-model option"))
-        assert {url for url in browser.requested() if not url.startswith(f"{nginx.url}/speech/")} == set()
-        assert browser.complaints() == []
+        assert {url for url in requested(browser) if not url.startswith(f"{nginx.url}/speech/")} == set()
+        assert complaints(browser) == []
 
 
 def test_a_413_of_nginx_is_told(browser: Browser, server: GunicornServer, tmp_path: Path) -> None:
