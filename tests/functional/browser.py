@@ -74,7 +74,7 @@ def chromium(folder: Path, *arguments: str, language: str = "en") -> Iterator[Br
     for argument in (*_ARGUMENTS, f"--user-data-dir={folder / 'profile'}", *arguments):
         options.add_argument(argument)
     downloads = folder / "downloads"
-    downloads.mkdir(exist_ok=True)
+    downloads.mkdir(parents=True)
     preferences = {"download.default_directory": str(downloads), "intl.accept_languages": language}
     options.add_experimental_option("prefs", preferences)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
