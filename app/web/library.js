@@ -20,6 +20,7 @@ export class Library extends EventTarget {
   recordings = [];
   full = false;
   #limits = null;
+  #unwritten = new Map();
 
   /** `limits` is a promise of what the server takes. */
   constructor(limits) {
@@ -164,11 +165,15 @@ export class Library extends EventTarget {
     this.#keep(recording);
   }
 
+  /** Writes at once what would be written a moment after the last key. */
+  flush() {
+    for (const recording of this.#unwritten.keys()) this.#keepText(recording);
+  }
+
   #keepChanges(recording) {
-    let timer = null;
     const later = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => this.#keepText(recording), WRITE_MILLISECONDS);
+      clearTimeout(this.#unwritten.get(recording));
+      this.#unwritten.set(recording, setTimeout(() => this.#keepText(recording), WRITE_MILLISECONDS));
     };
     recording.transcript.addEventListener("change", later);
     recording.transcript.addEventListener("names", later);
@@ -176,11 +181,13 @@ export class Library extends EventTarget {
 
   async #keep(recording) {
     await this.#keepText(recording);
-    if (recording.bytes > store.MOST_SOUND_BYTES) return;
+    if (recording.bytes > store.MOST_SOUND_BYTES || !this.recordings.includes(recording)) return;
     await store.keepSound(recording.id, recording.file).catch(() => this.#isFull());
   }
 
   async #keepText(recording) {
+    clearTimeout(this.#unwritten.get(recording));
+    this.#unwritten.delete(recording);
     if (!this.recordings.includes(recording)) return;
     const { id, name, bytes, createdAt, seconds, options, transcript } = recording;
     const entry = { id, name, bytes, createdAt, seconds, options, transcript: transcript.data };

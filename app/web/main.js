@@ -164,6 +164,8 @@ addEventListener("beforeunload", (event) => {
   if (library.busy) event.preventDefault();
 });
 
+addEventListener("pagehide", () => library.flush());
+
 function showSection() {
   const wanted = location.hash === "#speak" ? "speak" : "transcribe";
   for (const id of ["transcribe", "speak"]) {

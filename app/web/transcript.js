@@ -51,12 +51,12 @@ export class Transcript extends EventTarget {
     this.#tell("change", index);
   }
 
+  /** Gives a speaker another name; an empty one gives back the server's. */
   rename(speaker, name) {
-    const before = this.names;
-    const after = { ...before, [speaker]: name.trim() };
-    if (this.nameOf(speaker) === name.trim()) return;
-    this.#remember({ before, after });
-    this.names = after;
+    if (this.nameOf(speaker) === (name.trim() || speaker)) return;
+    const step = { before: this.names, after: { ...this.names, [speaker]: name.trim() } };
+    this.#remember(step);
+    this.names = step.after;
     this.#tell("names");
   }
 

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
@@ -12,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.functional.browser import Browser, chromium, complaints, requested
 from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.page import Page
-from tests.functional.recordings import DATA, FLAGSHIP
+from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT, convert, silence
 
 UTTERANCES = DATA / "three_utterances.wav"
 SENTENCES = ["Good morning.", "The server is ready.", "Please close the window."]
@@ -194,6 +195,41 @@ opening.onsuccess = () => {
     reading.onsuccess = () => { opening.result.close(); done(JSON.stringify(reading.result)); };
 };
 """
+
+
+def test_speakers_are_named(page: Page, browser: Browser, tmp_path: Path) -> None:
+    stereo = tmp_path / "call.wav"
+    mixed = "[0:a][1:a]amerge=inputs=2"
+    convert(FLAGSHIP, stereo, "-i", str(DATA / "numbers.wav"), "-filter_complex", mixed)
+    browser.find("#options summary").click()
+    browser.find("#option-speakers").click()
+    page.transcribe(stereo)
+    names = browser.find_all("#segments .speaker")
+    assert [name.get_property("value") for name in names] == ["A", "B"]
+    browser.execute_script("arguments[0].select()", names[1])
+    names[1].send_keys("Maria\t")
+    browser.find("#formats [data-suffix=txt]").click()
+    text = browser.saved("call.txt").read_text(encoding="utf-8")
+    assert text == f"A: {FLAGSHIP_TEXT}\nMaria: {EXPECTED['numbers.wav']['text']}\n"
+    browser.find("#undo").click()
+    assert [name.get_property("value") for name in names] == ["A", "B"]
+
+
+def test_above_ten_minutes_there_is_a_plain_timeline(page: Page, browser: Browser, tmp_path: Path) -> None:
+    short, long = tmp_path / "short.wav", tmp_path / "long.wav"
+    short.write_bytes(silence(599))
+    long.write_bytes(silence(601))
+    for file, waveform in ((short, True), (long, False)):
+        page.transcribe(file)
+        page.click(page.items()[file.name], ".open")
+        browser.wait(lambda _: browser.find("#player").is_displayed())
+        assert browser.find("#waveform").is_displayed() is waveform
+        assert browser.find("#position").is_displayed() is not waveform
+        assert browser.text_of("#text-none") == "Nothing was said."
+    browser.execute_script(
+        "const p = document.getElementById('position'); p.value = 300; p.oninput({target: p})"
+    )
+    browser.wait(lambda _: browser.text_of("#time") == "5:00 / 10:01")
 
 
 def test_one_button_deletes_all(page: Page, browser: Browser) -> None:

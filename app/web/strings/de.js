@@ -2,7 +2,7 @@
 export default {
   "title": "Sprache zu Text",
   "nav.label": "Bereiche",
-  "nav.transcribe": "Verschriften",
+  "nav.transcribe": "Transkribieren",
   "nav.speak": "Vorlesen",
   "skip": "Zum Text springen",
   "drop.title": "Aufnahmen hier ablegen",
