@@ -3,6 +3,9 @@ import { byId, make } from "./dom.js";
 import { UnsureMarks, markSpoken, offsetAt, rangeOf } from "./highlights.js";
 import { clock, say } from "./i18n.js";
 
+const LINGER_SECONDS = 0.3;
+/* for which a word stays marked after its end, so that the mark doesn't flicker between words */
+
 /** `play(seconds)` is called when a word or a time is clicked, `changed()` after every change. */
 export class TextView {
   #list = byId("segments");
@@ -14,6 +17,7 @@ export class TextView {
   #observer;
   #listening = null;
   #current = -1;
+  #word = null;
   #correcting = false;
 
   constructor(actions) {
@@ -37,6 +41,7 @@ export class TextView {
     this.#inView.clear();
     markSpoken(null);
     this.#current = -1;
+    this.#word = null;
     this.#transcript = transcript;
     this.#rows = transcript.segments.map((_, index) => this.#row(index));
     this.#list.replaceChildren(...this.#rows.map((row) => row.element));
@@ -56,9 +61,10 @@ export class TextView {
       if (index >= 0 && !this.#correcting) this.#rows[index].element.scrollIntoView({ block: "nearest" });
       this.#current = index;
     }
-    const words = this.#transcript.segments[index]?.words ?? [];
-    const word = words.findLast((each) => each.start <= seconds);
-    markSpoken(word && seconds < word.end + 0.3 ? rangeOf(this.#rows[index].text, word) : null);
+    const begun = this.#transcript.segments[index]?.words.findLast((word) => word.start <= seconds);
+    const word = begun && seconds < begun.end + LINGER_SECONDS ? begun : null;
+    if (word !== this.#word) markSpoken(word && rangeOf(this.#rows[index].text, word));
+    this.#word = word;
   }
 
   /** The start of the segment that is so many after the one that is heard at a time. */

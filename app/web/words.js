@@ -26,9 +26,15 @@ export function moved(words, before, after) {
   const tail = words.filter((word) => word.from > to);
   const replaced = words.slice(head.length, words.length - tail.length);
   const shifted = tail.map((word) => ({ ...word, from: word.from + grown, to: word.to + grown }));
-  const first = head.length ? head.at(-1).to : 0;
-  const last = tail.length ? shifted[0].from : after.length;
-  return [...head, ...shared(tokens(after, first, last), replaced, head.at(-1), tail[0]), ...shifted];
+  const places = tokens(after, head.at(-1)?.to ?? 0, shifted[0]?.from ?? after.length);
+  const same = (word, place) => before.slice(word.from, word.to) === after.slice(place.from, place.to);
+  while (places.length && replaced.length && same(replaced[0], places[0])) {
+    head.push({ ...replaced.shift(), ...places.shift() });
+  }
+  while (places.length && replaced.length && same(replaced.at(-1), places.at(-1))) {
+    shifted.unshift({ ...replaced.pop(), ...places.pop() });
+  }
+  return [...head, ...shared(places, replaced, head.at(-1), shifted[0]), ...shifted];
 }
 
 /** The range of `before` that differs, and by how much the text grew. */

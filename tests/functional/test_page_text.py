@@ -3,6 +3,9 @@
 import html
 import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -242,21 +245,25 @@ def test_one_button_deletes_all(page: Page, browser: Browser) -> None:
     assert page.items() == {}
 
 
-def test_the_copy_and_the_program_s_call(page: Page, browser: Browser, server: GunicornServer) -> None:
+def test_the_copy_and_the_program_s_call(
+    page: Page, browser: Browser, server: GunicornServer, tmp_path: Path
+) -> None:
     browser.execute_cdp_cmd(
         "Browser.grantPermissions",
         {"origin": server.url, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
     )
-    page.transcribe(FLAGSHIP)
+    name = Path(shutil.copy(FLAGSHIP, tmp_path / """it's "a";b\\c é.wav"""))
+    page.transcribe(name)
     browser.find("#copy").click()
     browser.wait(lambda _: browser.text_of("#copy") == "Copied")
     read = "navigator.clipboard.readText().then(arguments[0])"
     assert browser.execute_async_script(read) == f"{page.paragraphs()[0]}\n"
     browser.find("#call").click()
-    curl, sdk = browser.text_of("#call-curl"), browser.text_of("#call-sdk")
-    assert curl.startswith(f"curl '{server.url}/v1/audio/transcriptions'")
-    assert "-F 'file=@\"flagship.wav\"'" in curl
-    assert f'base_url="{server.url}/v1"' in sdk
+    for selector, command in (("#call-curl", ["sh", "-c"]), ("#call-sdk", [sys.executable, "-c"])):
+        called = subprocess.run(
+            [*command, browser.text_of(selector)], cwd=name.parent, capture_output=True, check=True
+        )
+        assert FLAGSHIP_TEXT in called.stdout.decode()
 
 
 def test_ten_thousand_words_make_few_elements(page: Page, browser: Browser) -> None:
