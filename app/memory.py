@@ -1,6 +1,10 @@
-"""How much freed memory glibc keeps. With other C libraries these functions do nothing."""
+"""What this process takes of the system's memory, and gives back.
+
+With another C library than glibc `limit_arenas` and `trim` do nothing.
+"""
 
 import ctypes
+import mmap
 from contextlib import suppress
 
 MAX_ARENAS = 2
@@ -19,3 +23,13 @@ def trim() -> None:
     """Return free memory to the system. By itself glibc returns only what is free at the end of a heap."""
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def lazy_zeros(size: int) -> mmap.mmap:
+    """A buffer of so many zero bytes, of which each page takes memory only once it has been written to."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def clear(zeros: mmap.mmap) -> None:
+    """Give the pages of `lazy_zeros` back: all is zero again, at the same address."""
+    zeros.madvise(mmap.MADV_DONTNEED)
