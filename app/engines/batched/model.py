@@ -73,7 +73,7 @@ class Model:
 
     def encode(self, mel: Tensor) -> Tensor:
         """Log-mel `[n_mels, 3000]` to features `[1, 1500, state]`."""
-        return encoder.encode(mel.to(self.device, self.decoder.embedding.dtype), self.encoder)
+        return encoder.encode(mel.to(self.device, self.backend.dtype), self.encoder)
 
     def project(self, features: Tensor) -> CrossKV:
         """Features `[1, 1500, state]` to the keys and values of every decoder layer's cross-attention."""
