@@ -2,7 +2,8 @@
 
 Each program runs in a process of its own, on one thread: everything imported, weights loaded, warmed up and
 idle, and idle again after speech. A worker of the real server, with everything that a server has, is looked
-at from outside, by root alone: it hides its memory from all others. Random weights of OpenAI's dimensions where no file is given. Prints tables in Markdown.
+at from outside, by root alone: it hides its memory from all others. Random weights of OpenAI's dimensions
+where no file is given. Prints tables in Markdown.
 """
 
 import argparse
