@@ -19,7 +19,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 2.0
-"""After this long without work, freed memory is returned to the system."""
+"""After this long without work, memory that only work needs is returned to the system."""
 
 
 class _QueuedCall(NamedTuple):
@@ -32,6 +32,10 @@ def _never_abandoned() -> bool:
     return False
 
 
+def _nothing() -> None:
+    pass
+
+
 class EngineThread:
     """Runs calls one after the other, in the order in which they were submitted.
 
@@ -42,6 +46,7 @@ class EngineThread:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_QueuedCall | None] = queue.SimpleQueue()
         self._closing = False
+        self._release: Callable[[], object] = _nothing
         self._submit_lock = threading.Lock()  # no call may be queued behind the None that ends the thread
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -61,6 +66,10 @@ class EngineThread:
         _cancel(call)
         return call.future
 
+    def when_idle(self, release: Callable[[], object]) -> None:
+        """Call `release` in the thread whenever it has had no work for IDLE_SECONDS."""
+        self._release = release
+
     def close(self) -> None:
         """End the thread after the call that is running; queued calls are cancelled."""
         with self._submit_lock:
@@ -79,6 +88,7 @@ class EngineThread:
         try:
             return self._queue.get(timeout=IDLE_SECONDS)
         except queue.Empty:
+            self._release()
             memory.trim()
         return self._queue.get()
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from app import memory
 from app.engines.engine_thread import EngineThread, use_threads
 from app.engines.interface import Engine, LiveEngine, Window, WindowOptions
 from app.errors import CheckpointError
@@ -33,6 +34,8 @@ def start_engine(
         raise
     engine = build(model, thread)
     engine.warm_up_seconds = _warm_up(engine)
+    # imports, and numba's compiler, have touched far more of their libraries than serving ever does
+    memory.drop_file_pages()
     # again: numba's OpenMP threads, started by the first alignment, set the count to that of the cores
     thread.submit(set_threads).result()
     return engine

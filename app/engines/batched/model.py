@@ -73,7 +73,7 @@ class Model:
 
     def encode(self, mel: Tensor) -> Tensor:
         """Log-mel `[n_mels, 2 * positions]` to features `[1, positions, state]`."""
-        return encoder.encode(mel.to(self.device, self.decoder.embedding.dtype), self.encoder)
+        return encoder.encode(mel.to(self.device, self.backend.dtype), self.encoder)
 
     def project(self, features: Tensor) -> CrossKV:
         """Features `[1, positions, state]` to every decoder layer's keys and values for cross-attention."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app import memory
 from app.checkpoints.dimensions import Dimensions
-from app.engines.batched.packed_linear import Linear, Pack
+from app.engines.batched.packed_linear import Linear, Pack, plain
 from app.engines.weights_files import WeightsFile
 
 BlockT = TypeVar("BlockT")
@@ -67,7 +67,9 @@ class DecoderBlock(NamedTuple):
 
 
 class DecoderWeights(NamedTuple):
-    """Everything from tokens to logits."""
+    """Everything from tokens to logits. The rows of `embedding` may be of less precise numbers than the rest
+    where they lose nothing by it, or where nothing is exact.
+    """
 
     heads: int
     embedding: Tensor
@@ -110,6 +112,12 @@ class LayerSource:
         """A linear layer."""
         return self.pack(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
 
+    def rows(self, weight: Tensor) -> Tensor:
+        """What to keep of a packed layer's weight for those who read single rows of it, which a packed one
+        doesn't give: float16 numbers, as in the packing. A plain layer's weight is kept once.
+        """
+        return weight if self.pack is plain else weight.half()
+
     def joined(self, names: Iterable[str]) -> Linear:
         """Square layers with the same input as one; Whisper's keys have no bias, which counts as zeros."""
         layers, state = list(names), self.dims.n_text_state
@@ -151,7 +159,7 @@ def decoder_weights(source: LayerSource) -> DecoderWeights:
     embedding = source.tensor("decoder.token_embedding.weight")
     return DecoderWeights(
         heads=source.dims.n_text_head,
-        embedding=embedding,
+        embedding=source.rows(embedding),
         positions=source.tensor("decoder.positional_embedding"),
         blocks=source.blocks(_decoder_block, "decoder", source.dims.n_text_layer),
         final_norm=source.norm("decoder.ln"),

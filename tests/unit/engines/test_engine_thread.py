@@ -89,3 +89,15 @@ def test_memory_goes_back_once_each_time_there_is_nothing_to_do(monkeypatch: pyt
         time.sleep(0.05)
         assert trimmed == [own] * turn
     thread.close()
+
+
+def test_whoever_uses_the_thread_gives_memory_back_when_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(engine_thread, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(memory, "trim", lambda: released.append("trimmed"))
+    thread = EngineThread()
+    thread.when_idle(lambda: released.append(threading.current_thread().name))
+    thread.submit(threading.get_ident).result()
+    wait_until(lambda: len(released) >= 2)
+    thread.close()
+    assert released[-2:] == ["engine", "trimmed"]
