@@ -26,7 +26,7 @@ UNKNOWN = "unknown"
 _QUIET = frozenset({"health", "metrics", "web", "docs_page"})
 """Blueprints that are polled every few seconds, or asked for dozens of files by each visitor: unless they
 fail, their lines have level debug."""
-_MOST_CHARACTERS = 200
+_MAX_CHARACTERS = 200
 _SETTLE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -74,9 +74,9 @@ class RequestRecord:
             request_id=self.request_id,
             who=self.who,
             method=self.request.method,
-            path=self.request.sent_path[:_MOST_CHARACTERS],
+            path=self.request.sent_path[:_MAX_CHARACTERS],
             status=status,
-            model=self.request.model[:_MOST_CHARACTERS],
+            model=self.request.model[:_MAX_CHARACTERS],
             audio_seconds=round(cost.audio_seconds, 3),
             queue_ms=_milliseconds(cost.queue_seconds),
             decode_ms=_milliseconds(cost.read_seconds),
@@ -84,7 +84,7 @@ class RequestRecord:
             total_ms=_milliseconds(seconds),
             windows=cost.windows,
             fallbacks=cost.fallbacks,
-            agent=self.request.user_agent.string[:_MOST_CHARACTERS],
+            agent=self.request.user_agent.string[:_MAX_CHARACTERS],
         )
 
 
@@ -125,7 +125,7 @@ def _who(request: IncomingRequest) -> str:
     """The start of the key's digest, which identifies the key, else an address."""
     if digest := caller():
         return f"key:{digest[:8]}"
-    return address(request)[:_MOST_CHARACTERS]
+    return address(request)[:_MAX_CHARACTERS]
 
 
 def _milliseconds(seconds: float) -> int:

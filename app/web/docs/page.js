@@ -40,10 +40,23 @@ function withoutEmptyFields(request) {
   return request;
 }
 
+// The viewer's own player asks for the speech again, by GET. This one plays, and saves, what has come.
+const ReceivedAudio = ({ React }) => {
+  function Player({ content }) {
+    const address = React.useMemo(() => URL.createObjectURL(content), [content]);
+    const player = React.createElement("audio", { controls: true, src: address });
+    const link = React.createElement("a", { href: address, download: "speech" }, "Download");
+    return React.createElement("p", null, player, " ", link);
+  }
+  const isAudio = ({ content, contentType }) => content instanceof Blob && contentType?.startsWith("audio/");
+  const responseBody = (Original) => (props) => React.createElement(isAudio(props) ? Player : Original, props);
+  return { wrapComponents: { responseBody } };
+};
+
 SwaggerUIBundle({
   url: new URL("openapi.json", document.baseURI).href,
   dom_id: "#documentation",
-  plugins: [EmptyForms],
+  plugins: [EmptyForms, ReceivedAudio],
   requestInterceptor: withoutEmptyFields,
   deepLinking: true,
   tryItOutEnabled: true,
