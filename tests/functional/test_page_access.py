@@ -44,7 +44,7 @@ def set_width(browser: Browser, width: int, scheme: str) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
 
 
-@pytest.mark.parametrize("look", product(WIDTHS, ["light", "dark"]), ids=str)
+@pytest.mark.parametrize("look", [*product(WIDTHS, ["light", "dark"])], ids=str)
 def test_every_width_in_light_and_dark(
     browser: Browser, server: GunicornServer, axe: str, tmp_path: Path, look: tuple[int, str]
 ) -> None:
