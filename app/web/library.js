@@ -181,7 +181,7 @@ export class Library extends EventTarget {
 
   async #keep(recording) {
     await this.#keepText(recording);
-    if (recording.bytes > store.MOST_SOUND_BYTES || !this.recordings.includes(recording)) return;
+    if (recording.bytes > store.MAX_SOUND_BYTES || !this.recordings.includes(recording)) return;
     await store.keepSound(recording.id, recording.file).catch(() => this.#isFull());
   }
 

@@ -102,8 +102,8 @@ class Item {
 }
 
 function button(action, name, onclick) {
-  const label = say(`list.${action}.name`, { name });
-  return make("button", { type: "button", className: action, onclick, "aria-label": label, textContent: say(`list.${action}`) });
+  const textContent = say(`list.${action}`);
+  return make("button", { type: "button", className: action, onclick, "aria-label": `${textContent}: ${name}`, textContent });
 }
 
 /** How much is done, from 0 to 1, by bytes sent or by seconds heard; null if nobody knows. */

@@ -5,7 +5,7 @@ import { say } from "./i18n.js";
 import { askKey } from "./key_dialog.js";
 
 const MODEL = "tts-1";
-const MOST_CHARACTERS = 4096;
+const MAX_CHARACTERS = 4096;
 
 let spoken = null;
 let url = "";
@@ -17,7 +17,7 @@ export function begin() {
   };
   byId("speak-text").oninput = count;
   byId("speak-download").onclick = () => download(spoken, "speech.mp3");
-  byId("speak-text").maxLength = MOST_CHARACTERS;
+  byId("speak-text").maxLength = MAX_CHARACTERS;
   count();
 }
 
@@ -62,6 +62,6 @@ function show(problem) {
 }
 
 function count() {
-  const values = { count: byId("speak-text").value.length, limit: MOST_CHARACTERS };
+  const values = { count: byId("speak-text").value.length, limit: MAX_CHARACTERS };
   byId("speak-count").textContent = say("speak.count", values);
 }

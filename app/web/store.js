@@ -5,7 +5,7 @@ const TEXTS = "texts";
 const SOUNDS = "sounds";
 /* Apart, so that a corrected word doesn't write the sound again. */
 
-export const MOST_SOUND_BYTES = 50 * 2 ** 20;
+export const MAX_SOUND_BYTES = 50 * 2 ** 20;
 
 let opened = null;
 

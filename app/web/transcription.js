@@ -2,9 +2,9 @@
 import { ConnectionLost, Refusal } from "./api.js";
 import { attempt } from "./attempt.js";
 
-const MOST_BREAKS = 10;
+const MAX_BREAKS = 10;
 /* in a row, without any progress between them: about two minutes */
-const LONGEST_PAUSE_SECONDS = 15;
+const MAX_PAUSE_SECONDS = 15;
 /* The server keeps what it has heard for 15 s after a connection broke, and goes on from there. */
 
 /**
@@ -32,8 +32,8 @@ export async function transcribe(file, options, signal, on, askKey) {
       return await attempt(file, options, signal, listeners);
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      if (error instanceof ConnectionLost && breaks < MOST_BREAKS) {
-        await pause("lost", Math.min(2 ** breaks, LONGEST_PAUSE_SECONDS), signal, on.pause);
+      if (error instanceof ConnectionLost && breaks < MAX_BREAKS) {
+        await pause("lost", Math.min(2 ** breaks, MAX_PAUSE_SECONDS), signal, on.pause);
         breaks += 1;
       } else if (error instanceof Refusal && error.retryAfterSeconds !== null) {
         await pause("busy", error.retryAfterSeconds, signal, on.pause);
