@@ -48,8 +48,7 @@ def run(
 @pytest.mark.parametrize(
     ("seconds", "positions"),
     [
-        (0.01, 256),
-        (2.56, 256),
+        (0.01, 384),
         (2.57, 384),
         (5, 384),
         (10, 640),
