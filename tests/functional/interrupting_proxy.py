@@ -112,13 +112,15 @@ def _handler(server: GunicornServer, proxy: InterruptingProxy) -> type[BaseHTTPR
                 self.wfile.write(line)
 
         def _hold(self, interruption: Interruption) -> None:
+            """Send comments, as the server does, so that only a client that leaves ends the connection."""
             interruption.reached.set()
             deadline = monotonic() + PATIENCE_SECONDS
-            while not interruption.go_on.wait(0.02) and monotonic() < deadline:
+            while not interruption.go_on.wait(0.05) and monotonic() < deadline:
                 readable, _, _ = select([self.connection], [], [], 0)
                 if readable and not self.connection.recv(1, MSG_PEEK):
                     interruption.gone.set()
                     raise ConnectionAbortedError
+                self.wfile.write(b": ping\n\n")
 
         def _refuse(self, interruption: Interruption) -> None:
             self.send_response(interruption.status)

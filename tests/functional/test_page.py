@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.functional.browser import Browser, chromium, complaints, requested
-from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.interrupting_proxy import SENTENCE, InterruptingProxy, Interruption
 from tests.functional.nginx_proxy import Nginx
@@ -31,6 +30,18 @@ def page(browser: Browser, server: GunicornServer) -> Iterator[Page]:
     yield opened
     assert complaints(browser) == []
     assert [url for url in requested(browser) if not url.startswith(f"{server.url}/")] == []
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
+    """A server that wants a key and takes little."""
+    environ = {
+        "WHISPER_API_KEYS": KEY,
+        "WHISPER_MAX_UPLOAD_MB": "1",
+        "WHISPER_MAX_AUDIO_SECONDS": "30",
+    }
+    with GunicornServer(tmp_path_factory.mktemp("strict") / "server.log", **environ) as running:
+        yield running.wait_until_ready()
 
 
 @pytest.fixture(scope="module")
@@ -163,14 +174,14 @@ def test_a_refusal_is_the_server_s_sentence_beside_the_recording(
 
 
 def test_limits_are_shown_and_checked_before_the_upload(
-    browser: Browser, start_server: StartServer, tmp_path: Path
+    browser: Browser, strict: GunicornServer, tmp_path: Path
 ) -> None:
-    server = start_server(WHISPER_MAX_UPLOAD_MB="1", WHISPER_MAX_AUDIO_SECONDS="30")
-    server.wait_until_ready()
     large, long = tmp_path / "large.wav", tmp_path / "long.wav"
     large.write_bytes(silence(1.5 * 2**20 / 32_000))
     long.write_bytes(silence(31))
-    page = Page(browser, server.url)
+    page = Page(browser, strict.url)
+    browser.wait(lambda _: browser.find("#key-dialog").is_displayed())
+    browser.find("#key-cancel").click()
     browser.wait(lambda _: browser.text_of("#drop-limits") == "At most 1 MiB and 30 seconds each.")
     page.drop(large, long)
     refused = page.text(page.wait_for_state("large.wav", "failed"), ".message")
@@ -180,10 +191,8 @@ def test_limits_are_shown_and_checked_before_the_upload(
     assert [url for url in requested(browser) if TRANSCRIPTIONS in url] == []
 
 
-def test_a_key_is_asked_for_and_kept_for_the_session(browser: Browser, start_server: StartServer) -> None:
-    server = start_server(WHISPER_API_KEYS=KEY)
-    server.wait_until_ready()
-    page = Page(browser, server.url)
+def test_a_key_is_asked_for_and_kept_for_the_session(browser: Browser, strict: GunicornServer) -> None:
+    page = Page(browser, strict.url)
     browser.wait(lambda _: browser.find("#key-dialog").is_displayed())
     assert "You didn't provide an API key." in browser.text_of("#key-message")
     browser.find("#key-input").send_keys("sk-wrong\n")
