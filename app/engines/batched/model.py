@@ -123,8 +123,9 @@ def load_for(checkpoint: Checkpoint, backend: Backend, precision: str) -> Model:
     return Model(
         name=checkpoint.name,
         dims=file.dims,
-        encoder=encoder_weights(source),
+        # first, while there is nothing else: to pack its token embedding takes the most beside what is kept
         decoder=decoder_weights(source),
+        encoder=encoder_weights(source),
         tokenizers=TokenizerTable(file.dims.is_multilingual, file.dims.num_languages),
         alignment_heads=list(alignment_heads(checkpoint, file)),
         backend=backend,

@@ -112,11 +112,17 @@ class LayerSource:
         """A linear layer."""
         return self.pack(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
 
-    def rows(self, weight: Tensor) -> Tensor:
-        """What to keep of a packed layer's weight for those who read single rows of it, which a packed one
-        doesn't give: float16 numbers, as in the packing. A plain layer's weight is kept once.
+    def embedding(self, name: str) -> tuple[Tensor, Linear]:
+        """A matrix's rows, and the layer that it is. A plain layer's weight is kept once.
+
+        A packed one gives no single rows: these are float16 numbers, no less precise than the packed ones.
         """
-        return weight if self.pack is plain else weight.half()
+        weight = self.tensor(name)
+        layer = self.pack(weight, None)
+        if self.pack is plain:
+            return weight, layer
+        del weight  # or it would count beside the rows
+        return self.file.tensor(name).to(self.device, torch.float16, copy=True), layer
 
     def joined(self, names: Iterable[str]) -> Linear:
         """Square layers with the same input as one; Whisper's keys have no bias, which counts as zeros."""
@@ -156,14 +162,15 @@ def encoder_weights(source: LayerSource) -> EncoderWeights:
 
 def decoder_weights(source: LayerSource) -> DecoderWeights:
     """The decoder."""
-    embedding = source.tensor("decoder.token_embedding.weight")
+    # before the blocks, while there is little else: no other weight takes so much while it is packed
+    embedding, vocabulary = source.embedding("decoder.token_embedding.weight")
     return DecoderWeights(
         heads=source.dims.n_text_head,
-        embedding=source.rows(embedding),
+        embedding=embedding,
         positions=source.tensor("decoder.positional_embedding"),
         blocks=source.blocks(_decoder_block, "decoder", source.dims.n_text_layer),
         final_norm=source.norm("decoder.ln"),
-        vocabulary=source.pack(embedding, None),
+        vocabulary=vocabulary,
     )
 
 
