@@ -24,7 +24,9 @@ PROGRAMS |= {"openai-agents"}  # Python packages that need an environment of the
 MORE_THAN_PYTHON = {
     f"tests/unit/{path}"
     for path in (
+        "api/test_openapi.py",
         "benchmarks/test_loading_memory.py",
+        "benchmarks/test_memory.py",
         "checkpoints/test_ctranslate2.py",
         "checkpoints/test_huggingface.py",
         "checkpoints/test_packaged.py",
@@ -44,13 +46,14 @@ MORE_THAN_PYTHON = {
         "synthesis/test_espeak.py",
         "test_demo_model.py",
         "test_dockerfile.py",
+        "test_memory.py",
         "waveform/test_audio_decoder.py",
         "waveform/test_audio_decoder_pool.py",
         "waveform/test_audio_file.py",
         "waveform/test_audio_file_hostile.py",
     )
 }
-"""Unit tests that run a model, compiler, codec, simulation or process: `--quick` leaves them out."""
+"""Unit tests that run a model, compiler, codec, simulation, validator or process: not with `--quick`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
