@@ -218,6 +218,7 @@ def test_speakers_are_named(page: Page, browser: Browser, tmp_path: Path) -> Non
     assert [name.get_property("value") for name in names] == ["A", "B"]
 
 
+@pytest.mark.slow
 def test_above_ten_minutes_there_is_a_plain_timeline(page: Page, browser: Browser, tmp_path: Path) -> None:
     short, long = tmp_path / "short.wav", tmp_path / "long.wav"
     short.write_bytes(silence(599))
