@@ -33,8 +33,10 @@ MORE_THAN_PYTHON = {
         "checkpoints/test_tokenizer_files.py",
         "checkpoints/test_wheels.py",
         "commands/test_checkpoint.py",
+        "engines/batched/test_alignment.py",
         "engines/batched/test_backend.py",
         "engines/batched/test_compiled.py",
+        "engines/batched/test_cross_attention.py",
         "engines/batched/test_dtw.py",
         "engines/batched/test_engine.py",
         "engines/batched/test_graphs.py",
@@ -47,10 +49,12 @@ MORE_THAN_PYTHON = {
         "test_demo_model.py",
         "test_dockerfile.py",
         "test_memory.py",
+        "test_runtime.py",
         "waveform/test_audio_decoder.py",
         "waveform/test_audio_decoder_pool.py",
         "waveform/test_audio_file.py",
         "waveform/test_audio_file_hostile.py",
+        "waveform/test_encode.py",
     )
 }
 """Unit tests that run a model, compiler, codec, simulation, validator or process: not with `--quick`."""
