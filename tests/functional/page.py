@@ -1,6 +1,7 @@
 """The page for people in a browser: what its tests do and read there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from selenium.webdriver.remote.webelement import WebElement
@@ -81,3 +82,11 @@ class Page:
         self.drop(*files)
         for file in files:
             self.wait_for_state(file.name, "done")
+
+
+@contextmanager
+def watched_page(browser: Browser, url: str) -> Iterator[Page]:
+    """The page, opened anew. On leaving, it must have complained of nothing, and asked no other origin."""
+    yield Page(browser, url)
+    assert complaints(browser) == []
+    assert [address for address in requested(browser) if not address.startswith(f"{url}/")] == []

@@ -10,7 +10,7 @@ from tests.functional.browser import Browser, chromium, complaints, requested
 from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.interrupting_proxy import SENTENCE, InterruptingProxy, Interruption
 from tests.functional.nginx_proxy import Nginx
-from tests.functional.page import Page
+from tests.functional.page import Page, watched_page
 from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT, MODEL_NOTICE, silence
 
 MINUTE = DATA / "minute.flac"
@@ -26,10 +26,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, server: GunicornServer) -> Iterator[Page]:
-    opened = Page(browser, server.url)
-    yield opened
-    assert complaints(browser) == []
-    assert [url for url in requested(browser) if not url.startswith(f"{server.url}/")] == []
+    with watched_page(browser, server.url) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from tests.functional.browser import Browser, chromium, complaints, requested
+from tests.functional.browser import Browser, chromium
 from tests.functional.gunicorn_server import GunicornServer
-from tests.functional.page import Page
+from tests.functional.page import Page, watched_page
 from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT, convert, silence
 
 UTTERANCES = DATA / "three_utterances.wav"
@@ -58,10 +58,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, server: GunicornServer) -> Iterator[Page]:
-    opened = Page(browser, server.url)
-    yield opened
-    assert complaints(browser) == []
-    assert [url for url in requested(browser) if not url.startswith(f"{server.url}/")] == []
+    with watched_page(browser, server.url) as opened:
+        yield opened
 
 
 def click_at(browser: Browser, x: float, y: float) -> None:
