@@ -96,7 +96,7 @@ class Settings:
     )
     speech_floor: float = _setting(
         "WHISPER_SPEECH_FLOOR",
-        0.2,
+        0.25,
         "A window with a speech probability below this is silence. 0 = decode every window.",
     )
     max_upload_mb: int = _setting("WHISPER_MAX_UPLOAD_MB", 100, "Maximum audio file size, in MiB.")

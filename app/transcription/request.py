@@ -85,14 +85,14 @@ class Policy:
     """The server's own settings for every transcription.
 
     `strict` follows openai-whisper to the letter: no silence gate, and language detection always on
-    the silence-padded audio. Otherwise a window is not decoded if its highest speech probability, which
+    the silence-padded audio. Otherwise a window is not decoded if its speech probability, which
     `has_speech` compares, is under `speech_floor` (0: all windows are decoded). `find_speech` finds the
     spans between pauses. Pieces and channels are transcribed in the threads of `side_by_side`.
     `audio_context` is that of requests which don't name any.
     """
 
     strict: bool = False
-    speech_floor: float = 0.2
+    speech_floor: float = 0.25
     has_speech: HasSpeech = _always_speech
     find_speech: FindSpeech = _whole_recording
     side_by_side: SideBySide = field(default_factory=_without_threads, compare=False)

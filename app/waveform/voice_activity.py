@@ -7,6 +7,7 @@ VoiceActivity is made: once in the worker, before the engine sets the count it w
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from app.waveform import SAMPLE_RATE, Samples, step_of
@@ -14,6 +15,10 @@ from app.waveform import SAMPLE_RATE, Samples, step_of
 LONGEST_SPAN_SECONDS = 30.0
 PIECE_FRAMES = 32
 """Frames of 32 ms (about 1 s in all) that one run of the model sees."""
+SYLLABLE_FRAMES = 8
+"""About 0.26 s. Speech keeps its probability for so long; the attack of a plucked string doesn't."""
+AUDIBLE_PEAK, HIGHEST_GAIN = 0.1, 100.0
+"""Quiet audio is amplified to this peak, by at most this factor: of faint sounds the model is never sure."""
 
 
 class VoiceActivity:
@@ -29,18 +34,26 @@ class VoiceActivity:
         self._frame_samples, self._context_samples = RATE_CONFIG[SAMPLE_RATE]
 
     def has_speech(self, samples: Samples, floor: float) -> bool:
-        """Whether the probability of speech reaches `floor` anywhere in 16 kHz samples `[n]`.
+        """Whether the probability of speech, averaged over 8 frames, reaches `floor` in 16 kHz samples `[n]`.
 
-        The model runs second by second, up to the first with speech: speech takes milliseconds, silence
-        about 70 ms of one core for 30 s. With a `floor` of 0 or less it doesn't run; with a higher one
-        there is no speech in no samples.
+        Samples that are quiet as a whole are amplified for the model. Where there are fewer than 8 frames,
+        the average is that of all. The model runs second by second, up to the first with speech: speech
+        takes milliseconds, silence about 70 ms of one core for 30 s. With a `floor` of 0 or less it doesn't
+        run; with a higher one there is no speech in no samples.
         """
-        return floor <= 0 or any(piece.max() >= floor for piece in self._probabilities(samples))
+        return floor <= 0 or any(average >= floor for average in self._highest_averages(samples))
 
-    def _probabilities(self, samples: Samples) -> Iterator[NDArray[np.float32]]:
+    def _highest_averages(self, samples: Samples) -> Iterator[np.float32]:
+        """Per piece, the highest average probability of SYLLABLE_FRAMES frames that end in it."""
+        recent = np.zeros(0, np.float32)
+        for piece in self._probabilities(samples, _gain(samples)):
+            recent = np.concatenate([recent[1 - SYLLABLE_FRAMES :], piece])
+            yield sliding_window_view(recent, min(SYLLABLE_FRAMES, len(recent))).mean(axis=1).max()
+
+    def _probabilities(self, samples: Samples, gain: float = 1.0) -> Iterator[NDArray[np.float32]]:
         """Speech probabilities `[frames]`, piece by piece, equal to those of one run over all samples."""
         hidden = cell = np.zeros((1, 1, 128), np.float32)
-        step = step_of(samples)
+        step = step_of(samples) * np.float32(gain)
         for frames in self._frame_blocks(samples, self._frame_samples, self._context_samples, PIECE_FRAMES):
             probabilities, hidden, cell = self._session.run(
                 ["speech_probs", "hn", "cn"], {"input": frames * step, "h": hidden, "c": cell}
@@ -66,3 +79,11 @@ class VoiceActivity:
             audio_length_samples=len(samples),
         )
         return [(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in spans]
+
+
+def _gain(samples: Samples) -> float:
+    """The factor, 1 or more, that makes quiet samples audible to the model."""
+    if not len(samples):
+        return 1.0
+    peak = max(float(samples.max()), -float(samples.min())) * float(step_of(samples))
+    return min(max(1.0, AUDIBLE_PEAK / peak), HIGHEST_GAIN) if peak else 1.0

@@ -101,6 +101,7 @@ MADE: dict[str, Callable[[], Made]] = {
     "dial tone": dial_tone,
     "beeps": beeps,
     "sweep": sweep,
+    "plucked music": plucked_music,
     "organ music": organ_music,
     "drums": drums,
     "band": band,
@@ -108,7 +109,7 @@ MADE: dict[str, Callable[[], Made]] = {
 
 
 def sounds() -> Iterator[tuple[str, Sound]]:
-    """Silence, then each sound at each level. Plucked strings are not among them: they pass for speech."""
+    """Silence, then each sound at each level."""
     yield "silence", np.zeros(SECONDS * SAMPLE_RATE, np.float32)
     for name, make in MADE.items():
         made = make()

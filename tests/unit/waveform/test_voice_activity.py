@@ -9,9 +9,10 @@ import pytest
 from app.waveform import SAMPLE_RATE, STEP, Samples
 from app.waveform.audio_file import read_audio
 from app.waveform.audio_limits import AudioLimits
-from app.waveform.voice_activity import VoiceActivity
+from app.waveform.voice_activity import PIECE_FRAMES, VoiceActivity
+from tests.real.sounds import plucked_music
 
-FLOOR = 0.2
+FLOOR = 0.25
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,18 @@ def test_a_sentence_and_a_single_word(vad, speech, short_word):
     assert vad.has_speech(samples_of(short_word), FLOOR)
 
 
+@pytest.mark.parametrize("quieter_db", [20, 40, 60])
+def test_speech_stays_speech_when_it_is_quiet(vad, speech, quieter_db):
+    assert vad.has_speech(samples_of(speech) * np.float32(10 ** (-quieter_db / 20)), FLOOR)
+
+
+@pytest.mark.parametrize("level_db", [-60, -40, -20, -12, -6])
+def test_plucked_strings_are_no_speech(vad, level_db):
+    music = plucked_music()[: 10 * SAMPLE_RATE]
+    samples = music / np.abs(music).max() * 10 ** (level_db / 20)
+    assert not vad.has_speech(samples.astype(np.float32), FLOOR)
+
+
 def test_a_word_at_the_end_of_a_long_silence(vad, short_word):
     assert vad.has_speech(np.concatenate([silence(28), samples_of(short_word)]), FLOOR)
 
@@ -68,8 +81,22 @@ def test_pieces_give_the_probabilities_of_the_whole(vad, speech):
     whole = load_silero_vad(sequence=True).audio_forward(samples)
     pieces = np.concatenate(list(vad._probabilities(samples))).reshape(-1)
     np.testing.assert_allclose(pieces, whole, atol=1e-6)
-    assert vad.has_speech(samples, float(whole.max()) - 1e-6)
-    assert not vad.has_speech(samples, float(whole.max()) + 1e-6)
+
+
+def test_the_average_of_eight_frames_counts_across_pieces(vad, monkeypatch):
+    probabilities = np.zeros(2 * PIECE_FRAMES, np.float32)
+    probabilities[PIECE_FRAMES - 3 : PIECE_FRAMES + 5] = 0.8
+    probabilities[5] = 1.0
+    pieces = np.split(probabilities, 2)
+    monkeypatch.setattr(vad, "_probabilities", lambda samples, gain: iter(pieces))
+    assert vad.has_speech(silence(1), 0.79)
+    assert not vad.has_speech(silence(1), 0.81)
+
+
+def test_fewer_than_eight_frames_are_averaged_alone(vad, short_word):
+    samples = samples_of(short_word)
+    start = int(np.argmax(np.abs(samples) > 0.01))
+    assert vad.has_speech(samples[start : start + 2_400], FLOOR)
 
 
 def test_16_bits_give_the_very_same_probabilities(vad, speech):
