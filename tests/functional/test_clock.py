@@ -58,6 +58,7 @@ def clock(tmp_path: Path) -> Clock:
     return Clock(tmp_path / "offset")
 
 
+@pytest.mark.slow
 def test_the_clock_is_set_while_requests_run(start_server: StartServer, clock: Clock) -> None:
     server = start_server(WHISPER_LOG_FORMAT="json", **clock.environ).wait_until_ready()
     workers = server.workers

@@ -146,6 +146,7 @@ def test_decoders_end_with_a_killed_worker(one_decoder: GunicornServer) -> None:
     assert_still_good(one_decoder)
 
 
+@pytest.mark.slow
 def test_a_stopping_server_reads_its_files_to_the_end(one_decoder: GunicornServer) -> None:
     """The last of these tests: it stops the server."""
     [worker], decoder = one_decoder.workers, decoder_of(one_decoder)

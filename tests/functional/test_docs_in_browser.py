@@ -13,7 +13,7 @@ from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.nginx_proxy import BELOW_A_PATH, Nginx
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
-pytestmark = pytest.mark.needs("chromium", "chromedriver", "nginx")
+pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium", "chromedriver", "nginx")]
 
 KEY = "sk-browser"
 
@@ -96,7 +96,6 @@ def test_every_operation_is_shown(page: webdriver.Chrome, url: str) -> None:
     assert page.find_elements(By.CSS_SELECTOR, ".errors-wrapper") == []
 
 
-@pytest.mark.slow
 def test_each_operation_unfolds_without_a_complaint(page: webdriver.Chrome) -> None:
     blocks = [block.get_attribute("id") for block in page.find_elements(By.CSS_SELECTOR, ".opblock")]
     for block in blocks:

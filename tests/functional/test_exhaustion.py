@@ -101,6 +101,7 @@ def with_small_disks() -> list[str]:
     return [*unshare, "sh", "-c", SMALL_DISKS, "sh"]
 
 
+@pytest.mark.slow
 @pytest.mark.needs("unshare")
 def test_four_megabytes_for_shared_memory_and_temporary_files(tmp_path: Path) -> None:
     """Both folders are other ones to this server alone."""

@@ -55,6 +55,7 @@ def wait_until(happened: Callable[[], bool], what: str, seconds: float = PATIENC
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_takes_only_its_own_requests_along(start_server: StartServer) -> None:
     server = start_server(WHISPER_DEVICES="cpu,cpu").wait_until_ready(workers=2)
     survivor, victim = server.workers

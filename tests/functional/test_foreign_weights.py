@@ -35,8 +35,8 @@ def listed(server: GunicornServer) -> list[dict[str, object]]:
     ("write", "engine"),
     [
         (hugging_face, "batched"),
-        (hugging_face, "reference"),
-        (lambda folder: ctranslate2(folder, "float16"), "batched"),
+        pytest.param(hugging_face, "reference", marks=pytest.mark.slow),
+        pytest.param(lambda folder: ctranslate2(folder, "float16"), "batched", marks=pytest.mark.slow),
     ],
     ids=["Hugging Face", "Hugging Face, openai-whisper", "CTranslate2"],
 )
@@ -65,6 +65,7 @@ def test_int8_weights_are_served_with_a_notice_everywhere(start_server: StartSer
     assert server.log.count(NOTICE.capitalize()) == 1
 
 
+@pytest.mark.slow
 def test_a_fine_tune_may_be_called_like_a_published_model(
     start_server: StartServer, server: GunicornServer, tmp_path: Path
 ) -> None:

@@ -11,6 +11,8 @@ from tests.functional.raw_requests import connected, refusal, upload
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT, convert
 from tests.functional.small_app import SECONDS
 
+pytestmark = pytest.mark.slow
+
 MINUTES = 20
 """More than there is room for, so allowed to who is alone."""
 

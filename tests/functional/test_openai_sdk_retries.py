@@ -18,6 +18,8 @@ from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT, convert
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/audio/transcriptions"
 
 

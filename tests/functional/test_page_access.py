@@ -13,6 +13,8 @@ from tests.functional.node_programs import NODE
 from tests.functional.page import Page
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT, convert
 
+pytestmark = pytest.mark.slow
+
 AXE = NODE / "node_modules" / "axe-core" / "axe.min.js"
 RUN_AXE = """
 const done = arguments[0];

@@ -13,6 +13,8 @@ from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.processes import open_files
 
+pytestmark = pytest.mark.slow
+
 
 def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -54,7 +56,6 @@ def test_old_workers_serve_until_the_new_ones_do(reloaded: GunicornServer) -> No
     assert server.log.count("Booting worker") == 3
 
 
-@pytest.mark.slow
 def test_a_new_worker_that_dies_is_tried_again_while_the_old_one_serves(reloaded: GunicornServer) -> None:
     server, old, ready = reloaded, reloaded.workers, reloaded.log.count("Serving ")
     server.send(signal.SIGHUP)

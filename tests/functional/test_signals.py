@@ -68,6 +68,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServ
         yield running.wait_until_ready()
 
 
+@pytest.mark.slow
 def test_a_worker_is_stopped_for_seconds(impatient: GunicornServer) -> None:
     a_worker_is_stopped(impatient, 2)
 

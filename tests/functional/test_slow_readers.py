@@ -19,6 +19,8 @@ from tests.functional.nginx_proxy import Nginx
 from tests.functional.raw_requests import upload
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
+pytestmark = pytest.mark.slow
+
 STALL_SECONDS = 2
 READERS = 3
 SPEECH = "/v1/audio/speech"

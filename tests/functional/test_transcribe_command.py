@@ -69,6 +69,7 @@ def assert_all_is_there(folder: Path) -> None:
     assert times.startswith("00:00:00,")
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_model_of_its_own(folder: Path) -> None:
     ran = transcribe(folder, "--format", "txt,srt")
     assert (ran.returncode, ran.stdout) == (0, "3 transcribed, 0 already there, 0 failed.\n")

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings(  # openai-whisper's argsort of beams th
 CLOSE = 1e-4
 """What a float may be off, and how close two tokens must be to be exempt."""
 
-A_FEW = ("another language after text", "five beams", "a short window")
+A_FEW = ("five beams", "a short window")
 SIZES = [
     *(("demo", name) for name in CASES),
     *(("tiny", name) for name in CASES),
@@ -97,7 +97,7 @@ def test_alone(pairs: dict[str, Pair], size: str, name: str, exempt: list[str]) 
         exempt.append(f"{size}, {name}")
 
 
-@pytest.mark.parametrize("size", ["demo", "tiny", pytest.param("base", marks=MORE)])
+@pytest.mark.parametrize("size", ["demo", *(pytest.param(size, marks=MORE) for size in TOKENS)])
 def test_side_by_side(pairs: dict[str, Pair], size: str, exempt: list[str]) -> None:
     """All at once, one of them twice: prompts, lengths and searches of every kind in one batch."""
     pair = pairs[size]
@@ -109,7 +109,8 @@ def test_side_by_side(pairs: dict[str, Pair], size: str, exempt: list[str]) -> N
             exempt.append(f"{size}, {name}, side by side")
 
 
-@pytest.mark.parametrize("size", ["tiny", pytest.param("base", marks=MORE)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", TOKENS)
 def test_random_weights_say_something(pairs: dict[str, Pair], size: str) -> None:
     """Else the tests above would show nothing: many contexts, and other texts to other sounds."""
     pair = pairs[size]
@@ -208,7 +209,9 @@ def undecided_draw(pair: Pair, name: str, options: WindowOptions, texts: list[tu
     return bool((borders - number).abs().max() < 1e-5)
 
 
-@pytest.mark.parametrize(("size", "best_of"), [("demo", None), ("demo", 5), ("tiny", None)])
+@pytest.mark.parametrize(
+    ("size", "best_of"), [("demo", None), ("demo", 5), pytest.param("tiny", None, marks=MORE)]
+)
 def test_samples_are_the_same_alone_and_in_any_company(
     pairs: dict[str, Pair], size: str, best_of: int | None, exempt: list[str]
 ) -> None:
@@ -233,7 +236,7 @@ def test_samples_are_the_same_alone_and_in_any_company(
     assert all(future.result().tokens for future in company)
 
 
-@pytest.mark.parametrize("size", ["demo", "tiny"])
+@pytest.mark.parametrize("size", ["demo", pytest.param("tiny", marks=MORE)])
 def test_samples_differ_by_seed(pairs: dict[str, Pair], size: str) -> None:
     pair = pairs[size]
     window = pair.window("plain")

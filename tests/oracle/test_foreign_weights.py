@@ -103,7 +103,13 @@ def test_rounded_weights_say_the_same_on_both_engines(tmp_path: Path, write: Cal
         engine.close()
 
 
-@pytest.fixture(scope="module", params=[torch.float32, torch.float16, torch.bfloat16], ids=str)
+DTYPES = [
+    torch.float32,
+    *(pytest.param(dtype, marks=pytest.mark.slow) for dtype in (torch.float16, torch.bfloat16)),
+]
+
+
+@pytest.fixture(scope="module", params=DTYPES, ids=str)
 def distilled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Both engines on random weights, few layers in the decoder and the heads of a larger model."""
     folder = tmp_path_factory.mktemp("weights") / "distilled"

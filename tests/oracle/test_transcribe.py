@@ -1,5 +1,6 @@
 """Our transcription against `whisper.transcribe()`: same weights, audio and options."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -34,6 +35,7 @@ CHANGES_OF_PATH: dict[str, dict[str, Any]] = {
         "no_speech_threshold": None,
     },
 }
+LONG = ("several minutes", "held tones")
 PATHS_OVER = ["three utterances", "a long pause between sentences"]
 PATHS_OVER_SEVERAL_WINDOWS = [
     "prompt in every window",
@@ -43,25 +45,31 @@ PATHS_OVER_SEVERAL_WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+def marked(names: Iterable[str]) -> list[Any]:
+    """Recordings for parametrize, slow the long ones."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in names]
+
+
+@pytest.mark.parametrize("name", marked(RECORDINGS))
 def test_every_recording(oracle: Any, engine: Engine, name: str) -> None:
     assert_equal(ours(engine, name), theirs(oracle, name))
 
 
-@pytest.mark.parametrize("name", PATHS_OVER)
+@pytest.mark.parametrize("name", [PATHS_OVER[0], pytest.param(PATHS_OVER[1], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("change", CHANGES_OF_PATH)
 def test_every_path(oracle: Any, engine: Engine, name: str, change: str) -> None:
     options = CHANGES_OF_PATH[change]
     assert_equal(ours(engine, name, **options), theirs(oracle, name, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", PATHS_OVER_SEVERAL_WINDOWS)
 def test_paths_that_differ_from_the_second_window_on(oracle: Any, engine: Engine, change: str) -> None:
     options = CHANGES_OF_PATH[change]
     assert_equal(ours(engine, "a minute", **options), theirs(oracle, "a minute", **options))
 
 
-@pytest.mark.parametrize("name", SPOKEN)
+@pytest.mark.parametrize("name", marked(SPOKEN))
 def test_the_defaults_give_the_same_as_strict_wherever_there_is_speech(engine: Engine, name: str) -> None:
     default = transcribe(
         engine,
