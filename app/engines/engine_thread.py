@@ -5,8 +5,8 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from concurrent.futures import Future, wait
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
@@ -30,6 +30,20 @@ class _QueuedCall(NamedTuple):
 
 def _never_abandoned() -> bool:
     return False
+
+
+class CallQueue(Protocol):
+    """Where an engine's calls run, one after the other in one thread."""
+
+    @property
+    def alive(self) -> bool:
+        """True while calls are taken."""
+
+    def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = ...) -> Future[T]:
+        """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if this is closed."""
+
+    def close(self) -> None:
+        """Cancel what is queued, after the call that is running."""
 
 
 class EngineThread:
@@ -81,6 +95,32 @@ class EngineThread:
         except queue.Empty:
             memory.trim()
         return self._queue.get()
+
+
+class EngineLane:
+    """A CallQueue for one of the engines that share an EngineThread. Closing it leaves the thread as it is.
+
+    A batched engine that has work keeps one call in the thread's queue at a time, for one task or one step,
+    and queues the next one when it has run. So engines that have work take turns.
+    """
+
+    def __init__(self, thread: EngineThread) -> None:
+        self._thread = thread
+        self._closed = False
+
+    @property
+    def alive(self) -> bool:
+        """True while calls are taken."""
+        return self._thread.alive and not self._closed
+
+    def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = _never_abandoned) -> Future[T]:
+        """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if the lane is closed."""
+        return self._thread.submit(run, lambda: self._closed or is_abandoned())
+
+    def close(self) -> None:
+        """Cancel this lane's queued calls, after the one that is running; not to be called in the thread."""
+        self._closed = True
+        wait([self._thread.submit(lambda: None)])
 
 
 def _cancel(call: _QueuedCall) -> None:

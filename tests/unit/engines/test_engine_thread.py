@@ -6,7 +6,7 @@ import pytest
 
 from app import memory
 from app.engines import engine_thread
-from app.engines.engine_thread import EngineThread
+from app.engines.engine_thread import EngineLane, EngineThread
 from app.errors import CheckpointError, EngineFailure
 
 
@@ -89,3 +89,32 @@ def test_memory_goes_back_once_each_time_there_is_nothing_to_do(monkeypatch: pyt
         time.sleep(0.05)
         assert trimmed == [own] * turn
     thread.close()
+
+
+def test_lanes_share_a_thread_and_end_one_by_one(thread: EngineThread) -> None:
+    one, other = EngineLane(thread), EngineLane(thread)
+    entered, release = threading.Event(), threading.Event()
+    running = thread.submit(lambda: (entered.set(), release.wait(60)))
+    assert entered.wait(60)
+    dropped = [one.submit(lambda: 1) for _ in range(3)]
+    kept = other.submit(threading.get_ident)
+    closer = threading.Thread(target=one.close)
+    closer.start()
+    wait_until(lambda: not one.alive)
+    release.set()
+    closer.join(60)
+    assert running.done()
+    assert all(future.cancelled() for future in dropped)
+    assert kept.result(60) == thread.submit(threading.get_ident).result(60)
+    assert other.alive and thread.alive
+    late = one.submit(lambda: 1)
+    thread.submit(lambda: None).result(60)
+    assert late.cancelled()
+
+
+def test_a_lane_ends_with_its_thread() -> None:
+    thread = EngineThread()
+    lane = EngineLane(thread)
+    thread.close()
+    assert not lane.alive
+    lane.close()
