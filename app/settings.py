@@ -4,10 +4,10 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from app.errors import StartError
+from app.setting_values import listed_value, parse_value
 
 _MEGABYTE = 1024 * 1024
 
@@ -17,14 +17,16 @@ _KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/*A-Z\s]+")
 """What browsers send as `Origin`, or any."""
 
-_PRECISIONS = ("exact", "int8", "bfloat16")
-_CONTEXTS = ("full", "short")
+PRECISIONS = ("exact", "int8", "bfloat16")
+CONTEXTS = ("full", "short")
 _LOG_FORMATS = ("plain", "json")
 
 _UNIX = "unix:"
 _SOCKET = re.compile(r"unix:/[^\0]*[^\0/]")
 _SOCKET_BYTES = len(_UNIX) + 107
 """Linux takes 107 bytes of path."""
+
+_MAY_BE_FILES = ("api_keys", "ignore_prompts")
 
 _BASE_URL = re.compile(r"https?://[^/\s]\S*")
 
@@ -66,6 +68,19 @@ class Settings:
     )
     model_aliases: tuple[str, ...] = _setting(
         "WHISPER_MODEL_ALIASES", (), "More model names to accept, comma-separated. `*` is a wildcard."
+    )
+    models: str = _setting(
+        "WHISPER_MODELS",
+        "",
+        "[More models](models.md): `name=checkpoint`, comma-separated, `@FILE`, or a folder of them.",
+    )
+    models_loaded: int = _setting(
+        "WHISPER_MODELS_LOADED", 2, "Models loaded at a time in each worker, `WHISPER_MODEL` included."
+    )
+    model_memory: int = _setting(
+        "WHISPER_MODEL_MEMORY",
+        0,
+        "Bytes that loaded weights may take in each worker. 0 = no limit.",
     )
     engine: str = _setting(
         "WHISPER_ENGINE",
@@ -173,17 +188,22 @@ class Settings:
         socket = "an address, or unix: and the absolute path of a socket, at most 107 bytes long"
         self._check(not self.host.startswith(_UNIX) or _is_socket(self.host), "host", socket)
         self._check(0 < self.port < 65_536, "port", "a port number from 1 to 65535")
-        self._check(self.threads >= 0, "threads", "0 or more")
-        self._check(self.batch >= 0, "batch", "0 or more")
-        self._check(self.precision in _PRECISIONS, "precision", f"one of {', '.join(_PRECISIONS)}")
-        self._check(self.context in _CONTEXTS, "context", f"one of {', '.join(_CONTEXTS)}")
+        for name in (
+            "threads",
+            "batch",
+            "model_memory",
+            "retry_grace_seconds",
+            "keepalive_seconds",
+            "decoders",
+        ):
+            self._check(getattr(self, name) >= 0, name, "0 or more")
+        self._check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
+        self._check(self.context in CONTEXTS, "context", f"one of {', '.join(CONTEXTS)}")
         self._check(self.context == "full" or not self.strict, "context", "full with WHISPER_STRICT=1")
         self._check(0.0 <= self.speech_floor <= 1.0, "speech_floor", "a probability from 0 to 1")
-        self._check(self.retry_grace_seconds >= 0, "retry_grace_seconds", "0 or more")
-        self._check(self.keepalive_seconds >= 0, "keepalive_seconds", "0 or more")
-        self._check(self.decoders >= 0, "decoders", "0 or more")
         self._check(self.log_format in _LOG_FORMATS, "log_format", f"one of {', '.join(_LOG_FORMATS)}")
         for name in (
+            "models_loaded",
             "max_wait_seconds",
             "stall_seconds",
             "max_upload_mb",
@@ -250,7 +270,7 @@ class Settings:
             if text:
                 kind = type(entry.default)
                 values[entry.name] = (
-                    _listed(name, text) if entry.name in _MAY_BE_FILES else _parse(name, text, kind)
+                    listed_value(name, text) if entry.name in _MAY_BE_FILES else parse_value(name, text, kind)
                 )
         return cls(**values)
 
@@ -263,38 +283,3 @@ def variable(name: str) -> str:
 
 def _is_socket(host: str) -> bool:
     return _SOCKET.fullmatch(host) is not None and len(host.encode()) <= _SOCKET_BYTES
-
-
-_MAY_BE_FILES = ("api_keys", "ignore_prompts")
-_SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
-
-
-def _parse(name: str, text: str, kind: type) -> Any:
-    try:
-        if kind is bool:
-            return _SWITCH[text.lower()]
-        if kind is tuple:
-            return tuple(part.strip() for part in text.split(",") if part.strip())
-        return kind(text)
-    except (KeyError, ValueError):
-        expected = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
-        raise StartError(f"{name} is {text!r}; it must be {expected}.") from None
-
-
-def _listed(name: str, text: str) -> tuple[str, ...]:
-    """A list's entries, or a file's. None at all is never meant: without keys the server would be open."""
-    entries = _lines(name, Path(text[1:]).expanduser()) if text.startswith("@") else _parse(name, text, tuple)
-    if not entries:
-        raise StartError(f"{name} is {text!r}, and there is no entry in it.")
-    return tuple(entries)
-
-
-def _lines(name: str, path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows write a BOM
-    except OSError as error:
-        raise StartError(f"{name} is '@{path}', and that file can't be read ({error.strerror}).") from error
-    except UnicodeDecodeError:
-        raise StartError(f"{name} is '@{path}', and that file is not text in UTF-8.") from None
-    lines = (line.strip() for line in text.splitlines())
-    return tuple(line for line in lines if line and not line.startswith("#"))

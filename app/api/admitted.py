@@ -8,11 +8,23 @@ from app.api.access import caller, caller_or_address
 from app.api.application import incoming
 from app.dialogue.audio_parts import ConversationTranscriber
 from app.request_context import RequestContext
+from app.runtime import Lease
 
 
-def admitted() -> AbstractContextManager[None]:
-    """Hold a permit to work. Raises ServerBusy at once where there is none."""
-    return current_runtime().admission.admit(caller_or_address())
+def admitted(lease: Lease) -> AbstractContextManager[None]:
+    """Hold a permit to work with a model. Raises ServerBusy at once where there is none."""
+    return current_runtime().admission.admit(caller_or_address(), lease.pace)
+
+
+@contextmanager
+def leased(name: str, context: RequestContext) -> Iterator[Lease]:
+    """Hold the model that a request names, loaded. Before `admitted`: who waits for it holds no permit.
+
+    Raises ServerBusy where it can't be had in time.
+    """
+    with current_runtime().lease(name, context) as lease:
+        incoming().served = lease.name
+        yield lease
 
 
 @contextmanager
@@ -26,8 +38,7 @@ def request_context() -> Iterator[RequestContext]:
         context.cancel()
 
 
-def conversation_transcriber(context: RequestContext) -> ConversationTranscriber:
+def conversation_transcriber(lease: Lease, context: RequestContext) -> ConversationTranscriber:
     """What transcribes the recordings of a conversation."""
-    runtime = current_runtime()
-    max_seconds = runtime.settings.max_audio_seconds
-    return ConversationTranscriber(runtime.transcriber, context, max_seconds, runtime.count_tokens)
+    max_seconds = current_runtime().settings.max_audio_seconds
+    return ConversationTranscriber(lease.transcriber, context, max_seconds, lease.count_tokens)

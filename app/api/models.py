@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{model}: the names that requests may use, all answered by one checkpoint."""
+"""GET /v1/models and /v1/models/{model}: the names that requests may use."""
 
 from collections.abc import Mapping
 
@@ -28,16 +28,17 @@ def retrieve_model(name: str) -> Response:
 
 
 def _model(name: str) -> dict[str, str | int]:
-    """`created` and `owned_by` are the loaded checkpoint's for all names, 0 and "" before it is loaded.
+    """`created` and `owned_by` are the answering checkpoint's, 0 and "" before it has been looked at.
 
     `notice` is not OpenAI's field; only quantized weights have it, and servers with WHISPER_CONTEXT=short.
     """
     runtime = current_runtime()
-    model = runtime.loaded
+    served = runtime.models.served(runtime.catalogue.listed(name))
+    model = runtime.models.facts_of(served)
     if model is None:
         return {"id": name, "object": "model", "created": 0, "owned_by": ""}
     quantized = [model.notice] if model.quantized and model.notice else []
-    short = [SHORT_CONTEXT_NOTICE] if runtime.settings.context == "short" else []
+    short = [SHORT_CONTEXT_NOTICE] if served.context == "short" else []
     notice = {"notice": "; ".join(notices)} if (notices := quantized + short) else {}
     return {"id": name, "object": "model", "created": model.created, "owned_by": model.owner, **notice}
 

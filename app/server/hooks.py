@@ -34,6 +34,7 @@ def on_starting(server: Arbiter) -> None:
     server.metrics_folder = metrics_folder.create(server.cfg)
     checked = preflight.run()
     server.checkpoint = checked.checkpoint
+    server.known = checked.more
     server.devices = checked.devices
     _one_worker_per_device(server)
 
@@ -64,6 +65,7 @@ def pre_fork(server: SpeechArbiter, worker: Worker) -> None:
     worker.first = worker.age <= len(server.devices)
     # Later workers resolve the checkpoint again: the file may have been replaced since.
     worker.checkpoint = server.checkpoint if worker.first else None
+    worker.known = server.known  # a worker looks whether the files are still the same
 
 
 def _free_number(server: Arbiter) -> int:
@@ -90,7 +92,7 @@ def post_worker_init(worker: Worker) -> None:
     """Load the model before the worker serves."""
     runtime = _runtime(worker)
     try:
-        model = runtime.start(worker.device, worker.checkpoint)
+        model = runtime.start(worker.device, worker.checkpoint, worker.known)
     except StartError as error:
         worker.log.error("%s", error)
         _exit_after_failure(worker)
@@ -99,8 +101,8 @@ def post_worker_init(worker: Worker) -> None:
         _exit_after_failure(worker)
     worker.serving[0] = True
     worker.log.info("Serving %s on %s", model.card.name, worker.device)
-    if model.notice:
-        worker.log.warning("%s", model.notice.capitalize())
+    if runtime.notice:
+        worker.log.warning("%s", runtime.notice.capitalize())
 
 
 def _exit_after_failure(worker: Worker) -> None:

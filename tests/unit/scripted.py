@@ -6,7 +6,7 @@ from typing import BinaryIO, cast
 
 from werkzeug.test import TestResponse
 
-from app.admission import Admission, Pace
+from app.admission import Admission, Pace, PaceOf
 from app.errors import SpeechError
 from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
@@ -49,7 +49,7 @@ class ScriptedAdmission(Admission):
         self.admitted: list[str] = []
 
     @contextmanager
-    def admit(self, caller: str = "") -> Iterator[None]:
+    def admit(self, caller: str = "", pace: PaceOf | None = None) -> Iterator[None]:
         if self.full:
             raise self.full
         self.admitted.append(caller)
@@ -83,6 +83,15 @@ class ScriptedRuntime:
     @property
     def transcriber(self) -> "ScriptedRuntime":
         return self
+
+    name = fingerprint = ""
+    pace = None
+    short = False
+
+    @contextmanager
+    def lease(self, name: str, context: RequestContext) -> Iterator["ScriptedRuntime"]:
+        assert self.permits_held == 0, "who waits for a model holds no permit"
+        yield self
 
     @property
     def permits_held(self) -> int:

@@ -13,4 +13,4 @@ def create_transcription() -> Response:
     """A recording's text, in the language that is spoken."""
     fields, file = read_recording(TRANSCRIPTION)
     fields["model"] = current_runtime().catalogue.require(fields["model"], incoming().deployment)
-    return answer(file, audio_request(fields, "transcribe"))
+    return answer(file, audio_request(fields, "transcribe"), fields["model"])

@@ -13,4 +13,4 @@ def create_translation() -> Response:
     """A recording's text in English. `language` may be the spoken language, as in openai-whisper."""
     fields, file = read_form(TRANSLATION)
     fields["model"] = current_runtime().catalogue.require(fields["model"], incoming().deployment)
-    return answer(file, audio_request(fields, "translate"))
+    return answer(file, audio_request(fields, "translate"), fields["model"])

@@ -23,7 +23,7 @@ class FakeRuntime:
         self.told: list[Any] = []
         self.metrics = SimpleNamespace(share=lambda *shared: self.told.append(shared))
 
-    def start(self, device: str, checkpoint: Checkpoint | None) -> SimpleNamespace:
+    def start(self, device: str, checkpoint: Checkpoint | None, known: Any) -> SimpleNamespace:
         self.told.append((device, checkpoint))
         if self.failure:
             raise self.failure

@@ -21,7 +21,13 @@ CHECKPOINT = Checkpoint("tiny", Path("/models/tiny.pt"), "ab")
 
 def arbiter(*devices: str) -> Any:
     return SimpleNamespace(
-        devices=devices, checkpoint=CHECKPOINT, generation=0, WORKERS={}, cfg=Config(), num_workers=1
+        devices=devices,
+        checkpoint=CHECKPOINT,
+        known={},
+        generation=0,
+        WORKERS={},
+        cfg=Config(),
+        num_workers=1,
     )
 
 
@@ -31,7 +37,7 @@ def worker_of(runtime: FakeRuntime, age: int = 1, **attributes: Any) -> Any:
         age=age,
         app=SimpleNamespace(wsgi=lambda: app),
         log=FakeLog(),
-        **{"device": "cpu", "checkpoint": None, "serving": bytearray(1), **attributes},
+        **{"device": "cpu", "checkpoint": None, "known": {}, "serving": bytearray(1), **attributes},
     )
 
 
