@@ -1,12 +1,27 @@
-"""How much freed memory glibc keeps. With other C libraries these functions do nothing."""
+"""What this process takes of the system's memory, and gives back.
+
+With another C library than glibc `limit_arenas` and `trim` do nothing.
+"""
 
 import ctypes
+import mmap
+import re
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 MAX_ARENAS = 2
 """glibc's heaps in one process; its default is eight for each core."""
 
 _M_ARENA_MAX = -8  # malloc.h
+
+_MAPPING = re.compile(
+    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r(?P<writable>[w-]).p \S+ \S+ \S+ +(?P<path>/.*)\n"
+    r"(?P<counts>(?:[A-Z].*\n)+)",
+    re.MULTILINE,
+)
+_COUNT = re.compile(r"^(Rss|Anonymous): +(\d+) kB", re.MULTILINE)
+"""What /proc/PID/smaps says of a private mapping of a file."""
 
 
 def limit_arenas() -> None:
@@ -19,3 +34,35 @@ def trim() -> None:
     """Return free memory to the system. By itself glibc returns only what is free at the end of a heap."""
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def lazy_zeros(size: int) -> mmap.mmap:
+    """A buffer of so many zero bytes, of which each page takes memory only once it has been written to."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def clear(zeros: mmap.mmap) -> None:
+    """Give the pages of `lazy_zeros` back: all is zero again, at the same address."""
+    zeros.madvise(mmap.MADV_DONTNEED)
+
+
+def drop_file_pages(path: Path | None = None) -> None:
+    """Let go of a mapped file's pages, or those of all files, libraries' code above all.
+
+    The system reads a page again when it is needed. Pages of this process's own, which differ from the
+    file's, stay. Nobody may write to a file's mapping meanwhile; those of libraries' variables, which other
+    threads may write to, are left alone. Does nothing where there is no /proc.
+    """
+    with suppress(OSError, AttributeError):
+        madvise = ctypes.CDLL(None).madvise
+        for start, end in list(_clean_mappings(Path("/proc/self/smaps").read_text(), path)):
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
+
+
+def _clean_mappings(smaps: str, path: Path | None) -> Iterator[tuple[int, int]]:
+    """Where each private mapping of a file starts and ends that has pages, none of them changed."""
+    for found in _MAPPING.finditer(smaps):
+        counts = dict(_COUNT.findall(found["counts"]))
+        wanted = found["writable"] == "-" if path is None else found["path"] == str(path)
+        if wanted and counts["Rss"] != "0" and counts["Anonymous"] == "0":
+            yield int(found["start"], 16), int(found["end"], 16)

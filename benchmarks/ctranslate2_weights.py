@@ -1,5 +1,6 @@
 """An openai-whisper checkpoint as a folder that faster-whisper opens without asking a hub."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -36,6 +37,8 @@ def convert(checkpoint: Path, size: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     spec.save(str(folder))
     fast.save(str(folder / "tokenizer.json"))
+    features = {"feature_size": model.dims.n_mels}
+    (folder / "preprocessor_config.json").write_text(json.dumps(features))
 
 
 def _transformers_model(model: Whisper) -> WhisperForConditionalGeneration:

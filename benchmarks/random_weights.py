@@ -63,7 +63,7 @@ TINY_TURBO = replace(
 )
 """Its inputs and its vocabulary, and nearly nothing between them."""
 
-SIZES = {"tiny": TINY, "base": BASE, "small": SMALL}
+SIZES = {"tiny": TINY, "base": BASE, "small": SMALL, "turbo": TURBO}
 """By OpenAI's names."""
 
 _PROMPT_TOKENS = 3  # start of transcript, language, task

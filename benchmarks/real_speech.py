@@ -1,11 +1,12 @@
 """Speed on speech with OpenAI's own weights, beside openai-whisper and faster-whisper, and word error rates.
 
 Every program in turn, in one process, with the same weights and as many threads; greedy at temperature 0,
-without the text before, all other settings their own. The recordings: those of people in the folder that
-SPEECH_SAMPLES names, and the English clips of pytest-audioeval, up to 12 s each; the mixed recording is all
-of them, one after the other, cut at `--minutes`. Prints tables in Markdown: a ratio is the median of those of
-each round. On a processor with more than AVX2 set CT2_FORCE_CPU_ISA=AVX2, ATEN_CPU_CAPABILITY=avx2 and
-ONEDNN_MAX_CPU_ISA=AVX2, and measure both.
+without the text before, all other settings their own. The short clips, up to 12 s each: recordings of people
+in the folder that SPEECH_SAMPLES names, English clips of pytest-audioeval, and as much again of a text that a
+piper voice reads. The mixed recording is those, one after the other, until it is long enough.
+
+Prints a table in Markdown: a ratio is the median of those of each round. On a processor with more than AVX2
+measure once more with CT2_FORCE_CPU_ISA=AVX2, ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2.
 """
 
 import argparse
@@ -29,12 +30,14 @@ from app.engines.interface import EngineOptions
 from app.engines.whisper_checkpoint import load_whisper
 from app.request_context import RequestContext
 from app.settings import Settings
+from app.transcript import AudioContext
 from app.transcription.request import Chunking, Policy, TranscriptionRequest
 from app.transcription.side_by_side import SideBySide
 from app.transcription.transcribe import collected, stream_samples
 from app.waveform import SAMPLE_RATE
 from app.waveform.voice_activity import VoiceActivity
 from benchmarks import speech
+from benchmarks.read_aloud import joined, recordings
 from benchmarks.speech import Recording
 from benchmarks.word_errors import cell, errors, sentences
 
@@ -108,8 +111,10 @@ class FasterWhisper:
 class Ours:
     """The batched engine behind the transcription of this project, with the server's voice detector."""
 
-    def __init__(self, folder: Path, threads: int, precision: str) -> None:
-        self.name = precision
+    def __init__(
+        self, folder: Path, threads: int, precision: str, audio_context: AudioContext = "full"
+    ) -> None:
+        self.name = precision if audio_context == "full" else f"{precision} {audio_context}"
         checkpoint = resolve(Settings(model=str(folder)))
         options = EngineOptions(threads, BATCH, precision=precision)
         voices = VoiceActivity()
@@ -118,6 +123,7 @@ class Ours:
             has_speech=voices.has_speech,
             find_speech=lambda samples, chunking: voices.find_speech(samples, *astuple(chunking)),
             side_by_side=SideBySide(_READ_AHEAD),
+            audio_context=audio_context,
         )
 
     def hear(self, recording: Recording, language: str | None) -> str:
@@ -135,38 +141,37 @@ class Ours:
 
 _REQUEST = TranscriptionRequest(temperatures=(0.0,), condition_on_previous_text=False)
 
-Work = Callable[[Contender, Recording], str]
 PAIRS = (
     ("exact", "openai-whisper"),
     ("exact", "faster-whisper float32"),
     ("int8", "faster-whisper int8"),
+    ("int8 short", "faster-whisper int8"),
 )
 """Who is compared with whom; the order of every case's goals."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured, over the short clips or the mixed recording."""
+    """What is measured, over the short clips or the mixed recording. `language` None: it is detected."""
 
-    key: str
     meaning: str
-    work: Work
     goals: tuple[float, ...]
+    language: str | None = "en"
     mixed: bool = False
+    in_pieces: bool = False
+
+    def text(self, contender: Contender, recording: Recording) -> str:
+        """What a contender hears in a recording."""
+        hear = contender.hear_in_pieces if self.in_pieces else contender.hear
+        return hear(recording, self.language)
 
 
-CASES = (
-    Case("short", "short clips, language given", lambda one, clip: one.hear(clip, "en"), (1.15, 1.2, 1.3)),
-    Case("detect", "short clips, language detected", lambda one, clip: one.hear(clip, None), (2.0, 2.0, 2.2)),
-    Case("order", "mixed speech in order", lambda one, clip: one.hear(clip, "en"), (1.8, 1.4, 1.3), True),
-    Case(
-        "pieces",
-        "mixed speech in pieces",
-        lambda one, clip: one.hear_in_pieces(clip, "en"),
-        (1.8, 1.3, 1.3),
-        True,
-    ),
-)
+CASES = {
+    "short": Case("short clips, language given", (1.15, 1.2, 1.3, 3.0)),
+    "detect": Case("short clips, language detected", (2.0, 2.0, 2.2, 3.0), language=None),
+    "order": Case("mixed speech in order", (1.8, 1.4, 1.3, 1.3), mixed=True),
+    "pieces": Case("mixed speech in pieces", (1.8, 1.3, 1.3, 1.3), mixed=True, in_pieces=True),
+}
 
 
 @dataclass
@@ -188,13 +193,13 @@ def measure(
     """Every contender hears all recordings, in turn, after one that is not measured."""
     measured = Measured({one.name: [] for one in contenders})
     for one in contenders:
-        case.work(one, recordings[0])
+        case.text(one, recordings[0])
     for _ in range(rounds):
         for one in contenders:
             texts: dict[str, str] = {}
             started = perf_counter()
             for recording in recordings:
-                texts[recording.name] = case.work(one, recording)
+                texts[recording.name] = case.text(one, recording)
             measured.seconds[one.name].append(perf_counter() - started)
             measured.wrong[one.name] = errors(recordings, lambda clip, texts=texts: texts[clip.name])
     return measured
@@ -204,11 +209,13 @@ def short_clips(settings: Settings) -> list[Recording]:
     """English, up to LONGEST_CLIP_SECONDS. Raises CheckpointError where the clips can't be had."""
     folder = os.environ.get(speech.SAMPLES_VARIABLE)
     people = speech.human(Path(folder)) if folder else ()
-    return [
+    clips = [
         clip
         for clip in (*people, *sentences(settings))
         if clip.language == "en" and len(clip.samples) <= LONGEST_CLIP_SECONDS * SAMPLE_RATE
     ]
+    minutes = sum(len(clip.samples) for clip in clips) / SAMPLE_RATE / 60
+    return [*clips, *joined(recordings(minutes, settings), LONGEST_CLIP_SECONDS)]
 
 
 def mixed(clips: Sequence[Recording], minutes: float) -> Recording:
@@ -240,15 +247,15 @@ def contenders(folder: Path, threads: int) -> Mapping[str, Callable[[], Contende
         "faster-whisper int8": lambda: FasterWhisper(folder, threads, "int8"),
         "exact": lambda: Ours(folder, threads, "exact"),
         "int8": lambda: Ours(folder, threads, "int8"),
+        "int8 short": lambda: Ours(folder, threads, "int8", "short"),
     }
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, and print a table. `arguments` are the command line's if not given."""
     parser = argparse.ArgumentParser(prog="real_speech", description=__doc__)
-    keys = [case.key for case in CASES]
     parser.add_argument("--model", choices=["base", "tiny.en"], default="base")
-    parser.add_argument("--cases", nargs="+", choices=keys, default=keys)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=2.0, help="length of the mixed recording (2)")
@@ -260,7 +267,7 @@ def main(arguments: list[str] | None = None) -> None:
     head = ["case (goals)", *(one.name for one in everyone), *(" over ".join(pair) for pair in PAIRS)]
     print(f"{len(clips)} clips, {options.threads} threads, load average {os.getloadavg()[0]:.1f}\n")
     print(f"| {' | '.join(head)} |\n| {' | '.join(['---'] * len(head))} |", flush=True)
-    for case in (case for case in CASES if case.key in options.cases):
+    for case in (CASES[key] for key in options.cases):
         recordings = [mixed(clips, options.minutes)] if case.mixed else clips
         cells = row(case, measure(case, everyone, recordings, options.rounds))
         print(f"| {' | '.join(cells)} |", flush=True)

@@ -8,16 +8,13 @@ which other work on the machine adds less to; a ratio is that of the sums. Print
 
 import argparse
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import process_time
 from typing import get_args
 
-from app import engines, synthesis
+from app import engines
 from app.checkpoints import PACKAGED, model_dir, resolve, unpack
-from app.checkpoints.wheels import wheel
 from app.engines.interface import Engine, EngineOptions
 from app.request_context import RequestContext
 from app.settings import Settings
@@ -135,15 +132,6 @@ def rows(listener: Listener, speech: Mapping[str, Sequence[Recording]]) -> Itera
                 yield f"| {' | '.join([name, f'{seconds} s', *listener.totals(clips).cells()])} |"
 
 
-def _read(minutes: float, settings: Settings) -> tuple[Recording, ...]:
-    """So many minutes of the text. Raises DownloadFailed, and SpeechUnavailable without piper."""
-    package = wheel(read_aloud.VOICE, model_dir(settings) / "packaged" / "wheels")
-    with tempfile.TemporaryDirectory() as folder:
-        synthesizer = synthesis.start("piper", str(read_aloud.voice(package, Path(folder))))
-        text = read_aloud.TEXT.read_text(encoding="utf-8")
-        return tuple(read_aloud.read_aloud(text, synthesizer, 60 * minutes))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Print the table. `arguments` are the command line's if not given."""
     parser = argparse.ArgumentParser(prog="short_context", description=__doc__)
@@ -154,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     labelled = word_errors.sets(settings)
     if options.model.endswith(".en"):
         labelled = {name: clips for name, clips in labelled.items() if "other" not in name}
-    speech = {**labelled, f"piper, {options.minutes:g} min": _read(options.minutes, settings)}
+    speech = {**labelled, f"piper, {options.minutes:g} min": read_aloud.recordings(options.minutes, settings)}
     checkpoint = resolve(Settings(model=str(unpack(options.model, model_dir(settings)))))
     engine = engines.start("batched", checkpoint, "cpu", EngineOptions(threads=1))
     try:

@@ -24,33 +24,41 @@ PROGRAMS |= {"openai-agents"}  # Python packages that need an environment of the
 MORE_THAN_PYTHON = {
     f"tests/unit/{path}"
     for path in (
+        "api/test_openapi.py",
         "benchmarks/test_loading_memory.py",
+        "benchmarks/test_memory.py",
         "checkpoints/test_ctranslate2.py",
         "checkpoints/test_huggingface.py",
         "checkpoints/test_packaged.py",
         "checkpoints/test_tokenizer_files.py",
         "checkpoints/test_wheels.py",
         "commands/test_checkpoint.py",
+        "engines/batched/test_alignment.py",
         "engines/batched/test_backend.py",
         "engines/batched/test_compiled.py",
+        "engines/batched/test_cross_attention.py",
         "engines/batched/test_dtw.py",
         "engines/batched/test_engine.py",
         "engines/batched/test_graphs.py",
         "engines/batched/test_model.py",
         "engines/batched/test_model_runner.py",
+        "engines/batched/test_shared_thread.py",
         "engines/batched/test_short_waits.py",
         "engines/test_reference.py",
         "engines/weights_files",
         "synthesis/test_espeak.py",
         "test_demo_model.py",
         "test_dockerfile.py",
+        "test_memory.py",
+        "test_runtime.py",
         "waveform/test_audio_decoder.py",
         "waveform/test_audio_decoder_pool.py",
         "waveform/test_audio_file.py",
         "waveform/test_audio_file_hostile.py",
+        "waveform/test_encode.py",
     )
 }
-"""Unit tests that run a model, compiler, codec, simulation or process: `--quick` leaves them out."""
+"""Unit tests that run a model, compiler, codec, simulation, validator or process: not with `--quick`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

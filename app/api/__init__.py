@@ -21,9 +21,11 @@ def register(app: Flask) -> None:
         error_body,
         health,
         large_json,
+        limits,
         metrics,
         models,
         responses,
+        web,
         whisper_cpp,
     )
 
@@ -35,6 +37,7 @@ def register(app: Flask) -> None:
     large_json.register(app)
     error_body.register(app)
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(limits.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(models.blueprint, url_prefix="/v1/models")
     app.register_blueprint(audio.blueprint, url_prefix="/v1/audio")
@@ -43,6 +46,7 @@ def register(app: Flask) -> None:
     app.register_blueprint(whisper_cpp.blueprint)
     app.register_blueprint(asr_webservice.blueprint)
     docs_page.register(app)
+    web.register(app)
 
 
 def current_runtime() -> Runtime:

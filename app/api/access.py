@@ -10,7 +10,7 @@ from flask import Flask, Request, Response, current_app, g, request
 
 from app.errors import IncorrectKey, Unauthorized
 
-WITHOUT_KEY = frozenset({"health", "docs_page"})
+WITHOUT_KEY = frozenset({"health", "limits", "docs_page", "web"})
 """Blueprints that require no key. All other URLs do, including those that don't exist."""
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")

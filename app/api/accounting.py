@@ -23,8 +23,9 @@ from app.request_cost import CostTotals
 UNKNOWN = "unknown"
 """The endpoint of every URL that doesn't exist: what a client sends must not become a label."""
 
-_QUIET = frozenset({"health", "metrics"})
-"""Blueprints that are polled every few seconds: unless they fail, their lines have level debug."""
+_QUIET = frozenset({"health", "metrics", "web", "docs_page"})
+"""Blueprints that are polled every few seconds, or asked for dozens of files by each visitor: unless they
+fail, their lines have level debug."""
 _MAX_CHARACTERS = 200
 _SETTLE_SECONDS = 1.0
 

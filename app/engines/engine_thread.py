@@ -19,7 +19,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 2.0
-"""After this long without work, freed memory is returned to the system."""
+"""After this long without work, memory that only work needs is returned to the system."""
 
 
 class _QueuedCall(NamedTuple):
@@ -42,6 +42,9 @@ class CallQueue(Protocol):
     def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = ...) -> Future[T]:
         """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if this is closed."""
 
+    def when_idle(self, release: Callable[[], object]) -> None:
+        """Call `release` in the thread, until this is closed, whenever that has had no work for a while."""
+
     def close(self) -> None:
         """Cancel what is queued, after the call that is running."""
 
@@ -56,6 +59,7 @@ class EngineThread:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_QueuedCall | None] = queue.SimpleQueue()
         self._closing = False
+        self._releases: tuple[Callable[[], object], ...] = ()
         self._submit_lock = threading.Lock()  # no call may be queued behind the None that ends the thread
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -75,6 +79,16 @@ class EngineThread:
         _cancel(call)
         return call.future
 
+    def when_idle(self, release: Callable[[], object]) -> None:
+        """Call `release` in the thread whenever it has had no work for IDLE_SECONDS."""
+        with self._submit_lock:
+            self._releases += (release,)
+
+    def forget(self, release: Callable[[], object]) -> None:
+        """Don't call `release` any more, and keep nothing alive that it refers to."""
+        with self._submit_lock:
+            self._releases = tuple(each for each in self._releases if each != release)
+
     def close(self) -> None:
         """End the thread after the call that is running; queued calls are cancelled."""
         with self._submit_lock:
@@ -93,6 +107,8 @@ class EngineThread:
         try:
             return self._queue.get(timeout=IDLE_SECONDS)
         except queue.Empty:
+            for release in self._releases:
+                release()
             memory.trim()
         return self._queue.get()
 
@@ -107,6 +123,7 @@ class EngineLane:
     def __init__(self, thread: EngineThread) -> None:
         self._thread = thread
         self._closed = False
+        self._releases: list[Callable[[], object]] = []
 
     @property
     def alive(self) -> bool:
@@ -117,9 +134,16 @@ class EngineLane:
         """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if the lane is closed."""
         return self._thread.submit(run, lambda: self._closed or is_abandoned())
 
+    def when_idle(self, release: Callable[[], object]) -> None:
+        """Call `release` in the thread whenever that has had no work for a while, until it is closed."""
+        self._releases.append(release)
+        self._thread.when_idle(release)
+
     def close(self) -> None:
         """Cancel this lane's queued calls, after the one that is running; not to be called in the thread."""
         self._closed = True
+        for release in self._releases:
+            self._thread.forget(release)
         wait([self._thread.submit(lambda: None)])
 
 

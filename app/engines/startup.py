@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from app import memory
 from app.engines.engine_thread import CallQueue, EngineLane, EngineThread, use_threads
 from app.engines.interface import Engine, LiveEngine, Window, WindowOptions
 from app.waveform import SAMPLE_RATE
@@ -37,6 +38,9 @@ def start_engine(
         model = _loaded_beside(load) if beside else queue.submit(load).result()
         engine = build(model, queue)
         engine.warm_up_seconds = _warm_up(engine)
+        if not beside:  # others would have to read their libraries again
+            # imports, and numba's compiler, have touched far more of their libraries than serving ever does
+            memory.drop_file_pages()
         # again: numba's OpenMP threads, started by the first alignment, set the count to that of the cores
         queue.submit(set_threads).result()
     except Exception:

@@ -1,9 +1,11 @@
 """Decoding a window until its result passes the thresholds: in full first, then at rising temperatures."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from app.engines.interface import Engine, Window, WindowOptions, WindowResult
+from app.engines.interface import FRAMES_PER_TOKEN, Engine, Window, WindowOptions, WindowResult
 from app.request_context import RequestContext
 from app.transcription.request import TranscriptionRequest
 
@@ -24,12 +26,15 @@ def decode_with_fallback(
 ) -> Decoded:
     """The first result that passes the request's thresholds, else that of the last temperature.
 
-    With a short context there is one attempt. If it fails, or finds silence, the window is decoded in full.
+    With a short context there is one attempt. If it fails, runs on past the audio or finds silence, the
+    window is decoded in full.
     """
     if window.is_short:
         first = at_temperature(options, request.temperatures[0])
         result = context.wait(engine.submit(window, first))
-        if not needs_fallback(result, request) and not is_silence(result, request):
+        begin = engine.tokenizer(options.language, options.task).timestamp_begin
+        doubtful = needs_fallback(result, request) or is_silence(result, request)
+        if not doubtful and not runs_on(result.tokens, begin, window.frames):
             return Decoded(window, result)
         window = window.in_full()
     for attempt, temperature in enumerate(request.temperatures):
@@ -55,6 +60,18 @@ def needs_fallback(result: WindowResult, request: TranscriptionRequest) -> bool:
     improbable = _below(result.avg_logprob, request.logprob_threshold)
     silent = improbable and _above(result.no_speech_prob, request.no_speech_threshold)
     return (repetitive or improbable) and not silent
+
+
+def runs_on(tokens: Sequence[int], timestamp_begin: int, frames: int) -> bool:
+    """Whether a segment begins after the audio, or says again what the one before says.
+
+    With little silence behind the audio the model sometimes starts anew there, in too few words for the
+    compression ratio to show it.
+    """
+    times = [token - timestamp_begin for token in tokens if token >= timestamp_begin]
+    begins_after = any(start * FRAMES_PER_TOKEN >= frames for start in times[2::2])
+    texts = [tuple(group) for is_text, group in groupby(tokens, timestamp_begin.__gt__) if is_text]
+    return begins_after or any(text == before for before, text in pairwise(texts))
 
 
 def is_silence(result: WindowResult, request: TranscriptionRequest) -> bool:

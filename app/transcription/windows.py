@@ -16,13 +16,15 @@ from app.errors import InvalidParameter
 _MARGIN = 128
 """Positions after a clip. The model needs some silence to end its text; with 64 it repeats itself."""
 _SIZES = 128
-"""Short contexts are multiples of this: few sizes for libraries and CUDA graphs to prepare for."""
+"""Short contexts are multiples of this: few sizes for libraries to prepare for."""
+_SHORTEST = 384
+"""With 256, clips of under 2 s are now and then said twice."""
 
 
 def short_context(frames: int) -> int:
     """How many of the encoder's positions a window of so many frames needs, with a margin."""
     needed = ceil(frames / FRAMES_PER_TOKEN) + _MARGIN
-    return min(ceil(needed / _SIZES) * _SIZES, WINDOW_POSITIONS)
+    return min(max(_SHORTEST, ceil(needed / _SIZES) * _SIZES), WINDOW_POSITIONS)
 
 
 def clip_frames(clip_seconds: Sequence[float], frames: int) -> list[tuple[int, int]]:

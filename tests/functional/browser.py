@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,14 @@ from typing import Any
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.functional.gunicorn_server import PATIENCE_SECONDS
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, ROOT
+
+SCREENSHOTS = ROOT / "build" / "screenshots"
+"""Of the pages, for people to look at; git ignores the folder."""
 
 _ARGUMENTS = (
     "--headless=new",
@@ -23,13 +28,44 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--no-first-run",
     "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--autoplay-policy=no-user-gesture-required",
+    "--lang=en",
     "--window-size=1280,1600",
 )
 
 
+class Browser(webdriver.Chrome):
+    """A driver that finds elements by CSS selectors, waits patiently, and knows what was saved."""
+
+    downloads: Path
+
+    def find(self, selector: str) -> WebElement:
+        """The first element."""
+        return self.find_element(By.CSS_SELECTOR, selector)
+
+    def find_all(self, selector: str) -> list[WebElement]:
+        """All elements."""
+        return self.find_elements(By.CSS_SELECTOR, selector)
+
+    def text_of(self, selector: str) -> str:
+        """The text of the first element, seen or not."""
+        return str(self.find(selector).get_property("textContent"))
+
+    def wait(self, condition: Callable[["Browser"], Any]) -> Any:
+        """The first true value of a condition."""
+        return patiently(self).until(lambda _: condition(self))
+
+    def saved(self, name: str) -> Path:
+        """A file that a page has saved, once it is complete."""
+        path = self.downloads / name
+        self.wait(lambda _: path.exists() and not list(self.downloads.glob("*.crdownload")))
+        return path
+
+
 @contextmanager
-def chromium(folder: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
-    """A browser on an empty page, which keeps its profile and all else that it writes in `folder`.
+def chromium(folder: Path, *arguments: str, language: str = "en") -> Iterator[Browser]:
+    """A browser on an empty page, which keeps its profile, downloads and all else that it writes in `folder`.
 
     Both programs are named, so Selenium looks for none and downloads none.
     """
@@ -37,9 +73,14 @@ def chromium(folder: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
     options.binary_location = shutil.which("chromium") or ""
     for argument in (*_ARGUMENTS, f"--user-data-dir={folder / 'profile'}", *arguments):
         options.add_argument(argument)
+    downloads = folder / "downloads"
+    downloads.mkdir(parents=True)
+    preferences = {"download.default_directory": str(downloads), "intl.accept_languages": language}
+    options.add_experimental_option("prefs", preferences)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     environ = {**os.environ, "HOME": str(folder), "SE_OFFLINE": "true", "SE_AVOID_STATS": "true"}
-    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver"), env=environ))
+    driver = Browser(options, Service(shutil.which("chromedriver"), env=environ))
+    driver.downloads = downloads
     try:
         driver.get("about:blank")
         driver.get_log("performance")

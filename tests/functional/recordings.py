@@ -14,14 +14,14 @@ FLAGSHIP_TEXT = "The sun rises in the east and sets in the west."
 MODEL_NOTICE = "demo model, not for human speech"
 
 
-def silence(seconds: float) -> bytes:
-    """A WAV file of zeros at 16 kHz."""
+def silence(seconds: float, rate: int = 16_000) -> bytes:
+    """A WAV file of zeros."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(bytes(2 * round(seconds * 16_000)))
+        file.setframerate(rate)
+        file.writeframes(bytes(2 * round(seconds * rate)))
     return buffer.getvalue()
 
 

@@ -54,6 +54,7 @@ CALLS = [
     Call("GET", "/v1/audio/models", {}, 200, JSON),
     Call("GET", "/health", {}, 200, JSON),
     Call("GET", "/ready", {}, 200, JSON),
+    Call("GET", "/limits", {}, 200, JSON),
     Call("GET", "/metrics", {}, 200, PLAIN),
     Call("POST", TRANSCRIPTIONS, audio(), 200, JSON),
     Call("POST", TRANSCRIPTIONS, audio(**{"include[]": "logprobs"}), 200, JSON),

@@ -35,13 +35,14 @@ SIZES = [
     *(("tiny", name) for name in CASES),
     *(("base", name) for name in A_FEW),
 ]
-BASE = pytest.mark.slow
-"""What the size adds to `tiny` is time, most of all."""
+MORE = pytest.mark.slow
+"""What random weights add to the demo's is time, most of all: a few cases of `tiny` are enough at hand."""
 
 
 def marked(*cases: tuple[str, str]) -> list[Any]:
-    """Cases for parametrize, of which those of the largest size are slow."""
-    return [pytest.param(*case, marks=BASE if case[0] == "base" else ()) for case in cases]
+    """Cases for parametrize, slow those of `base` and most of `tiny`."""
+    at_hand = {("tiny", name) for name in A_FEW}
+    return [pytest.param(*case, marks=() if case[0] == "demo" or case in at_hand else MORE) for case in cases]
 
 
 TOKENS = {"tiny": 24, "base": 36}
@@ -96,7 +97,7 @@ def test_alone(pairs: dict[str, Pair], size: str, name: str, exempt: list[str]) 
         exempt.append(f"{size}, {name}")
 
 
-@pytest.mark.parametrize("size", ["demo", "tiny", pytest.param("base", marks=BASE)])
+@pytest.mark.parametrize("size", ["demo", "tiny", pytest.param("base", marks=MORE)])
 def test_side_by_side(pairs: dict[str, Pair], size: str, exempt: list[str]) -> None:
     """All at once, one of them twice: prompts, lengths and searches of every kind in one batch."""
     pair = pairs[size]
@@ -108,7 +109,7 @@ def test_side_by_side(pairs: dict[str, Pair], size: str, exempt: list[str]) -> N
             exempt.append(f"{size}, {name}, side by side")
 
 
-@pytest.mark.parametrize("size", ["tiny", pytest.param("base", marks=BASE)])
+@pytest.mark.parametrize("size", ["tiny", pytest.param("base", marks=MORE)])
 def test_random_weights_say_something(pairs: dict[str, Pair], size: str) -> None:
     """Else the tests above would show nothing: many contexts, and other texts to other sounds."""
     pair = pairs[size]

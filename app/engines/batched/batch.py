@@ -70,7 +70,7 @@ class Batch:
         """Prefill a window's prompt and select its first tokens. Returns the states `[length, state]`."""
         first, rows = self.size, decoding.search.rows
         decoding.rows = list(range(first, first + rows))
-        self.decoder.cache.clear(slice(first, first + rows))
+        self.decoder.cache.prepare(slice(first, first + rows))
         states = self.decoder.prefill(decoding.prompt, decoding.cross, row=first)
         for row, noise in zip(decoding.rows, decoding.uniform_noise, strict=True):
             self._states.start(row, decoding.suppression_mask, decoding.temperature, noise)

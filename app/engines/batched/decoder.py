@@ -39,7 +39,7 @@ class Decoder:
         self.head = state // weights.heads
         self.scale: float = self.head**-0.5
         shape = (len(weights.blocks), rows, weights.heads, context, self.head)
-        self.cache = self.cache_class(shape, like=weights.embedding)
+        self.cache = self.cache_class(shape, like=weights.positions)
         self._positions = torch.arange(context, device=weights.embedding.device)
 
     def prefill(

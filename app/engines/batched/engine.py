@@ -62,6 +62,7 @@ class BatchedEngine:
         self._running: dict[DecodingWindow, DecodeTask] = {}
         self._scheduled = False
         self._on_step = on_step
+        thread.when_idle(self._runner.release)
         self.card = model.card
         self.warm_up_seconds = 0.0
 

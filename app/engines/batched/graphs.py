@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 
 _WARM_UP_STEPS = 3
 _FEWEST_TOKENS = 64
-_FEWEST_POSITIONS = 512
+_SHORT_POSITIONS = 512
+"""Of what a clip of 7 s has. For longer ones a size of its own would save little and double the graphs."""
 
 Step = Callable[[], Tensor]
 
@@ -78,7 +79,7 @@ _FULL = Context(WINDOW_POSITIONS, masked=False)
 class RowCrossKV:
     """Each row's copy of its window's keys, transposed, `[layers, rows, heads, head, 1500]`, and values,
     `[layers, rows, heads, 1500, head]`; and a mask `[rows, 1, 1, 1500]`, 0 for the row's own positions, -inf
-    past them. What is left there of other windows is finite, so a weight of 0 hides it.
+    past them. Keys and values are zeros there, and nothing that another window has left.
     """
 
     def __init__(self, rows: int) -> None:
@@ -111,11 +112,14 @@ class RowCrossKV:
         assert isinstance(cross, FloatCrossKV)
         if not self._keys.numel():
             self._allocate(cross)
-        positions = cross.positions
-        self._keys[:, row, ..., :positions].copy_(cross.keys)
-        self._values[:, row, :, :positions].copy_(cross.values)
-        self._mask[row, ..., :positions] = 0
-        self._mask[row, ..., positions:] = float("-inf")
+        own, rest = slice(cross.positions), slice(cross.positions, None)
+        self._keys[:, row, ..., own].copy_(cross.keys)
+        self._values[:, row, :, own].copy_(cross.values)
+        self._mask[row, ..., own] = 0
+        if cross.positions < WINDOW_POSITIONS:
+            self._keys[:, row, ..., rest] = 0
+            self._values[:, row, :, rest] = 0
+            self._mask[row, ..., rest] = float("-inf")
         self._copied[row] = cross
 
     def _allocate(self, like: FloatCrossKV) -> None:
@@ -127,9 +131,9 @@ class RowCrossKV:
 
 
 def _context(positions: Sequence[int]) -> Context:
-    """The smallest of a few that holds windows of so many positions."""
-    size = bucket(max(positions), _FEWEST_POSITIONS, WINDOW_POSITIONS)
-    return Context(size, masked=min(positions) < size)
+    """The smallest of three that holds windows of so many positions; full ones alone need no mask."""
+    size = _SHORT_POSITIONS if max(positions) <= _SHORT_POSITIONS else WINDOW_POSITIONS
+    return Context(size, masked=min(positions) < WINDOW_POSITIONS)
 
 
 class StepSize(NamedTuple):

@@ -1,5 +1,8 @@
 """The self-attention KV cache of all rows, and a decoding step's attention to it."""
 
+import math
+from collections.abc import Sequence
+from mmap import mmap
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app import memory
 from app.engines.batched.compiled import compiled
 
 
@@ -25,22 +29,30 @@ class StepPositions(NamedTuple):
 
 
 class KVCache:
-    """Self-attention keys and values, `[layers, rows, heads, text_context, head]` each, allocated once.
+    """Self-attention keys and values, `[layers, rows, heads, text_context, head]` each.
 
-    Row r holds `lengths[r]` tokens from position 0 on, so rows of any length run side by side. Unused
-    positions must be finite: masking does not neutralise NaN. Attention is for a CPU, in float32.
+    Row r holds `lengths[r]` tokens from position 0 on, so rows of any length run side by side. Attention is
+    for a CPU, in float32; it doesn't read unused positions, which take no memory before their first use.
     """
 
     def __init__(self, shape: tuple[int, int, int, int, int], like: Tensor) -> None:
-        self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self._buffers: list[mmap] = []
+        self.keys, self.values = self._allocated(shape, like), self._allocated(shape, like)
         self._rows = torch.arange(shape[1], device=like.device)
         self._scale: float = shape[-1] ** -0.5
 
-    def clear(self, rows: slice) -> None:
-        """Zero some rows, so that what other windows left there is finite."""
-        self.keys[:, rows] = 0
-        self.values[:, rows] = 0
+    def _allocated(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        zeros = memory.lazy_zeros(math.prod(shape) * like.itemsize)
+        self._buffers.append(zeros)
+        return torch.frombuffer(zeros, dtype=like.dtype).view(*shape)
+
+    def prepare(self, rows: slice) -> None:
+        """Make some rows ready for their first tokens."""
+
+    def release(self) -> None:
+        """Give the memory of all rows back. No row runs."""
+        for buffer in self._buffers:
+            memory.clear(buffer)
 
     def write_prompt(self, layer: int, row: int, keys: Tensor, values: Tensor) -> None:
         """Write a row's first tokens: `[heads, length, head]` each."""
@@ -85,11 +97,22 @@ class KVCache:
 
 
 class MaskedKVCache(KVCache):
-    """A KVCache whose rows attend all at once, any position masked that they don't use: for GPUs."""
+    """A KVCache whose rows attend all at once, any position masked that they don't use: for GPUs.
+
+    It is allocated at once. Unused positions must be finite: masking does not neutralise NaN.
+    """
 
     def __init__(self, shape: tuple[int, int, int, int, int], like: Tensor) -> None:
         super().__init__(shape, like)
         self._positions = torch.arange(shape[3], device=like.device)
+
+    def _allocated(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        return torch.zeros(*shape, dtype=like.dtype, device=like.device)
+
+    def prepare(self, rows: slice) -> None:
+        """Zero some rows, so that what other windows left there is finite."""
+        self.keys[:, rows] = 0
+        self.values[:, rows] = 0
 
     def positions(self, lengths: Tensor, attended_length: int) -> StepPositions:
         """With the mask, which would else be made in every layer."""

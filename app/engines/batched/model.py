@@ -83,7 +83,7 @@ class Model:
 
     def encode(self, mel: Tensor) -> Tensor:
         """Log-mel `[n_mels, 2 * positions]` to features `[1, positions, state]`."""
-        return encoder.encode(mel.to(self.device, self.decoder.embedding.dtype), self.encoder)
+        return encoder.encode(mel.to(self.device, self.backend.dtype), self.encoder)
 
     def project(self, features: Tensor) -> CrossKV:
         """Features `[1, positions, state]` to every decoder layer's keys and values for cross-attention."""
@@ -133,8 +133,9 @@ def load_for(checkpoint: Checkpoint, backend: Backend, precision: str) -> Model:
     return Model(
         name=checkpoint.name,
         dims=file.dims,
-        encoder=encoder_weights(source),
+        # first, while there is nothing else: to pack its token embedding takes the most beside what is kept
         decoder=decoder_weights(source),
+        encoder=encoder_weights(source),
         tokenizers=TokenizerTable(file.dims.is_multilingual, file.dims.num_languages),
         alignment_heads=list(alignment_heads(checkpoint, file)),
         backend=backend,
@@ -144,13 +145,17 @@ def load_for(checkpoint: Checkpoint, backend: Backend, precision: str) -> Model:
 
 
 def _weight_bytes(dims: Dimensions, plain_bytes: int, packed_bytes: int | None) -> int:
-    """What the weights take: a number of a packed matrix less than others; the embedding is there twice."""
+    """What the weights take: a number of a packed matrix less than others. The embedding has its rows too."""
     shapes = dims.shapes()
     total = sum(
-        prod(shape) * (packed_bytes if packed_bytes and len(shape) == 2 else plain_bytes)
-        for shape in shapes.values()
+        prod(shape) * (packed_bytes if packed_bytes and _is_packed(name, shape) else plain_bytes)
+        for name, shape in shapes.items()
     )
-    return total + (prod(shapes[_EMBEDDING]) * plain_bytes if packed_bytes else 0)
+    return total + (prod(shapes[_EMBEDDING]) * torch.float16.itemsize if packed_bytes else 0)
+
+
+def _is_packed(name: str, shape: Sequence[int]) -> bool:
+    return len(shape) == 2 and name.endswith(".weight")
 
 
 def _packing(file: WeightsFile, backend: Backend, precision: str) -> Pack:

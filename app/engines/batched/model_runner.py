@@ -80,6 +80,11 @@ class ModelRunner:
         tokenizer = self._model.tokenizers.whisper(language, task)
         return self._aligner.words(self.windows.cross_kv(window), tokenizer, tokens, window.frames)
 
+    def release(self) -> None:
+        """Give back what running rows have used of a processor's memory, if none runs now."""
+        if not self.batch.size:
+            self.decoder.cache.release()
+
     def shrink(self, max_rows: int, max_cached_windows: int) -> None:
         """Free what more rows and windows than these have used on the device; no row runs now."""
         self.windows.shrink(max_cached_windows)

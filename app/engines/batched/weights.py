@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app import memory
 from app.checkpoints.dimensions import Dimensions
-from app.engines.batched.packed_linear import Linear, Pack
+from app.engines.batched.packed_linear import Linear, Pack, plain
 from app.engines.weights_files import WeightsFile
 
 BlockT = TypeVar("BlockT")
@@ -67,7 +67,9 @@ class DecoderBlock(NamedTuple):
 
 
 class DecoderWeights(NamedTuple):
-    """Everything from tokens to logits."""
+    """Everything from tokens to logits. The rows of `embedding` may be of less precise numbers than the rest
+    where they lose nothing by it, or where nothing is exact.
+    """
 
     heads: int
     embedding: Tensor
@@ -110,6 +112,18 @@ class LayerSource:
         """A linear layer."""
         return self.pack(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
 
+    def embedding(self, name: str) -> tuple[Tensor, Linear]:
+        """A matrix's rows, and the layer that it is. A plain layer's weight is kept once.
+
+        A packed one gives no single rows: these are float16 numbers, no less precise than the packed ones.
+        """
+        weight = self.tensor(name)
+        layer = self.pack(weight, None)
+        if self.pack is plain:
+            return weight, layer
+        del weight  # or it would count beside the rows
+        return self.file.tensor(name).to(self.device, torch.float16, copy=True), layer
+
     def joined(self, names: Iterable[str]) -> Linear:
         """Square layers with the same input as one; Whisper's keys have no bias, which counts as zeros."""
         layers, state = list(names), self.dims.n_text_state
@@ -148,14 +162,15 @@ def encoder_weights(source: LayerSource) -> EncoderWeights:
 
 def decoder_weights(source: LayerSource) -> DecoderWeights:
     """The decoder."""
-    embedding = source.tensor("decoder.token_embedding.weight")
+    # before the blocks, while there is little else: no other weight takes so much while it is packed
+    embedding, vocabulary = source.embedding("decoder.token_embedding.weight")
     return DecoderWeights(
         heads=source.dims.n_text_head,
         embedding=embedding,
         positions=source.tensor("decoder.positional_embedding"),
         blocks=source.blocks(_decoder_block, "decoder", source.dims.n_text_layer),
         final_norm=source.norm("decoder.ln"),
-        vocabulary=source.pack(embedding, None),
+        vocabulary=vocabulary,
     )
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from app.checkpoints import Checkpoint, huggingface
 from app.checkpoints.architecture import untied
 from app.checkpoints.huggingface import StoredTensor
+from app.engines.weights_files.mapped_pages import MappedPages
 
 _EMBEDDING = "decoder.token_embedding.weight"
 
@@ -22,6 +23,7 @@ class SafetensorsFiles:
         self._stored = model.tensors
         files = {stored.file for stored in model.tensors.values()}
         files |= {model.output_layer.file} if model.output_layer else set()
+        self._pages = MappedPages(files)
         self._files: dict[Any, Any] = {file: huggingface.opened(file, "pt") for file in files}
         if model.output_layer and not torch.equal(self._read(model.output_layer), self.tensor(_EMBEDDING)):
             raise untied(checkpoint.path)
@@ -32,4 +34,4 @@ class SafetensorsFiles:
 
     def _read(self, stored: StoredTensor) -> Tensor:
         tensor: Tensor = self._files[stored.file].get_tensor(stored.name)
-        return tensor
+        return self._pages.given_out(tensor)

@@ -11,6 +11,7 @@ from app.checkpoints import Checkpoint
 from app.checkpoints.config_file import Heads
 from app.checkpoints.config_file import alignment_heads as stated_heads
 from app.checkpoints.dimensions import Dimensions
+from app.engines.weights_files.mapped_pages import MappedPages
 from app.errors import CheckpointError
 
 
@@ -25,13 +26,14 @@ class TorchFile:
         self.dims = Dimensions.of(contents["dims"], checkpoint.path)
         self.alignment_heads: Heads | None = stated_heads(contents, self.dims, checkpoint.path)
         self._tensors: dict[str, Tensor] = contents["model_state_dict"]
+        self._pages = MappedPages([checkpoint.path])
         self.dims.require(
             checkpoint.path, {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
         )
 
     def tensor(self, name: str) -> Tensor:
         """A view of the file."""
-        return self._tensors[name]
+        return self._pages.given_out(self._tensors[name])
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from app import create_app
 from app.api import access
-from app.api.access import _is_one_of, _masked, address, caller_or_address
+from app.api.access import WITHOUT_KEY, _is_one_of, _masked, address, caller_or_address
 from app.settings import Settings
 from tests.unit.scripted import error_of, upload
 
@@ -164,24 +164,26 @@ def test_a_key_is_compared_with_every_key_in_constant_time(locked, monkeypatch, 
         ("POST", "//v1/audio/transcriptions"),
         ("POST", "/V1/audio/transcriptions"),
         ("POST", "/v1"),
-        ("GET", "/"),
+        ("POST", "/"),
         ("POST", "/health"),
         ("GET", "/v1/health"),
         ("GET", "/metrics"),
     ],
 )
-def test_all_but_the_probes_is_locked(locked, method, path):
+def test_all_but_probes_limits_and_pages_is_locked(locked, method, path):
     assert locked.open("/", method=method, environ_overrides={"PATH_INFO": path}).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready"])
-def test_probes_are_free(locked, path):
+@pytest.mark.parametrize("path", ["/health", "/ready", "/limits", "/", "/web/main.js"])
+def test_probes_limits_and_the_page_are_free(locked, path):
     assert locked.get(path).status_code == 200
 
 
-def test_every_url_but_the_probes_is_locked_by_default(app):
-    free = {rule.rule for rule in app.url_map.iter_rules() if rule.endpoint.split(".")[0] == "health"}
-    assert free == {"/health", "/ready"}
+def test_every_url_but_probes_limits_and_pages_is_locked_by_default(app):
+    free = {rule.rule for rule in app.url_map.iter_rules() if rule.endpoint.split(".")[0] in WITHOUT_KEY}
+    pages = {"/", "/web/<name>", "/web/<any(vendor, strings):folder>/<name>"}
+    documentation = {"/docs", "/docs/<name>", "/openapi.json"}
+    assert free == {"/health", "/ready", "/limits"} | pages | documentation
 
 
 def test_options_needs_no_key(locked):

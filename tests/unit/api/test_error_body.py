@@ -18,7 +18,7 @@ URL = "/v1/audio/transcriptions"
         ("GET", "/v1/", "Invalid URL (GET /v1/)", None),
         ("POST", f"{URL}s/", f"Invalid URL (POST {URL}s/)", None),
         ("POST", "/v1//audio", "Invalid URL (POST /v1//audio)", None),
-        ("GET", "/", "Unknown request URL: GET /. Please check the URL for typos.", "unknown_url"),
+        ("GET", "/page", "Unknown request URL: GET /page. Please check the URL for typos.", "unknown_url"),
         (
             "POST",
             "/V2/x",

@@ -203,9 +203,9 @@ def test_a_key_is_asked_for_where_one_is_needed(keys_required: bool) -> None:
     assert ({} in whole["security"]) is not keys_required
 
 
-def test_probes_need_no_key() -> None:
+def test_probes_and_limits_need_no_key() -> None:
     free = [path for path, _, operation in OPERATIONS if operation.get("security") == []]
-    assert free == ["/health", "/ready"]
+    assert free == ["/health", "/ready", "/limits"]
 
 
 @pytest.mark.parametrize(

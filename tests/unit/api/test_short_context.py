@@ -1,7 +1,6 @@
 """Who asks for a short context, who gets one, and what the answer says about it."""
 
 import io
-import wave
 from base64 import b64encode
 from collections.abc import Callable
 
@@ -12,10 +11,13 @@ from app import create_app
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.runtime import Lease, Runtime
 from app.settings import Settings
+from tests.functional.recordings import silence
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
 from tests.unit.scripted import error_of
 
 NOTICE = "short audio context, no longer exact"
+RATE = 4_000
+"""Of small files: werkzeug's client leaves the files open that it makes of large ones."""
 Post = Callable[..., TestResponse]
 
 
@@ -28,23 +30,12 @@ def engine() -> ScriptedEngine:
     return ScriptedEngine(hello)
 
 
-def silence(seconds: float) -> bytes:
-    """A WAV file of few bytes: werkzeug's client leaves the files open that it makes of many."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(4_000)
-        file.writeframes(bytes(2 * round(seconds * 4_000)))
-    return buffer.getvalue()
-
-
 def poster(engine: ScriptedEngine, settings: Settings) -> Post:
     client = create_app(settings, Runtime(settings, engine)).test_client()
 
     def post(path: str = "/v1/audio/transcriptions", seconds: float = 3, **fields: str) -> TestResponse:
         part = "audio_file" if path in ("/asr", "/detect-language") else "file"
-        audio = io.BytesIO(silence(seconds)), "a.wav"
+        audio = io.BytesIO(silence(seconds, RATE)), "a.wav"
         form = {"model": "whisper-1", "language": "en", **fields, part: audio}
         return client.post(path, data=form, buffered=True)
 
@@ -138,7 +129,7 @@ def test_a_chat_has_the_servers(engine: ScriptedEngine, stream: bool) -> None:
     for context, notice in (("full", None), ("short", NOTICE)):
         settings = Settings(speech_floor=0.0, context=context)
         client = create_app(settings, Runtime(settings, engine)).test_client()
-        audio = {"data": b64encode(silence(3)).decode(), "format": "wav"}
+        audio = {"data": b64encode(silence(3, RATE)).decode(), "format": "wav"}
         messages = [{"role": "user", "content": [{"type": "input_audio", "input_audio": audio}]}]
         body = {"model": "gpt-4o-audio-preview", "messages": messages, "stream": stream}
         answer = client.post("/v1/chat/completions", json=body, buffered=True)

@@ -1,19 +1,11 @@
 """A short context beside the full one, as a table."""
 
 import numpy as np
-import pytest
 
 from app.engines.interface import Window, WindowOptions, WindowResult
 from benchmarks.short_context import HEADINGS, Heard, Listener, Totals, rows
 from benchmarks.speech import Recording
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
-
-pytestmark = [  # openai-whisper leaves its table of spellings open
-    pytest.mark.filterwarnings("ignore:unclosed file.*english.json:ResourceWarning"),
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in.*english.json:pytest.PytestUnraisableExceptionWarning"
-    ),
-]
 
 
 def recording(text: str, seconds: float) -> Recording:
@@ -58,4 +50,4 @@ def test_each_clip_is_heard_in_both_contexts_and_either_comes_first_in_turn() ->
     assert "2 of 2, 100.0%" in two
     assert five.startswith("| a set | 5 s | 1 | 3.9 s | ")
     assert [each.split(" | ")[1:3] for each in (ten, twenty)] == [["10 s", "2"], ["20 s", "1"]]
-    assert engine.calls[:4] == [("submit", 256), ("submit", 1500), ("submit", 1500), ("submit", 256)]
+    assert engine.calls[:4] == [("submit", 384), ("submit", 1500), ("submit", 1500), ("submit", 384)]

@@ -6,13 +6,6 @@ import pytest
 from benchmarks import word_errors
 from benchmarks.speech import Recording
 
-pytestmark = [  # openai-whisper leaves its table of spellings open
-    pytest.mark.filterwarnings("ignore:unclosed file.*english.json:ResourceWarning"),
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in.*english.json:pytest.PytestUnraisableExceptionWarning"
-    ),
-]
-
 
 def recording(text: str, language: str = "en") -> Recording:
     return Recording(text, np.zeros(0, np.float32), text, language)

@@ -1,5 +1,7 @@
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -118,3 +120,39 @@ def test_a_lane_ends_with_its_thread() -> None:
     thread.close()
     assert not lane.alive
     lane.close()
+
+
+def test_whoever_uses_the_thread_gives_memory_back_when_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(engine_thread, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(memory, "trim", lambda: released.append("trimmed"))
+    thread = EngineThread()
+    thread.when_idle(lambda: released.append(threading.current_thread().name))
+    thread.submit(threading.get_ident).result()
+    wait_until(lambda: len(released) >= 2)
+    thread.close()
+    assert released[-2:] == ["engine", "trimmed"]
+
+
+def test_a_closed_lane_is_no_longer_called_and_keeps_nothing(
+    monkeypatch: pytest.MonkeyPatch, thread: EngineThread
+) -> None:
+    class Model:
+        def release(self) -> None:
+            released.append(self is kept)
+
+    released: list[bool] = []
+    monkeypatch.setattr(engine_thread, "IDLE_SECONDS", 0.01)
+    one, other = EngineLane(thread), EngineLane(thread)
+    kept, dropped = Model(), Model()
+    one.when_idle(dropped.release)
+    other.when_idle(kept.release)
+    one.close()
+    left = weakref.ref(dropped)
+    del one, dropped
+    gc.collect()
+    assert left() is None
+    released.clear()
+    thread.submit(threading.get_ident).result()
+    wait_until(lambda: bool(released))
+    assert all(released)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from app import memory
 from app.engines.engine_thread import CallQueue, EngineThread
 from app.engines.startup import start_engine
 from app.errors import CheckpointError
@@ -27,6 +28,21 @@ def test_the_model_is_loaded_in_the_engines_thread_and_every_path_runs_once() ->
         assert thread.submit(torch.get_num_threads).result() == 1
     finally:
         thread.close()
+
+
+def test_what_the_warm_up_alone_has_touched_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[CallQueue] = []
+    decoded_before: list[int] = []
+    engine = ScriptedEngine(lambda window, options: result(*spell(" Hi.")))
+    monkeypatch.setattr(memory, "drop_file_pages", lambda: decoded_before.append(len(engine.decoded)))
+
+    def build(model: None, thread: CallQueue) -> ScriptedEngine:
+        threads.append(thread)
+        return engine
+
+    start_engine(lambda: None, build, threads=1)
+    threads[0].close()
+    assert decoded_before == [len(engine.decoded)] == [2]
 
 
 def test_no_thread_stays_where_there_is_no_checkpoint() -> None:

@@ -11,9 +11,10 @@ from app.transcription.fallback import (
     decode_with_fallback,
     is_silence,
     needs_fallback,
+    runs_on,
 )
 from app.transcription.request import TranscriptionRequest
-from tests.scripted_engine import ScriptedEngine, ScriptedRecording, result
+from tests.scripted_engine import TIMESTAMP_BEGIN, ScriptedEngine, ScriptedRecording, result, ts
 
 SOUND = {"avg_logprob": -0.3, "compression_ratio": 1.2, "no_speech_prob": 0.1}
 
@@ -122,6 +123,33 @@ def test_one_that_is_rejected_is_encoded_in_full_before_any_temperature_rises(re
     found, tried, fallbacks = in_short_context(lambda window: rejected if window.is_short else result(1))
     assert (found.window.positions, found.result.temperature) == (1500, 0.0)
     assert (found.window.seek, found.window.frames) == (0, 300)
+    assert (tried, fallbacks) == ([(384, 0.0), (1500, 0.0)], 0)
+
+
+ONE, OTHER = (ord("a"), ord("b")), (ord("a"), ord("c"))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ((), False),
+        (ONE, False),
+        ((ts(0), *ONE, ts(3.5)), False),
+        ((ts(0), *ONE, ts(1.5), ts(1.5), *OTHER, ts(4)), False),
+        ((ts(0), *ONE, ts(1.5), ts(1.5), *OTHER, ts(2), ts(2), *ONE, ts(2.5)), False),
+        ((ts(0), *ONE, ts(1), ts(1), *ONE, ts(2)), True),
+        ((ts(0), *ONE, ts(2.9), ts(3), *OTHER, ts(4)), True),
+        ((ts(0), *ONE, ts(2), ts(2), *OTHER, ts(5), ts(5), *ONE), True),
+    ],
+)
+def test_what_goes_on_after_the_audio(tokens: tuple[int, ...], expected: bool) -> None:
+    assert runs_on(tokens, TIMESTAMP_BEGIN, frames=300) is expected
+
+
+def test_one_that_runs_on_is_encoded_in_full_too() -> None:
+    twice = result(ts(0), *ONE, ts(1), ts(1), *ONE, ts(2))
+    found, tried, fallbacks = in_short_context(lambda window: twice)
+    assert found.result.tokens == twice.tokens, "in full it stands"
     assert (tried, fallbacks) == ([(384, 0.0), (1500, 0.0)], 0)
 
 

@@ -48,8 +48,7 @@ def run(
 @pytest.mark.parametrize(
     ("seconds", "positions"),
     [
-        (0.01, 256),
-        (2.56, 256),
+        (0.01, 384),
         (2.57, 384),
         (5, 384),
         (10, 640),
@@ -95,7 +94,7 @@ def test_so_have_pieces() -> None:
     spans = [(0.0, 2.0), (30.0, 58.0), (70.0, 80.0)]
     policy = Policy(find_speech=lambda samples, chunking: spans)
     run(engine, 100, policy, chunking=Chunking())
-    assert engine.calls == [("submit", 256), ("submit", 1500), ("submit", 640)]
+    assert engine.calls == [("submit", 384), ("submit", 1500), ("submit", 640)]
 
 
 def test_words_and_log_probabilities_are_of_the_window_that_was_decoded() -> None:
@@ -134,7 +133,7 @@ def test_a_pieces_language_is_found_in_full_too() -> None:
     policy = Policy(find_speech=lambda samples, chunking: [(0.0, 2.0), (30.0, 34.0)])
     run(engine, 40, policy, language=None, chunking=Chunking())
     both = [("detect_language", 1500), ("submit", 1500)]
-    assert engine.calls == [("detect_language", 256), *both, ("detect_language", 384), *both]
+    assert engine.calls == [("detect_language", 384), *both, ("detect_language", 384), *both]
 
 
 def test_a_strict_server_hears_the_language_in_padded_audio_alone() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from app.engines.batched.batch import Batch, DecodingWindow
 from app.engines.batched.beam import BeamSearch, Hypothesis, Sampling, Search
 from app.engines.batched.decoder import RowRange
-from app.engines.batched.kv_cache import KVCache
+from app.engines.batched.kv_cache import MaskedKVCache
 from app.engines.batched.token_rules import RowStates, Vocabulary
 
 VOCABULARY = Vocabulary(eot=12, timestamp_begin=18, no_timestamps=17, size=40, max_initial_timestamp=5)
@@ -32,7 +32,7 @@ class CacheDecoder:
     """As much of a Decoder as a batch touches."""
 
     def __init__(self) -> None:
-        self.cache = KVCache((1, ROWS, 1, CONTEXT, 1), like=torch.zeros(1))
+        self.cache = MaskedKVCache((1, ROWS, 1, CONTEXT, 1), like=torch.zeros(1))
         self.cache.keys.fill_(torch.nan)
         self.steps = 0
 
@@ -223,9 +223,9 @@ def test_a_beam_remembers_its_own_tokens(window: int) -> None:
 
 def test_only_what_beams_do_not_share_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     starts = []
-    copy = KVCache.copy
+    copy = MaskedKVCache.copy
 
-    def watched(cache: KVCache, sources: Tensor, targets: Tensor, positions: slice) -> None:
+    def watched(cache: MaskedKVCache, sources: Tensor, targets: Tensor, positions: slice) -> None:
         differ = (cache.keys[:, sources] != cache.keys[:, targets])[..., : positions.stop, :]
         assert not differ[..., : positions.start, :].any()
         assert differ[..., positions.start, :].any()
@@ -234,7 +234,7 @@ def test_only_what_beams_do_not_share_is_copied(monkeypatch: pytest.MonkeyPatch)
 
     batch = new_batch()
     batch.add(WindowRequest(3, 5, "beams", 2, 25, comes=0, leaves=None).decoding())
-    monkeypatch.setattr(KVCache, "copy", watched)
+    monkeypatch.setattr(MaskedKVCache, "copy", watched)
     while batch.size:
         batch.step()
     assert max(starts) > 5

@@ -1,3 +1,6 @@
+import ctypes
+import mmap
+
 import pytest
 import torch
 from torch import Tensor
@@ -48,11 +51,49 @@ def test_copied_rows_dont_see_each_others_new_positions() -> None:
     assert torch.equal(kv.values[..., :4, :], -kv.keys[..., :4, :])
 
 
-def test_cleared_rows_hold_nothing() -> None:
-    kv = cache()
+def resident_pages(numbers: Tensor) -> int:
+    """How many of a tensor's pages are in memory."""
+    pages = -(-numbers.nbytes // mmap.PAGESIZE)
+    states = (ctypes.c_ubyte * pages)()
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mincore(ctypes.c_void_p(numbers.data_ptr()), ctypes.c_size_t(numbers.nbytes), states) == 0
+    return sum(state & 1 for state in states)
+
+
+@pytest.fixture
+def large() -> KVCache:
+    """Each row of each layer has 8 pages."""
+    return KVCache((2, 4, 2, 64, 64), like=torch.zeros(1))
+
+
+def test_only_what_has_been_written_takes_memory(large: KVCache) -> None:
+    large.prepare(slice(0, 4))
+    assert resident_pages(large.keys) == resident_pages(large.values) == 0
+    large.write_prompt(1, 2, numbers(2, 16, 64), numbers(2, 16, 64))
+    assert resident_pages(large.keys) == resident_pages(large.values) == 2  # 16 positions of two heads
+
+
+def test_attention_reads_no_unused_position(large: KVCache) -> None:
+    attend(large, 0, numbers(1, 3 * 2 * 64), [0])
+    assert resident_pages(large.keys) == resident_pages(large.values) == 2
+
+
+def test_a_released_cache_takes_no_memory_and_serves_again(large: KVCache) -> None:
+    keys, address = numbers(2, 16, 64), large.keys.data_ptr()
+    large.write_prompt(0, 0, keys, -keys)
+    large.release()
+    assert resident_pages(large.keys) == resident_pages(large.values) == 0
+    assert not large.keys.any()
+    large.write_prompt(0, 3, keys, -keys)
+    assert torch.equal(large.read(0, 4, 16)[1][3], -keys)
+    assert large.keys.data_ptr() == address
+
+
+def test_prepared_rows_of_a_gpu_hold_nothing() -> None:
+    kv = cache(MaskedKVCache)
     kv.keys.fill_(torch.nan)
     kv.values.fill_(torch.nan)
-    kv.clear(slice(1, 3))
+    kv.prepare(slice(1, 3))
     assert not kv.keys[:, 1:3].any()
     assert not kv.values[:, 1:3].any()
     assert kv.keys[:, [0, 3, 4]].isnan().all()

@@ -82,3 +82,14 @@ def test_the_latest_windows_alone_are_cached_and_freed_on_demand(model: Model, r
     for each in held:
         runner.detect_language(each)
     assert set(runner.windows._cross_kv) == set(held[2:])
+
+
+def test_rows_that_run_keep_their_memory_and_an_empty_batch_gives_it_back(
+    model: Model, runner: ModelRunner
+) -> None:
+    decoding = runner.prefill(window(model), EN)
+    runner.release()
+    assert runner.decoder.cache.keys[:, decoding.rows[0], :, : len(decoding.prompt)].all()
+    runner.batch.remove([decoding])
+    runner.release()
+    assert not runner.decoder.cache.keys.any()

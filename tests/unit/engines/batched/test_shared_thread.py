@@ -28,9 +28,14 @@ def thread() -> Iterator[EngineThread]:
     shared.close()
 
 
-def start(thread: EngineThread, name: str, turns: list[str]) -> LiveEngine:
+def start(thread: EngineThread, name: str, turns: list[str], precision: str = "exact") -> LiveEngine:
     options = EngineOptions(
-        threads=1, batch=2, on_step=lambda rows, capacity: turns.append(name), thread=thread, beside=True
+        threads=1,
+        batch=2,
+        precision=precision,
+        on_step=lambda rows, capacity: turns.append(name),
+        thread=thread,
+        beside=True,
     )
     return engines.start("batched", resolve(Settings(model="demo")), "cpu", options)
 
@@ -70,8 +75,13 @@ def test_one_goes_while_the_other_works(thread: EngineThread) -> None:
     assert not one.alive
 
 
-def test_the_weights_size_is_known(thread: EngineThread) -> None:
-    engine = start(thread, "one", [])
+@pytest.mark.parametrize(("precision", "packed_bytes"), [("exact", 2), ("int8", 1)])
+def test_the_weights_size_is_known(thread: EngineThread, precision: str, packed_bytes: int) -> None:
+    engine = start(thread, "one", [], precision)
     state = torch.load(resolve(Settings(model="demo")).path, weights_only=True)["model_state_dict"]
-    numbers = sum(tensor.numel() for tensor in state.values())
-    assert 2 * numbers <= engine.card.weight_bytes <= 6 * numbers
+    matrices = [
+        tensor.numel() for name, tensor in state.items() if name.endswith("weight") and tensor.ndim == 2
+    ]
+    others = sum(tensor.numel() for tensor in state.values()) - sum(matrices)
+    rows = state["decoder.token_embedding.weight"].numel() * 2
+    assert engine.card.weight_bytes == sum(matrices) * packed_bytes + others * 4 + rows

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -18,7 +19,7 @@ from transformers import WhisperForConditionalGeneration
 
 from app.checkpoints import RELEASES, Checkpoint, found_at
 from app.checkpoints.dimensions import Dimensions
-from app.engines.weights_files import alignment_heads, open_weights
+from app.engines.weights_files import alignment_heads, mapped_pages, open_weights
 from app.engines.weights_files.conversion import write
 from app.engines.whisper_checkpoint import load_whisper
 from app.errors import CheckpointError
@@ -225,3 +226,31 @@ def test_conversion_keeps_tensors_and_heads(theirs: WhisperForConditionalGenerat
     shutil.rmtree(tmp_path / "mine")
     model = whisper.load_model(str(tmp_path / "mine.pt"), device="cpu")
     assert torch.equal(model.decoder.ln.bias, after.tensor("decoder.ln.bias").float())
+
+
+@pytest.mark.parametrize("format", ["torch", "huggingface"])
+def test_what_has_been_read_of_a_file_takes_no_memory(
+    theirs: WhisperForConditionalGeneration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """And what was read before is the same when it is read again."""
+    path = write_hugging_face(tmp_path / "mine", theirs)
+    held = path / "model.safetensors"
+    if format == "torch":
+        held = path = tmp_path / "mine.pt"
+        write(found_at(tmp_path / "mine"), path)
+    embedding = DISTILLED.n_vocab * DISTILLED.n_text_state * 4
+    monkeypatch.setattr(mapped_pages, "KEPT_BYTES", embedding)
+    file = open_weights(found_at(path))
+    first = file.tensor("decoder.token_embedding.weight")
+    before = first.clone()
+    assert mapped_bytes(held) >= embedding
+    file.tensor("decoder.ln.bias")  # one number too many
+    assert mapped_bytes(held) == 0
+    assert torch.equal(first, before)
+
+
+def mapped_bytes(path: Path) -> int:
+    """How much of a file this process has mapped and in memory."""
+    smaps = Path("/proc/self/smaps").read_text()
+    found = re.findall(rf" {re.escape(str(path))}\n(?:[A-Z].*\n)*?Rss: +(\d+) kB", smaps)
+    return 1024 * sum(map(int, found))
