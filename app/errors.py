@@ -15,6 +15,7 @@ Their messages are for the caller; `app.api.error_body` alone turns them into HT
     │   └── AudioTooLong                 invalid_value
     ├── Unauthorized                401  invalid_request_error
     │   └── IncorrectKey                 invalid_api_key
+    ├── PermissionDenied            403  insufficient_permissions
     ├── ModelNotFound               404  model_not_found
     ├── NoUpstream                  404  unknown_url
     ├── BodyStalled                 408  request_timeout
@@ -123,6 +124,14 @@ class IncorrectKey(Unauthorized):
     """The request's API key is not one of this server's."""
 
     code = "invalid_api_key"
+
+
+class PermissionDenied(SpeechError):
+    """The request's API key is good, but not for this."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "insufficient_permissions"
 
 
 class ModelNotFound(SpeechError):

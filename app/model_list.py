@@ -1,6 +1,6 @@
 """WHISPER_MODELS: the models beside the first, each under a name of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,21 @@ def more_models(settings: Settings) -> tuple[ServedModel, ...]:
             raise StartError(f"{_VARIABLE} has the name {model.name!r} twice.")
         models[model.name] = model
     return tuple(models.values())
+
+
+def preloaded(settings: Settings, models: Iterable[ServedModel]) -> tuple[ServedModel, ...]:
+    """Those of WHISPER_MODELS that WHISPER_MODELS_PRELOAD names. Raises StartError."""
+    by_name = {model.name: model for model in models}
+    if unknown := [name for name in settings.models_preload if name not in by_name]:
+        raise StartError(f"WHISPER_MODELS_PRELOAD has {unknown[0]!r}, which is no name in {_VARIABLE}.")
+    found = tuple(by_name[name] for name in settings.models_preload)
+    copies = {(model.source, model.precision) for model in (first_model(settings), *found)}
+    if len(copies) > settings.models_loaded:
+        raise StartError(
+            f"WHISPER_MODELS_PRELOAD and WHISPER_MODEL are {len(copies)} models; WHISPER_MODELS_LOADED is "
+            f"{settings.models_loaded}."
+        )
+    return found
 
 
 def verifying(settings: Settings) -> VerifiedCheckpoints:

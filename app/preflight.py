@@ -16,7 +16,7 @@ from app.checkpoints import Checkpoint, resolve
 from app.checkpoints.verified import Verified
 from app.engines import ENGINES, devices
 from app.errors import StartError, listed
-from app.model_list import more_models, verifying
+from app.model_list import more_models, preloaded, verifying
 from app.settings import Settings
 
 
@@ -75,6 +75,7 @@ def check(settings: Settings) -> Preflight:
         raise StartError(f"WHISPER_ENGINE is {settings.engine!r}; it must be one of {listed(ENGINES)}.")
     device_names = devices.resolve_devices(settings.devices)
     models, checkpoints = more_models(settings), verifying(settings)
+    preloaded(settings, models)
     first = resolve(settings)
     return Preflight(first, device_names, {each.source: checkpoints.get(each.source) for each in models})
 

@@ -166,13 +166,15 @@ class Runtime:
         return self.facts.notice if self.facts else None
 
     @contextmanager
-    def lease(self, name: str, context: RequestContext) -> Iterator[Lease]:
+    def lease(self, name: str, context: RequestContext, keep_seconds: float | None = None) -> Iterator[Lease]:
         """Hold the model that a request means, loaded, for as long as its answer takes.
 
-        It may take as long as WHISPER_MAX_WAIT_SECONDS until the model is loaded. Raises ServerBusy,
+        It may take as long as WHISPER_MAX_WAIT_SECONDS until the model is loaded. Afterwards it stays for
+        `keep_seconds` if nobody uses it, in place of WHISPER_MODEL_IDLE_SECONDS. Raises ServerBusy,
         RequestTimeout, ClientGone.
         """
-        with self.models.hold(self.models.served(self.catalogue.listed(name)), context.check) as held:
+        served = self.models.served(self.catalogue.listed(name))
+        with self.models.hold(served, context.check, keep_seconds) as held:
             yield Lease(held, self._transcriber_of(held))
 
     @property

@@ -1,9 +1,14 @@
 """The texts of environment variables -> values."""
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from app.errors import StartError
+
+_KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""What can be sent after `Bearer` (RFC 6750)."""
 
 _SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
@@ -43,3 +48,13 @@ def lines_of(name: str, path: Path) -> tuple[str, ...]:
         raise StartError(f"{name} is '@{path}', and that file is not text in UTF-8.") from None
     lines = (line.strip() for line in text.splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def check_keys(name: str, keys: Iterable[str]) -> None:
+    """Raise StartError for the first key that no client could send; it is not shown."""
+    for number, key in enumerate(keys, start=1):
+        if not _KEY.fullmatch(key):
+            raise StartError(
+                f"Key {number} of {name} has a character that can't be sent; "
+                "keys are made of letters, digits and -._~+/ with any = at the end."
+            )

@@ -4,15 +4,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any
 
 from app.errors import StartError
-from app.setting_values import listed_value, parse_value
+from app.setting_values import check_keys, listed_value, parse_value
 
 _MEGABYTE = 1024 * 1024
-
-_KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""What can be sent after `Bearer` (RFC 6750)."""
 
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/*A-Z\s]+")
 """What browsers send as `Origin`, or any."""
@@ -26,7 +24,13 @@ _SOCKET = re.compile(r"unix:/[^\0]*[^\0/]")
 _SOCKET_BYTES = len(_UNIX) + 107
 """Linux takes 107 bytes of path."""
 
-_MAY_BE_FILES = ("api_keys", "ignore_prompts")
+_MAY_BE_FILES = ("api_keys", "admin_keys", "ignore_prompts")
+
+_NOT_NEGATIVE = ("threads", "batch", "model_memory", "retry_grace_seconds", "keepalive_seconds", "decoders")
+_POSITIVE = (
+    *("models_loaded", "max_wait_seconds", "stall_seconds", "max_upload_mb", "max_json_mb"),
+    *("max_audio_seconds", "decode_seconds", "request_seconds"),
+)
 
 _BASE_URL = re.compile(r"https?://[^/\s]\S*")
 
@@ -81,6 +85,12 @@ class Settings:
         "WHISPER_MODEL_MEMORY",
         0,
         "Bytes that loaded weights may take in each worker. 0 = no limit.",
+    )
+    model_idle_seconds: int = _setting(
+        "WHISPER_MODEL_IDLE_SECONDS", -1, "Seconds until a model that nobody uses is unloaded. -1 = never."
+    )
+    models_preload: tuple[str, ...] = _setting(
+        "WHISPER_MODELS_PRELOAD", (), "Names in `WHISPER_MODELS`, comma-separated, to load before serving."
     )
     engine: str = _setting(
         "WHISPER_ENGINE",
@@ -157,6 +167,12 @@ class Settings:
         "Valid API keys, comma-separated, or `@FILE` with one key per line. Empty = none required.",
         secret=True,
     )
+    admin_keys: tuple[str, ...] = _setting(
+        "WHISPER_ADMIN_KEYS",
+        (),
+        "Keys that may also load and unload models, comma-separated, or `@FILE`. Empty = no key may.",
+        secret=True,
+    )
     cors_origins: tuple[str, ...] = _setting(
         "WHISPER_CORS_ORIGINS", (), "Web page and app origins that may call, comma-separated. `*` = any."
     )
@@ -188,30 +204,15 @@ class Settings:
         socket = "an address, or unix: and the absolute path of a socket, at most 107 bytes long"
         self._check(not self.host.startswith(_UNIX) or _is_socket(self.host), "host", socket)
         self._check(0 < self.port < 65_536, "port", "a port number from 1 to 65535")
-        for name in (
-            "threads",
-            "batch",
-            "model_memory",
-            "retry_grace_seconds",
-            "keepalive_seconds",
-            "decoders",
-        ):
+        for name in _NOT_NEGATIVE:
             self._check(getattr(self, name) >= 0, name, "0 or more")
+        self._check(self.model_idle_seconds >= -1, "model_idle_seconds", "0 or more, or -1 for never")
         self._check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
         self._check(self.context in CONTEXTS, "context", f"one of {', '.join(CONTEXTS)}")
         self._check(self.context == "full" or not self.strict, "context", "full with WHISPER_STRICT=1")
         self._check(0.0 <= self.speech_floor <= 1.0, "speech_floor", "a probability from 0 to 1")
         self._check(self.log_format in _LOG_FORMATS, "log_format", f"one of {', '.join(_LOG_FORMATS)}")
-        for name in (
-            "models_loaded",
-            "max_wait_seconds",
-            "stall_seconds",
-            "max_upload_mb",
-            "max_json_mb",
-            "max_audio_seconds",
-            "decode_seconds",
-            "request_seconds",
-        ):
+        for name in _POSITIVE:
             self._check(getattr(self, name) > 0, name, "more than 0")
         origins = "origins such as app://obsidian.md or https://example.com:8443, in lower case, null, or *"
         self._check(all(map(_ORIGIN.fullmatch, self.cors_origins)), "cors_origins", origins)
@@ -219,15 +220,8 @@ class Settings:
             address = getattr(self, name)
             good = not address or _BASE_URL.fullmatch(address) is not None
             self._check(good, name, "a URL with http:// or https://")
-        self._check_keys()
-
-    def _check_keys(self) -> None:
-        for number, key in enumerate(self.api_keys, start=1):
-            if not _KEY.fullmatch(key):
-                raise StartError(
-                    f"Key {number} of {variable('api_keys')} has a character that can't be sent; "
-                    "keys are made of letters, digits and -._~+/ with any = at the end."
-                )
+        for name in ("api_keys", "admin_keys"):
+            check_keys(variable(name), getattr(self, name))
 
     def _check(self, good: bool, name: str, expected: str) -> None:
         if not good:
@@ -240,6 +234,11 @@ class Settings:
             return self.host
         address = f"[{self.host}]" if ":" in self.host else self.host
         return f"{address}:{self.port}"
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long a model stays loaded that nobody uses."""
+        return inf if self.model_idle_seconds < 0 else self.model_idle_seconds
 
     @property
     def max_upload_bytes(self) -> int:

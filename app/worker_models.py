@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING
 
 from app import engines
@@ -14,7 +13,7 @@ from app.checkpoints.verified import Verified, VerifiedCheckpoints, stamp_of
 from app.engines.interface import EngineOptions, LiveEngine, OnStep
 from app.errors import ServerBusy, StartError
 from app.loaded_model import LoadedModel, ModelFacts
-from app.model_list import ServedModel, first_model, more_models, verifying
+from app.model_list import ServedModel, first_model, more_models, preloaded, verifying
 from app.model_pool import ModelPool
 from app.pool_slots import PoolLimits, Wanted
 from app.settings import Settings
@@ -76,7 +75,17 @@ class WorkerModels:
             raise
         self.facts = self._facts(self.first, first)
         self.pool.add(self._wanted(self.first, first), model)
+        for ahead in preloaded(self._settings, self.more.values()):
+            self._preload(ahead)
         return model
+
+    def _preload(self, served: ServedModel) -> None:
+        """Load a model before the worker serves. If that fails it is tried again when it is asked for."""
+        try:
+            with self.hold(served, _stay):
+                pass
+        except ServerBusy as error:
+            _log.warning("%s is not loaded ahead: %s", served.name, error.message)
 
     @property
     def alive(self) -> bool:
@@ -156,4 +165,14 @@ class WorkerModels:
 
 
 def _limits(settings: Settings) -> PoolLimits:
-    return PoolLimits(settings.models_loaded, settings.model_memory, settings.max_wait_seconds, WAITING, inf)
+    return PoolLimits(
+        settings.models_loaded,
+        settings.model_memory,
+        settings.max_wait_seconds,
+        WAITING,
+        settings.idle_seconds,
+    )
+
+
+def _stay() -> None:
+    """A Check of nobody who could leave."""

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from app.api import current_runtime
-from app.api.access import caller, caller_or_address
+from app.api.access import caller, caller_or_address, require_admin
 from app.api.application import incoming
+from app.api.form_values import Fields
 from app.dialogue.audio_parts import ConversationTranscriber
 from app.request_context import RequestContext
+from app.requests.keep_alive import keep_alive_seconds
 from app.runtime import Lease
 
 
@@ -17,14 +19,28 @@ def admitted(lease: Lease) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def leased(name: str, context: RequestContext) -> Iterator[Lease]:
+def leased(name: str, context: RequestContext, keep_seconds: float | None = None) -> Iterator[Lease]:
     """Hold the model that a request names, loaded. Before `admitted`: who waits for it holds no permit.
 
+    `keep_seconds`: how long it stays loaded afterwards if nobody uses it; None for what holds already.
     Raises ServerBusy where it can't be had in time.
     """
-    with current_runtime().lease(name, context) as lease:
+    with current_runtime().lease(name, context, keep_seconds) as lease:
         incoming().served = lease.name
         yield lease
+
+
+def keep_seconds_of(fields: Fields) -> float | None:
+    """The `keep_alive` of a request, if any. Raises InvalidParameter.
+
+    Raises PermissionDenied for less than the server's own value, as others would wait for the next load.
+    """
+    if "keep_alive" not in fields:
+        return None
+    seconds = keep_alive_seconds(fields["keep_alive"])
+    if seconds < current_runtime().settings.idle_seconds:
+        require_admin("unload a model earlier than the server does (keep_alive)")
+    return seconds
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from app.api import current_runtime
-from app.api.admitted import admitted, conversation_transcriber, leased, request_context
+from app.api.admitted import admitted, conversation_transcriber, keep_seconds_of, leased, request_context
 from app.api.bodies import read_json
 from app.api.event_stream import Event, event_stream
 from app.api.form_values import Fields
@@ -30,8 +30,8 @@ def create_response() -> Response:
     fields = read_json(RESPONSE)
     with ExitStack() as held:
         context = held.enter_context(request_context())
-        recordings = recordings_of(fields)
-        lease = held.enter_context(leased(str(fields.get("model", "")), context))
+        recordings, keep_seconds = recordings_of(fields), keep_seconds_of(fields)
+        lease = held.enter_context(leased(str(fields.get("model", "")), context, keep_seconds))
         reply = _Reply(fields, recordings, conversation_transcriber(lease, context), upstream)
         held.enter_context(admitted(lease))
         if fields.get("stream"):

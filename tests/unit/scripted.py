@@ -75,6 +75,7 @@ class ScriptedRuntime:
         self.files: list[bytes] = []
         self.clients_gone: list[bool] = []
         self.callers: list[str] = []
+        self.kept: list[float | None] = []
 
     @property
     def policy(self) -> Policy:
@@ -89,8 +90,11 @@ class ScriptedRuntime:
     short = False
 
     @contextmanager
-    def lease(self, name: str, context: RequestContext) -> Iterator["ScriptedRuntime"]:
+    def lease(
+        self, name: str, context: RequestContext, keep_seconds: float | None = None
+    ) -> Iterator["ScriptedRuntime"]:
         assert self.permits_held == 0, "who waits for a model holds no permit"
+        self.kept.append(keep_seconds)
         yield self
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StartError
-from app.model_list import ServedModel, more_models, verifying
+from app.model_list import ServedModel, more_models, preloaded, verifying
 from app.settings import Settings
 
 
@@ -88,3 +88,21 @@ def test_a_checkpoint_is_read_again_only_when_its_file_is_another(tmp_path: Path
     (tmp_path / "new.pt").write_bytes(b"two")
     (tmp_path / "new.pt").replace(path)
     assert checkpoints.get(str(path)).checkpoint.sha256 != first.checkpoint.sha256
+
+
+def test_models_to_load_ahead() -> None:
+    settings = Settings(models="a=tiny,b=a,c=base", models_preload=("b",))
+    assert [model.name for model in preloaded(settings, more_models(settings))] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("x",), "WHISPER_MODELS_PRELOAD has 'x', which is no name in WHISPER_MODELS"),
+        (("a", "c"), "are 3 models; WHISPER_MODELS_LOADED is 2"),
+    ],
+)
+def test_models_that_can_t_be_loaded_ahead(names: tuple[str, ...], message: str) -> None:
+    settings = Settings(models="a=tiny,b=a,c=base", models_preload=names)
+    with pytest.raises(StartError, match=message):
+        preloaded(settings, more_models(settings))

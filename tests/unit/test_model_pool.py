@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from math import inf
+from time import monotonic, sleep
 
 import pytest
 
@@ -70,6 +72,13 @@ def pool_of(unloaded: list[int]) -> Iterator[Callable[..., ModelPool]]:
         yield make
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert monotonic() < deadline
+        sleep(0.01)
+
+
 def use(pool: ModelPool, wanted: Wanted) -> LoadedModel:
     with pool.lease(wanted, stay) as model:
         return model
@@ -134,6 +143,45 @@ def test_who_waits_for_room_gets_it_when_a_model_is_given_back(
             assert models.loads == ["a"]
         assert waiting.result(PATIENCE_SECONDS).engine.alive
     assert models.alive() == ["b"]
+
+
+@pytest.mark.parametrize("first", ["loaded on demand", "added"])
+def test_an_idle_model_goes_and_comes_back(
+    models: Models, pool_of: Callable[..., ModelPool], unloaded: list[int], first: str
+) -> None:
+    pool = pool_of(idle_seconds=0)
+    if first == "added":
+        pool.add(models.wanted("a"), models.load("a"))
+    wait_until(lambda: len(unloaded) == (first == "added"))
+    for turn in (1, 2):
+        assert use(pool, models.wanted("a")).card
+        wait_until(lambda turn=turn: len(unloaded) == turn + (first == "added"))
+        assert models.alive() == []
+
+
+def test_a_request_says_how_long_its_model_stays(
+    models: Models, pool_of: Callable[..., ModelPool], unloaded: list[int]
+) -> None:
+    pool = pool_of(idle_seconds=0)
+    with pool.lease(models.wanted("a"), stay, keep_seconds=inf):
+        pass
+    use(pool, models.wanted("a"))  # one that says nothing leaves it as it is
+    assert [slot.expires_in_seconds for slot in pool.loaded()] == [inf]
+    with pool.lease(models.wanted("a"), stay, keep_seconds=0.05), pool.lease(models.wanted("a"), stay):
+        pass
+    wait_until(lambda: unloaded == [1])
+    assert models.loads == ["a"]
+
+
+def test_a_shorter_time_counts_though_a_longer_one_was_waited_for(
+    models: Models, pool_of: Callable[..., ModelPool], unloaded: list[int]
+) -> None:
+    pool = pool_of(3, idle_seconds=3600)
+    use(pool, models.wanted("a"))
+    with pool.lease(models.wanted("b"), stay, keep_seconds=0.05):
+        pass
+    wait_until(lambda: unloaded == [1])
+    assert models.alive() == ["a"]
 
 
 def test_a_budget_of_bytes(models: Models, pool_of: Callable[..., ModelPool]) -> None:

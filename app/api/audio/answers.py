@@ -15,12 +15,17 @@ from app.transcript import Task
 from app.transcription.transcribe import collected
 
 
-def answer(file: BinaryIO, request: AudioRequest, model: str = "") -> Response:
-    """The answer of a model, at once or as events. Raises SpeechError for errors before the first event."""
+def answer(
+    file: BinaryIO, request: AudioRequest, model: str = "", keep_seconds: float | None = None
+) -> Response:
+    """The answer of a model, at once or as events. Raises SpeechError for errors before the first event.
+
+    `keep_seconds`: how long the model stays loaded afterwards, None for as long as it would.
+    """
     transcription = request.transcription
     with ExitStack() as held:
         context = held.enter_context(request_context())
-        lease = held.enter_context(leased(model, context))
+        lease = held.enter_context(leased(model, context, keep_seconds))
         held.enter_context(admitted(lease))
         deltas = held.enter_context(closing(lease.transcriber.stream(file, transcription, context)))
         if request.streamed:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from flask import Response
 
 from app.api import current_runtime
-from app.api.admitted import admitted, conversation_transcriber, leased, request_context
+from app.api.admitted import admitted, conversation_transcriber, keep_seconds_of, leased, request_context
 from app.api.application import incoming
 from app.api.bodies import read_json
 from app.api.chat.replies import OwnReply, Reply, UpstreamReply
@@ -28,8 +28,8 @@ def create_chat_completion() -> Response:
     runtime = current_runtime()
     with ExitStack() as held:
         context = held.enter_context(request_context())
-        make_reply = _reply_maker(fields, runtime)
-        lease = held.enter_context(leased(fields["model"], context))
+        make_reply, keep_seconds = _reply_maker(fields, runtime), keep_seconds_of(fields)
+        lease = held.enter_context(leased(fields["model"], context, keep_seconds))
         reply = make_reply(lease, context)
         held.enter_context(admitted(lease))
         if fields.get("stream"):
