@@ -78,6 +78,11 @@ class ModelPool:
         finally:
             self._release(slot, keep_seconds)
 
+    def has(self, key: Hashable) -> bool:
+        """Whether the model is loaded, or about to be."""
+        with self._changed:
+            return key in self._slots
+
     def unload(self, key: Hashable) -> bool:
         """Unload a model that nobody uses, and wait for it. False if it is not loaded, or in use."""
         with self._changed:
@@ -291,4 +296,4 @@ class ModelPool:
     def _shown(self, slot: Slot) -> LoadedSlot:
         assert slot.model is not None
         left = inf if slot.leases else max(0.0, slot.used_at + slot.idle_seconds - self._clock())
-        return LoadedSlot(slot.wanted.name, slot.model, slot.weight_bytes, slot.leases, left)
+        return LoadedSlot(slot.wanted.key, slot.model, slot.weight_bytes, slot.leases, left)

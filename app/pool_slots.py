@@ -58,7 +58,7 @@ class Slot:
 class LoadedSlot(NamedTuple):
     """A loaded model as others are told of it; `expires_in_seconds` is inf while it is in use, or stays."""
 
-    name: str
+    key: Hashable
     model: LoadedModel
     weight_bytes: int
     leases: int

@@ -14,6 +14,7 @@ from app.checkpoints.verified import Verified
 from app.confinement import hide_memory
 from app.engines.interface import Engine, EngineOptions, LiveEngine, Tokenizer
 from app.errors import ServerBusy
+from app.instance_models import InstanceModels
 from app.loaded_model import LoadedModel, ModelFacts
 from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
@@ -90,6 +91,7 @@ class Runtime:
         self.settings = settings
         self.metrics = Metrics()
         self.models = WorkerModels(settings, self.metrics.batch_step, engine)
+        self.instance = InstanceModels(self.models, settings.max_wait_seconds)
         self._tokenizer: Tokenizer | None = engine.tokenizer(None, "transcribe") if engine else None
         self.admission = Admission(settings.max_wait_seconds, self._pace)
         self.synthesizer = synthesizer or synthesis.NullSynthesizer(_STARTING)
@@ -216,6 +218,7 @@ class Runtime:
     def close(self) -> None:
         """Stop the engine and the decoder processes; their queues are cancelled."""
         self.drain()
+        self.instance.peers.close()
         transcriber = self.transcriber
         transcriber.resume_store.close()
         transcriber.policy.side_by_side.close()

@@ -1,7 +1,7 @@
 """The models of one worker: the first one, those of WHISPER_MODELS, and which of them are loaded."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from app.errors import ServerBusy, StartError
 from app.loaded_model import LoadedModel, ModelFacts
 from app.model_list import ServedModel, first_model, more_models, preloaded, verifying
 from app.model_pool import ModelPool
-from app.pool_slots import PoolLimits, Wanted
+from app.pool_slots import LoadedSlot, PoolLimits, Wanted
 from app.settings import Settings
 from app.waiting import Check
 
@@ -47,7 +47,7 @@ class WorkerModels:
         self._settings = settings
         self._on_step = on_step
         self._verified = verifying(settings)
-        self._device = "cpu"
+        self.device = "cpu"
         self._thread: EngineThread | None = None
         self._given: Wanted | None = None
         self.facts: ModelFacts | None = None
@@ -67,7 +67,7 @@ class WorkerModels:
         checkpoint = checkpoint or resolve(self._settings, fetch=False)
         first = Verified(checkpoint, stamp_of(checkpoint.path))
         self._verified = VerifiedCheckpoints(self._verified.resolve, {**known, self.first.source: first})
-        self._device, self._thread = device, engines.new_thread()
+        self.device, self._thread = device, engines.new_thread()
         try:
             model = self._load(self.first, checkpoint, beside=False)
         except BaseException:
@@ -97,12 +97,44 @@ class WorkerModels:
         """The model of WHISPER_MODELS under a name; the first one for any other."""
         return self.more.get(name, self.first)
 
+    def named(self, name: str) -> ServedModel:
+        """The model of WHISPER_MODELS under a name, "" for the first. Raises ServerBusy.
+
+        Another worker may have a list that has been read later, or earlier.
+        """
+        if name and name not in self.more:
+            raise ServerBusy(f"The model '{name}' is not served by all workers yet. Please retry.")
+        return self.served(name)
+
     def loaded(self, served: ServedModel) -> LoadedModel | None:
         """The model if it is loaded, whoever uses it."""
+        return self.pool.get(self._key(served))
+
+    def copies(self) -> list[tuple[list[str], LoadedSlot]]:
+        """What is loaded, each with all the names under which requests use it."""
+        names = [(self.facts.names[0] if self.facts else "", self._key(self.first))]
+        names += [(name, self._key(served)) for name, served in self.more.items()]
+        return [([name for name, key in names if key == slot.key], slot) for slot in self.pool.loaded()]
+
+    def load(self, served: ServedModel, check: Check, keep_seconds: float | None) -> bool:
+        """Load a model, and set how long it stays. False if it was loaded. Raises as `hold` does."""
+        was_loaded = self.loaded(served) is not None
+        with self.hold(served, check, keep_seconds):
+            return not was_loaded
+
+    def unload(self, served: ServedModel) -> str:
+        """`unloaded`, `in use` (or being loaded), or `not loaded`."""
+        key = self._key(served)
+        if self.pool.unload(key):
+            return "unloaded"
+        return "in use" if self.pool.has(key) else "not loaded"
+
+    def _key(self, served: ServedModel) -> Hashable:
+        """What is its loaded copy's; None before its checkpoint has been looked at."""
         if self._given:
-            return self.pool.get(self._given.key)
+            return self._given.key
         verified = self._verified.remembered(served.source)
-        return self.pool.get(self._wanted(served, verified).key) if verified else None
+        return self._wanted(served, verified).key if verified else None
 
     def facts_of(self, served: ServedModel) -> ModelFacts | None:
         """What is known of a model, None before it has been looked at."""
@@ -158,9 +190,9 @@ class WorkerModels:
         options = EngineOptions(
             settings.threads, settings.batch, served.precision, self._on_step, self._thread, beside
         )
-        engine = engines.start(settings.engine, checkpoint, self._device, options)
+        engine = engines.start(settings.engine, checkpoint, self.device, options)
         if beside:
-            _log.info("Loaded %s on %s", served.name or checkpoint.name, self._device)
+            _log.info("Loaded %s on %s", served.name or checkpoint.name, self.device)
         return LoadedModel.of(engine)
 
 

@@ -27,8 +27,8 @@ def _seconds(text: str) -> float:
         return float(text)
     if not _DURATION.fullmatch(text):
         raise InvalidParameter(
-            f"Invalid 'keep_alive': {text!r}. Expected seconds, such as 300, or a duration, such as '10m', "
-            "'1h30m' or '-1' (for ever).",
+            f"Invalid 'keep_alive': {text[:80]!r}. Expected seconds, such as 300, or a duration, such as "
+            "'10m', '1h30m' or '-1' (for ever).",
             param="keep_alive",
         )
     seconds = sum(float(count) * _UNIT_SECONDS[unit] for count, unit in re.findall(_PART, text))

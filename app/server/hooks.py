@@ -19,6 +19,7 @@ from app.metrics import forget_dead
 from app.runtime import Runtime
 from app.server import metrics_folder
 from app.server.arbiter import SpeechArbiter, restore_stop_signals
+from app.worker_peers import forget_worker
 
 RETRY_SECONDS = 10
 """How long a worker that can't load its model waits before it ends and the next one is started."""
@@ -79,12 +80,14 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     restore_stop_signals()
     memory.limit_arenas()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metrics_folder)
-    _runtime(worker).metrics.share(server.metrics_folder, worker.number)
+    worker.folder = server.metrics_folder
+    _runtime(worker).metrics.share(worker.folder, worker.number)
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
-    """In the arbiter, for a dead worker: it has no requests in progress."""
+    """In the arbiter, for a dead worker: it has no requests in progress, and answers no other worker."""
     worker.serving.close()
+    forget_worker(server.metrics_folder, worker.number)
     forget_dead(server.metrics_folder, worker.number)
 
 
@@ -99,6 +102,7 @@ def post_worker_init(worker: Worker) -> None:
     except Exception:
         worker.log.exception("The model can't be started on %s", worker.device)
         _exit_after_failure(worker)
+    runtime.instance.peers.join(worker.folder, worker.number)
     worker.serving[0] = True
     worker.log.info("Serving %s on %s", model.card.name, worker.device)
     if runtime.notice:

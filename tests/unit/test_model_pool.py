@@ -228,9 +228,11 @@ def test_a_client_that_leaves_waits_no_longer(models: Models, pool_of: Callable[
 
 
 def test_only_so_many_wait(models: Models, pool_of: Callable[..., ModelPool]) -> None:
-    pool = pool_of(1, waiting=0)
+    pool, gate = pool_of(1, waiting=0), threading.Event()
+    models.gates["a"] = gate
     with pytest.raises(ServerBusy, match="the maximum"):
         use(pool, models.wanted("a"))
+    gate.set()
 
 
 def test_closing_refuses_who_waits(models: Models, pool_of: Callable[..., ModelPool]) -> None:

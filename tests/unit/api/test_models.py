@@ -1,23 +1,18 @@
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from app import create_app
 from app.model_catalogue import CHAT_MODELS, TRANSCRIPTION_MODELS
 from app.runtime import Runtime
 from app.settings import Settings
+from tests.openai_spec import conforming
 from tests.scripted_engine import ScriptedEngine, result
 from tests.unit.scripted import error_of
 
-SPEC = Path(__file__).parents[2] / "data" / "openai_spec"
-
 
 def valid(name, body):
-    Draft202012Validator(json.loads((SPEC / f"{name}.json").read_text())).validate(body)
-    return body
+    return conforming(name, body)
 
 
 @pytest.fixture
