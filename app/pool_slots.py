@@ -65,7 +65,14 @@ class LoadedSlot(NamedTuple):
     expires_in_seconds: float
 
 
-def out_of_memory(error: Exception) -> bool:
-    """torch has an error of its own for GPUs; on a CPU it is a RuntimeError of its allocator."""
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that caused it, is for want of memory.
+
+    torch has an error of its own for GPUs; on a CPU it is a RuntimeError of its allocator. What fails in an
+    engine's thread, as a warm-up does, is an EngineFailure that hides the cause.
+    """
+    if error is None:
+        return False
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
+    found = names & {"MemoryError", "OutOfMemoryError"} or "can't allocate memory" in str(error)
+    return bool(found) or out_of_memory(error.__cause__)

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from app.errors import CheckpointError, ClientGone, ServerBusy
+from app.errors import CheckpointError, ClientGone, EngineFailure, ServerBusy
 from app.loaded_model import LoadedModel
 from app.model_pool import ModelPool
 from app.pool_slots import PoolLimits, Wanted
@@ -193,11 +193,19 @@ def test_a_budget_of_bytes(models: Models, pool_of: Callable[..., ModelPool]) ->
         use(pool, models.wanted("d", file_bytes=101))
 
 
+def in_the_warm_up(cause: Exception) -> EngineFailure:
+    """What the engine's thread makes of a failure there."""
+    failure = EngineFailure("The model failed on this request.")
+    failure.__cause__ = cause
+    return failure
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
         (MemoryError(), "there is not enough memory for it"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
+        (in_the_warm_up(MemoryError()), "there is not enough memory for it"),
         (CheckpointError("/secret/path.pt is damaged"), "the server's log says why"),
     ],
 )
