@@ -15,7 +15,7 @@ from typing import Any
 
 from app.background import run_in_background
 from app.errors import ClientGone
-from app.waiting import Check, poll, wait_for
+from app.waiting import Check, check_client, poll, wait_for
 
 Message = dict[str, Any]
 
@@ -84,18 +84,17 @@ class WorkerPeers:
 
     def _serve(self, connection: Connection) -> None:
         def check() -> None:
-            if connection.poll(0):  # whoever asked says nothing more, so this is the end
-                raise ClientGone("The worker that asked waits no longer.")
+            check_client(partial(connection.poll, 0))  # whoever asked says nothing more: it is the end
 
-        try:
-            with connection:
+        with connection:
+            try:
                 if connection.poll(_ASKING_SECONDS):
                     question = json.loads(connection.recv_bytes(_MOST_BYTES))
                     connection.send_bytes(json.dumps(self._answer(question, check)).encode())
-        except (OSError, EOFError, ClientGone):
-            pass
-        except Exception:
-            _log.exception("Another worker's question failed")
+            except (OSError, EOFError, ClientGone):
+                pass
+            except Exception:
+                _log.exception("Another worker's question failed")
 
 
 def forget_worker(folder: Path, number: int) -> None:
