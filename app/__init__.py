@@ -37,6 +37,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         MAX_JSON_BYTES=settings.max_json_bytes,
         MAX_FORM_MEMORY_SIZE=_LARGEST_FIELD_BYTES,
         API_KEYS=settings.api_keys,
+        ADMIN_KEYS=settings.admin_keys,
         CORS_ORIGINS=settings.cors_origins,
         WEB=settings.web,
     )

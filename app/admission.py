@@ -24,9 +24,11 @@ DRAINING = 4
 """The most bodies of refused requests that are read and dropped at a time, so that their senders see why."""
 SPARE = 8
 """Threads for requests that take a moment."""
+WAITING = 16
+"""The most requests that wait at a time for a model to be loaded; they hold no permit."""
 WRITING = ADMITTED + SPEAKING + SPARE // 2
 """The most answers that wait at a time for their clients to receive them."""
-THREADS = ADMITTED + SPEAKING + READING + DRAINING + SPARE
+THREADS = ADMITTED + SPEAKING + READING + DRAINING + WAITING + SPARE
 
 SLOW_BYTES_PER_SECOND = 64 * 1024
 """A client slower than this may lose its slot when all slots are in use."""
@@ -165,13 +167,17 @@ class Pace(NamedTuple):
     seconds_per_full_window: float
 
 
+PaceOf = Callable[[], Pace]
+"""How fast a model is at present."""
+
+
 class Admission:
     """Permits to work and to speak, and slots to read a body, to drop one and to write an answer.
 
-    `pace()` is how fast the engine is.
+    `pace()` is how fast the first model is; a request for another one comes with that one's.
     """
 
-    def __init__(self, max_wait_seconds: float, pace: Callable[[], Pace]) -> None:
+    def __init__(self, max_wait_seconds: float, pace: PaceOf) -> None:
         self.working = Permits(ADMITTED, FAIR_SHARE)
         self.speaking = Permits(SPEAKING, SPEAKING // 2)
         self.reading = TransferSlots(READING)
@@ -179,14 +185,23 @@ class Admission:
         self.writing = TransferSlots(WRITING)
         self._max_wait_seconds = max_wait_seconds
         self._pace = pace
+        self._others: list[PaceOf] = []  # of each running request for another model
 
     @contextmanager
-    def admit(self, caller: str = "") -> Iterator[None]:
-        """Hold a permit to work. Raises ServerBusy at once if none is free or the wait would be too long."""
+    def admit(self, caller: str = "", pace: PaceOf | None = None) -> Iterator[None]:
+        """Hold a permit to work. Raises ServerBusy at once if none is free or the wait would be too long.
+
+        `pace` is that of the model that will work, if it is not the first one.
+        """
         self._check_wait()
-        wait_seconds = max(_BUSY_SECONDS, ceil(self._pace().seconds_per_window))
+        wait_seconds = max(_BUSY_SECONDS, ceil((pace or self._pace)().seconds_per_window))
         with _permit(self.working, caller, f"working on {ADMITTED} requests", wait_seconds):
-            yield
+            self._others += [pace] if pace else []
+            try:
+                yield
+            finally:
+                if pace:
+                    self._others.remove(pace)
 
     @contextmanager
     def admit_speaker(self, caller: str = "") -> Iterator[None]:
@@ -209,17 +224,19 @@ class Admission:
             self.reading.give_back(slot)
 
     def longest_seconds(self, limit_seconds: float) -> float:
-        """The longest audio that this engine can transcribe within a limit if it serves one request alone."""
-        seconds = self._pace().seconds_per_full_window
-        return limit_seconds / seconds * _WINDOW_SECONDS if seconds else float("inf")
+        """The longest audio that the first model can transcribe within a limit, for one request alone."""
+        return longest_seconds(limit_seconds, self._pace)
 
     def _check_wait(self) -> None:
         """Raise ServerBusy if a new request's first window would wait for too long.
 
-        The scheduler serves requests in turn, so at most one window of each running request comes before it.
+        Schedulers serve requests in turn, and models take turns, so at most one window of each running
+        request comes before it.
         """
-        running, seconds = self.working.taken, self._pace().seconds_per_window
-        wait = running * seconds
+        others = [pace().seconds_per_window for pace in list(self._others)]
+        running = self.working.taken
+        wait = (running - len(others)) * self._pace().seconds_per_window + sum(others)
+        seconds = wait / max(1, running)
         if wait > self._max_wait_seconds:
             raise ServerBusy(
                 f"This request would begin after about {wait:.0f} seconds: {running} requests are before it, "
@@ -227,6 +244,12 @@ class Admission:
                 f"server is {self._max_wait_seconds:g} seconds (WHISPER_MAX_WAIT_SECONDS).",
                 retry_after_seconds=ceil(wait - self._max_wait_seconds),
             )
+
+
+def longest_seconds(limit_seconds: float, pace: PaceOf) -> float:
+    """The longest audio that a model can transcribe within a limit if it serves one request alone."""
+    seconds = pace().seconds_per_full_window
+    return limit_seconds / seconds * _WINDOW_SECONDS if seconds else inf
 
 
 @contextmanager

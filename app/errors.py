@@ -15,8 +15,11 @@ Their messages are for the caller; `app.api.error_body` alone turns them into HT
     │   └── AudioTooLong                 invalid_value
     ├── Unauthorized                401  invalid_request_error
     │   └── IncorrectKey                 invalid_api_key
+    ├── PermissionDenied            403  insufficient_permissions
     ├── ModelNotFound               404  model_not_found
+    ├── ModelNotLoaded              404  model_not_loaded
     ├── NoUpstream                  404  unknown_url
+    ├── ModelConflict               409  model_already_loaded, model_in_use
     ├── BodyStalled                 408  request_timeout
     ├── UploadTooLarge              413  server_error
     ├── EngineFailure               500  server_error
@@ -125,6 +128,14 @@ class IncorrectKey(Unauthorized):
     code = "invalid_api_key"
 
 
+class PermissionDenied(SpeechError):
+    """The request's API key is good, but not for this."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "insufficient_permissions"
+
+
 class ModelNotFound(SpeechError):
     """The request names a model that is not served here."""
 
@@ -133,12 +144,32 @@ class ModelNotFound(SpeechError):
     code = "model_not_found"
 
 
+class ModelNotLoaded(SpeechError):
+    """The model that is to be unloaded is not loaded."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "model_not_loaded"
+
+
 class NoUpstream(SpeechError):
     """The URL is one that only another server can answer, and none is configured."""
 
     status = 404
     type = "invalid_request_error"
     code = "unknown_url"
+
+
+class ModelConflict(SpeechError):
+    """The model can't be loaded or unloaded, because of what it is at present."""
+
+    status = 409
+    type = "invalid_request_error"
+    retry = False
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.code = code
 
 
 class BodyStalled(SpeechError):

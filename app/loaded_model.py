@@ -1,4 +1,4 @@
-"""A checkpoint that has been loaded."""
+"""A model that has been loaded, and what is known of it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,37 +11,47 @@ from app.version import VERSION
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A started engine and its checkpoint's names, owner and date.
+class ModelFacts:
+    """A checkpoint's names, owner and date, whether it is loaded or not.
 
-    `meter` counts what the engine does, over all requests. `created` is when the checkpoint's file was
-    last written, in Unix seconds; `notice` what every answer must carry as `x-model-notice`; `fingerprint`
-    the chat API's `system_fingerprint`, which changes whenever answers may. `quantized`
-    weights are no longer those that were trained.
+    `created` is when the checkpoint's file was last written, in Unix seconds; `notice` what every answer
+    must carry as `x-model-notice`; `fingerprint` the chat API's `system_fingerprint`, which changes whenever
+    answers may. `quantized` weights are no longer those that were trained. `file_bytes`: on disk.
     """
 
-    engine: LiveEngine
-    meter: Meter
     names: tuple[str, ...]
     owner: str = ""
     created: int = 0
     notice: str | None = None
     fingerprint: str = ""
     quantized: bool = False
+    file_bytes: int = 0
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, engine: LiveEngine, precision: str, context: str) -> "LoadedModel":
-        """An engine that was started with a checkpoint, for answers of a precision and usual context."""
+    def of(cls, checkpoint: Checkpoint, precision: str, context: str, file_bytes: int = 0) -> "ModelFacts":
+        """A checkpoint, for answers of a precision and usual context."""
         return cls(
-            engine,
-            Meter(engine.warm_up_seconds),
             checkpoint.names,
             checkpoint.owner,
             int(checkpoint.path.stat().st_mtime),
             checkpoint.notice,
             _fingerprint(checkpoint.sha256, precision, context),
             checkpoint.quantization is not None,
+            file_bytes,
         )
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A started engine. `meter` counts what it does, over all requests."""
+
+    engine: LiveEngine
+    meter: Meter
+
+    @classmethod
+    def of(cls, engine: LiveEngine) -> "LoadedModel":
+        """An engine that has just been started."""
+        return cls(engine, Meter(engine.warm_up_seconds))
 
     @property
     def card(self) -> ModelCard:

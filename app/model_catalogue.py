@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from re import compile as pattern
 
 from app.errors import ModelNotFound
@@ -36,17 +37,19 @@ class ModelCatalogue:
     """The names of the loaded checkpoint and of the synthesizer.
 
     `aliases` are more names, in which `*` is a wildcard. `own_names()` are the loaded checkpoint's, none
-    before it is loaded; `synthesizer_name()` is empty if there is no synthesizer.
+    before it is loaded; `synthesizer_name()` is empty if there is no synthesizer. `listed_names()` are
+    those of WHISPER_MODELS, in which `*` is a wildcard too; they count before all others.
     """
 
     aliases: tuple[str, ...]
     own_names: Callable[[], tuple[str, ...]]
     synthesizer_name: Callable[[], str]
+    listed_names: Callable[[], tuple[str, ...]] = tuple
 
     def names(self) -> tuple[str, ...]:
         """The names to list; requests may use more, which match a pattern."""
-        aliases = (name for name in self.aliases if "*" not in name)
-        transcribing = (*self.own_names(), *TRANSCRIPTION_MODELS, *CHAT_MODELS, *aliases)
+        more = (name for name in (*self.listed_names(), *self.aliases) if "*" not in name)
+        transcribing = (*self.own_names(), *TRANSCRIPTION_MODELS, *CHAT_MODELS, *more)
         return tuple(dict.fromkeys((*transcribing, *self.speech_names())))
 
     def speech_names(self) -> tuple[str, ...]:
@@ -57,6 +60,14 @@ class ModelCatalogue:
     def accepts(self, name: str) -> bool:
         """Whether a request to transcribe may name this model, in this server's style or in another's."""
         return self._known(name) or any(map(self._known, _from_other_styles(name)))
+
+    def listed(self, name: str) -> str:
+        """The name in WHISPER_MODELS of the model that answers for a name; "" for the first model."""
+        spellings = (name, *_from_other_styles(name))
+        names = self.listed_names()
+        exact = (spelling for spelling in spellings if spelling in names)
+        wild = (known for known in names for spelling in spellings if fnmatchcase(spelling, known))
+        return next(chain(exact, wild), "")
 
     def require(self, name: str, deployment: str = "") -> str:
         """The name, if requests to transcribe may use it. Raises ModelNotFound.
@@ -71,7 +82,7 @@ class ModelCatalogue:
         return _first_accepted(name, deployment, self._speaks, SPEECH_MODELS)
 
     def _known(self, name: str) -> bool:
-        return name in self.own_names() or self._matches(name, _PATTERNS)
+        return name in self.own_names() or self._matches(name, (*self.listed_names(), *_PATTERNS))
 
     def _speaks(self, name: str) -> bool:
         return name == self.synthesizer_name() or self._matches(name, _SPEECH_PATTERNS)

@@ -8,12 +8,15 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.checkpoints import Checkpoint, resolve
+from app.checkpoints.verified import Verified
 from app.engines import ENGINES, devices
 from app.errors import StartError, listed
+from app.model_list import more_models, preloaded, verifying
 from app.settings import Settings
 
 
@@ -23,18 +26,34 @@ class Preflight:
 
     checkpoint: Checkpoint
     devices: tuple[str, ...]
+    more: dict[str, Verified] = field(default_factory=dict)
+    """The checkpoints of WHISPER_MODELS, by name or path."""
 
     def to_json(self) -> str:
         """One line that `from_json` reads."""
-        checkpoint = asdict(self.checkpoint) | {"path": str(self.checkpoint.path)}
-        return json.dumps({"checkpoint": checkpoint, "devices": self.devices})
+        more = {
+            source: [_as_json(verified.checkpoint), verified.stamp] for source, verified in self.more.items()
+        }
+        found = {"checkpoint": _as_json(self.checkpoint), "devices": self.devices, "more": more}
+        return json.dumps(found)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Preflight":
         """What `to_json` wrote."""
         found = json.loads(line)
-        checkpoint = found["checkpoint"]
-        return cls(Checkpoint(**checkpoint | {"path": Path(checkpoint["path"])}), tuple(found["devices"]))
+        more = {
+            source: Verified(_from_json(checkpoint), tuple(tuple(file) for file in stamp))
+            for source, (checkpoint, stamp) in found["more"].items()
+        }
+        return cls(_from_json(found["checkpoint"]), tuple(found["devices"]), more)
+
+
+def _as_json(checkpoint: Checkpoint) -> dict[str, object]:
+    return asdict(checkpoint) | {"path": str(checkpoint.path)}
+
+
+def _from_json(found: dict[str, Any]) -> Checkpoint:
+    return Checkpoint(**found | {"path": Path(found["path"])})
 
 
 def run() -> Preflight:
@@ -55,7 +74,10 @@ def check(settings: Settings) -> Preflight:
     if settings.engine not in ENGINES:
         raise StartError(f"WHISPER_ENGINE is {settings.engine!r}; it must be one of {listed(ENGINES)}.")
     device_names = devices.resolve_devices(settings.devices)
-    return Preflight(resolve(settings), device_names)
+    models, checkpoints = more_models(settings), verifying(settings)
+    preloaded(settings, models)
+    first = resolve(settings)
+    return Preflight(first, device_names, {each.source: checkpoints.get(each.source) for each in models})
 
 
 def main() -> None:

@@ -1,18 +1,21 @@
 """The parts of one worker process: model, transcriber, synthesizer and admission."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import astuple, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, replace
+from functools import partial
 from typing import cast
 
-from app import engines, synthesis
-from app.admission import Admission, Pace
-from app.checkpoints import Checkpoint, resolve
+from app import synthesis
+from app.admission import Admission, Pace, PaceOf, longest_seconds
+from app.checkpoints import Checkpoint
+from app.checkpoints.verified import Verified
 from app.confinement import hide_memory
-from app.engines.interface import Engine, EngineOptions, LiveEngine
-from app.engines.metered import Meter
+from app.engines.interface import Engine, EngineOptions, LiveEngine, Tokenizer
 from app.errors import ServerBusy
-from app.loaded_model import LoadedModel
+from app.instance_models import InstanceModels
+from app.loaded_model import LoadedModel, ModelFacts
 from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext, never_gone
@@ -30,6 +33,7 @@ from app.waveform.audio_decoder_pool import AudioDecoderPool
 from app.waveform.audio_limits import AudioLimits
 from app.waveform.encode import ENCODINGS
 from app.waveform.voice_activity import VoiceActivity
+from app.worker_models import HeldModel, WorkerModels
 
 _STARTING = "The server is still starting. Please retry."
 _BUSY_SECONDS = 5
@@ -37,11 +41,48 @@ _SPARE_THREADS = 8
 """In addition to one per row of the batch, so that the next windows are ready when rows become free."""
 
 
+@dataclass(frozen=True)
+class Lease:
+    """A model that one request holds, and what transcribes with it."""
+
+    held: HeldModel
+    transcriber: Transcriber
+
+    @property
+    def name(self) -> str:
+        """What the model is called in WHISPER_MODELS; "" for the first."""
+        return self.held.served.name
+
+    @property
+    def notice(self) -> str | None:
+        """The `x-model-notice` of the model's answers, if any."""
+        return self.held.facts.notice
+
+    @property
+    def fingerprint(self) -> str:
+        """The model's `system_fingerprint`."""
+        return self.held.facts.fingerprint
+
+    @property
+    def pace(self) -> PaceOf | None:
+        """How fast the model is, None for the first, whose pace is always known."""
+        return partial(_pace_of, self.held.loaded) if self.name else None
+
+    @property
+    def short(self) -> bool:
+        """Whether its windows usually have a short context."""
+        return self.transcriber.policy.audio_context == "short"
+
+    def count_tokens(self, text: str) -> int:
+        """How many of Whisper's tokens a text has."""
+        return self.held.loaded.count_tokens(text)
+
+
 class Runtime:
     """What one worker needs to answer requests. Made before the fork, started after it.
 
     `engine` and `synthesizer` are for tests: with them the runtime is ready without `start()`, and
-    reads audio files in its own process. `loaded` is None until the model is loaded.
+    reads audio files in its own process.
     """
 
     def __init__(
@@ -49,13 +90,16 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.loaded = LoadedModel(engine, Meter(), (engine.card.name,)) if engine else None
+        self.models = WorkerModels(settings, self.metrics.batch_step, engine)
+        self.instance = InstanceModels(self.models, settings.max_wait_seconds)
+        self._tokenizer: Tokenizer | None = engine.tokenizer(None, "transcribe") if engine else None
         self.admission = Admission(settings.max_wait_seconds, self._pace)
         self.synthesizer = synthesizer or synthesis.NullSynthesizer(_STARTING)
         self.catalogue = ModelCatalogue(
             settings.model_aliases,
-            lambda: self.loaded.names if self.loaded else (),
+            lambda: self.facts.names if self.facts else (),
             lambda: self.synthesizer.name,
+            lambda: tuple(self.models.more),
         )
         limits = AudioLimits(settings.max_audio_seconds, settings.decode_seconds)
         self.transcriber = Transcriber(
@@ -68,24 +112,24 @@ class Runtime:
         )
         self._draining = False
 
-    def start(self, device: str, checkpoint: Checkpoint | None = None) -> LoadedModel:
-        """Load the model on a torch device and warm it up; only in the worker, after the fork.
+    def start(
+        self, device: str, checkpoint: Checkpoint | None = None, known: Mapping[str, Verified] | None = None
+    ) -> LoadedModel:
+        """Load the first model on a torch device and warm it up; only in the worker, after the fork.
 
-        Without a `checkpoint`, WHISPER_MODEL is resolved again, but never downloaded by a worker.
-        Raises StartError, or whatever torch raises.
+        Without a `checkpoint`, WHISPER_MODEL is resolved again, but never downloaded by a worker. `known` are
+        checkpoints of other models that have been checked. Raises StartError, or whatever torch raises.
         """
         hide_memory()  # it holds the API keys
         settings = self.settings
-        checkpoint = checkpoint or resolve(settings, fetch=False)
-        options = EngineOptions(settings.threads, settings.batch, settings.precision, self.metrics.batch_step)
         # Before the engine, which sets torch's threads: importing silero-vad sets them to 1.
-        self._start_audio_input(options.rows(device))
+        self._start_audio_input(EngineOptions(batch=settings.batch).rows(device))
         self.synthesizer = synthesis.start(settings.speech_engine, settings.speech_voice)
-        engine = engines.start(settings.engine, checkpoint, device, options)
-        self.loaded = LoadedModel.of(checkpoint, engine, settings.precision, settings.context)
+        model = self.models.start(device, checkpoint, known or {})
+        self._tokenizer = model.engine.tokenizer(None, "transcribe")
         if decoders := self.transcriber.reader.decoders:
             decoders.wait_until_started()
-        return self.loaded
+        return model
 
     def _start_audio_input(self, rows: int) -> None:
         """Start the decoder processes, voice activity detection, and threads for a batch of so many rows."""
@@ -105,22 +149,40 @@ class Runtime:
 
     @property
     def model(self) -> LoadedModel:
-        """The loaded model. Raises ServerBusy while there is none."""
-        if self.loaded is None:
+        """The first model. Raises ServerBusy while it is not loaded."""
+        model = self.models.loaded(self.models.first)
+        if model is None:
             raise ServerBusy(
                 "The model is still being loaded. Please retry.", retry_after_seconds=_BUSY_SECONDS
             )
-        return self.loaded
+        return model
+
+    @property
+    def facts(self) -> ModelFacts | None:
+        """What is known of the first model, None until it has been loaded for the first time."""
+        return self.models.facts
 
     @property
     def notice(self) -> str | None:
-        """The `x-model-notice` of every answer, if any."""
-        return self.loaded.notice if self.loaded else None
+        """The first model's `x-model-notice`, if any."""
+        return self.facts.notice if self.facts else None
+
+    @contextmanager
+    def lease(self, name: str, context: RequestContext, keep_seconds: float | None = None) -> Iterator[Lease]:
+        """Hold the model that a request means, loaded, for as long as its answer takes.
+
+        It may take as long as WHISPER_MAX_WAIT_SECONDS until the model is loaded. Afterwards it stays for
+        `keep_seconds` if nobody uses it, in place of WHISPER_MODEL_IDLE_SECONDS. Raises ServerBusy,
+        RequestTimeout, ClientGone.
+        """
+        served = self.models.served(self.catalogue.listed(name))
+        with self.models.hold(served, context.check, keep_seconds) as held:
+            yield Lease(held, self._transcriber_of(held))
 
     @property
     def ready(self) -> bool:
         """True while the engine runs and the worker is not shutting down."""
-        return self.loaded is not None and self.loaded.engine.alive and not self._draining
+        return self.models.alive and not self._draining
 
     def request_context(
         self, client_gone: Callable[[], bool] = never_gone, caller: str = "", cost: RequestCost | None = None
@@ -145,7 +207,9 @@ class Runtime:
 
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""
-        return self.model.count_tokens(text)
+        if self._tokenizer is None:
+            raise ServerBusy(_STARTING, retry_after_seconds=_BUSY_SECONDS)
+        return len(self._tokenizer.encode(text))
 
     def drain(self) -> None:
         """Answer `/ready` with 503 from now on; accepted requests are finished."""
@@ -154,19 +218,35 @@ class Runtime:
     def close(self) -> None:
         """Stop the engine and the decoder processes; their queues are cancelled."""
         self.drain()
+        self.instance.peers.close()
         transcriber = self.transcriber
         transcriber.resume_store.close()
         transcriber.policy.side_by_side.close()
         if transcriber.reader.decoders:
             transcriber.reader.decoders.close()
-        if self.loaded:
-            self.loaded.engine.close()
+        self.models.close()
 
     def _engine_for(self, context: RequestContext) -> Engine:
         return self.model.engine_for(context)
 
     def _pace(self) -> Pace:
-        if self.loaded is None:
-            return Pace(0.0, 0.0)
-        meter = self.loaded.meter
-        return Pace(meter.seconds_per_window, meter.seconds_per_full_window)
+        first = self.models.loaded(self.models.first)
+        return _pace_of(first) if first else Pace(0.0, 0.0)
+
+    def _transcriber_of(self, held: HeldModel) -> Transcriber:
+        """The transcriber, with another model in the place of the first."""
+        transcriber, identity = self.transcriber, held.facts.fingerprint
+        if held.served == self.models.first:
+            return replace(transcriber, model_identity=identity)
+        pace = partial(_pace_of, held.loaded)
+        return replace(
+            transcriber,
+            engine_for=held.loaded.engine_for,
+            policy=replace(transcriber.policy, audio_context=cast(AudioContext, held.served.context)),
+            reader=replace(transcriber.reader, longest_seconds=partial(longest_seconds, pace=pace)),
+            model_identity=identity,
+        )
+
+
+def _pace_of(model: LoadedModel) -> Pace:
+    return Pace(model.meter.seconds_per_window, model.meter.seconds_per_full_window)

@@ -4,27 +4,33 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from math import inf
 from typing import Any
 
 from app.errors import StartError
+from app.setting_values import check_keys, listed_value, parse_value
 
 _MEGABYTE = 1024 * 1024
-
-_KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""What can be sent after `Bearer` (RFC 6750)."""
 
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/*A-Z\s]+")
 """What browsers send as `Origin`, or any."""
 
-_PRECISIONS = ("exact", "int8", "bfloat16")
-_CONTEXTS = ("full", "short")
+PRECISIONS = ("exact", "int8", "bfloat16")
+CONTEXTS = ("full", "short")
 _LOG_FORMATS = ("plain", "json")
 
 _UNIX = "unix:"
 _SOCKET = re.compile(r"unix:/[^\0]*[^\0/]")
 _SOCKET_BYTES = len(_UNIX) + 107
 """Linux takes 107 bytes of path."""
+
+_MAY_BE_FILES = ("api_keys", "admin_keys", "ignore_prompts")
+
+_NOT_NEGATIVE = ("threads", "batch", "model_memory", "retry_grace_seconds", "keepalive_seconds", "decoders")
+_POSITIVE = (
+    *("models_loaded", "max_wait_seconds", "stall_seconds", "max_upload_mb", "max_json_mb"),
+    *("max_audio_seconds", "decode_seconds", "request_seconds"),
+)
 
 _BASE_URL = re.compile(r"https?://[^/\s]\S*")
 
@@ -66,6 +72,25 @@ class Settings:
     )
     model_aliases: tuple[str, ...] = _setting(
         "WHISPER_MODEL_ALIASES", (), "More model names to accept, comma-separated. `*` is a wildcard."
+    )
+    models: str = _setting(
+        "WHISPER_MODELS",
+        "",
+        "[More models](models.md): `name=checkpoint`, comma-separated, `@FILE`, or a folder of them.",
+    )
+    models_loaded: int = _setting(
+        "WHISPER_MODELS_LOADED", 2, "Models loaded at a time in each worker, `WHISPER_MODEL` included."
+    )
+    model_memory: int = _setting(
+        "WHISPER_MODEL_MEMORY",
+        0,
+        "Bytes that loaded weights may take in each worker. 0 = no limit.",
+    )
+    model_idle_seconds: int = _setting(
+        "WHISPER_MODEL_IDLE_SECONDS", -1, "Seconds until a model that nobody uses is unloaded. -1 = never."
+    )
+    models_preload: tuple[str, ...] = _setting(
+        "WHISPER_MODELS_PRELOAD", (), "Names in `WHISPER_MODELS`, comma-separated, to load before serving."
     )
     engine: str = _setting(
         "WHISPER_ENGINE",
@@ -142,6 +167,12 @@ class Settings:
         "Valid API keys, comma-separated, or `@FILE` with one key per line. Empty = none required.",
         secret=True,
     )
+    admin_keys: tuple[str, ...] = _setting(
+        "WHISPER_ADMIN_KEYS",
+        (),
+        "Keys that may also load and unload models, comma-separated, or `@FILE`. Empty = no key may.",
+        secret=True,
+    )
     cors_origins: tuple[str, ...] = _setting(
         "WHISPER_CORS_ORIGINS", (), "Web page and app origins that may call, comma-separated. `*` = any."
     )
@@ -173,25 +204,15 @@ class Settings:
         socket = "an address, or unix: and the absolute path of a socket, at most 107 bytes long"
         self._check(not self.host.startswith(_UNIX) or _is_socket(self.host), "host", socket)
         self._check(0 < self.port < 65_536, "port", "a port number from 1 to 65535")
-        self._check(self.threads >= 0, "threads", "0 or more")
-        self._check(self.batch >= 0, "batch", "0 or more")
-        self._check(self.precision in _PRECISIONS, "precision", f"one of {', '.join(_PRECISIONS)}")
-        self._check(self.context in _CONTEXTS, "context", f"one of {', '.join(_CONTEXTS)}")
+        for name in _NOT_NEGATIVE:
+            self._check(getattr(self, name) >= 0, name, "0 or more")
+        self._check(self.model_idle_seconds >= -1, "model_idle_seconds", "0 or more, or -1 for never")
+        self._check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
+        self._check(self.context in CONTEXTS, "context", f"one of {', '.join(CONTEXTS)}")
         self._check(self.context == "full" or not self.strict, "context", "full with WHISPER_STRICT=1")
         self._check(0.0 <= self.speech_floor <= 1.0, "speech_floor", "a probability from 0 to 1")
-        self._check(self.retry_grace_seconds >= 0, "retry_grace_seconds", "0 or more")
-        self._check(self.keepalive_seconds >= 0, "keepalive_seconds", "0 or more")
-        self._check(self.decoders >= 0, "decoders", "0 or more")
         self._check(self.log_format in _LOG_FORMATS, "log_format", f"one of {', '.join(_LOG_FORMATS)}")
-        for name in (
-            "max_wait_seconds",
-            "stall_seconds",
-            "max_upload_mb",
-            "max_json_mb",
-            "max_audio_seconds",
-            "decode_seconds",
-            "request_seconds",
-        ):
+        for name in _POSITIVE:
             self._check(getattr(self, name) > 0, name, "more than 0")
         origins = "origins such as app://obsidian.md or https://example.com:8443, in lower case, null, or *"
         self._check(all(map(_ORIGIN.fullmatch, self.cors_origins)), "cors_origins", origins)
@@ -199,15 +220,8 @@ class Settings:
             address = getattr(self, name)
             good = not address or _BASE_URL.fullmatch(address) is not None
             self._check(good, name, "a URL with http:// or https://")
-        self._check_keys()
-
-    def _check_keys(self) -> None:
-        for number, key in enumerate(self.api_keys, start=1):
-            if not _KEY.fullmatch(key):
-                raise StartError(
-                    f"Key {number} of {variable('api_keys')} has a character that can't be sent; "
-                    "keys are made of letters, digits and -._~+/ with any = at the end."
-                )
+        for name in ("api_keys", "admin_keys"):
+            check_keys(variable(name), getattr(self, name))
 
     def _check(self, good: bool, name: str, expected: str) -> None:
         if not good:
@@ -220,6 +234,11 @@ class Settings:
             return self.host
         address = f"[{self.host}]" if ":" in self.host else self.host
         return f"{address}:{self.port}"
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long a model stays loaded that nobody uses."""
+        return inf if self.model_idle_seconds < 0 else self.model_idle_seconds
 
     @property
     def max_upload_bytes(self) -> int:
@@ -250,7 +269,7 @@ class Settings:
             if text:
                 kind = type(entry.default)
                 values[entry.name] = (
-                    _listed(name, text) if entry.name in _MAY_BE_FILES else _parse(name, text, kind)
+                    listed_value(name, text) if entry.name in _MAY_BE_FILES else parse_value(name, text, kind)
                 )
         return cls(**values)
 
@@ -263,38 +282,3 @@ def variable(name: str) -> str:
 
 def _is_socket(host: str) -> bool:
     return _SOCKET.fullmatch(host) is not None and len(host.encode()) <= _SOCKET_BYTES
-
-
-_MAY_BE_FILES = ("api_keys", "ignore_prompts")
-_SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
-
-
-def _parse(name: str, text: str, kind: type) -> Any:
-    try:
-        if kind is bool:
-            return _SWITCH[text.lower()]
-        if kind is tuple:
-            return tuple(part.strip() for part in text.split(",") if part.strip())
-        return kind(text)
-    except (KeyError, ValueError):
-        expected = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
-        raise StartError(f"{name} is {text!r}; it must be {expected}.") from None
-
-
-def _listed(name: str, text: str) -> tuple[str, ...]:
-    """A list's entries, or a file's. None at all is never meant: without keys the server would be open."""
-    entries = _lines(name, Path(text[1:]).expanduser()) if text.startswith("@") else _parse(name, text, tuple)
-    if not entries:
-        raise StartError(f"{name} is {text!r}, and there is no entry in it.")
-    return tuple(entries)
-
-
-def _lines(name: str, path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows write a BOM
-    except OSError as error:
-        raise StartError(f"{name} is '@{path}', and that file can't be read ({error.strerror}).") from error
-    except UnicodeDecodeError:
-        raise StartError(f"{name} is '@{path}', and that file is not text in UTF-8.") from None
-    lines = (line.strip() for line in text.splitlines())
-    return tuple(line for line in lines if line and not line.startswith("#"))

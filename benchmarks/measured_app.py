@@ -6,7 +6,7 @@ and `model` are the seconds in between that a stage took.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +17,7 @@ from flask import Flask, Response, g
 
 from app import create_app
 from app.checkpoints import Checkpoint
+from app.checkpoints.verified import Verified
 from app.engines.interface import Engine, Recording
 from app.loaded_model import LoadedModel
 from app.request_context import RequestContext, T
@@ -105,9 +106,11 @@ class MeasuredRuntime(Runtime):
         reader = MeasuredReader(**vars(plain.reader))
         self.transcriber = replace(MeasuredTranscriber(**vars(plain)), reader=reader)
 
-    def start(self, device: str, checkpoint: Checkpoint | None = None) -> LoadedModel:
+    def start(
+        self, device: str, checkpoint: Checkpoint | None = None, known: Mapping[str, Verified] | None = None
+    ) -> LoadedModel:
         """Load the model and the voice detector."""
-        model = super().start(device, checkpoint)
+        model = super().start(device, checkpoint, known)
         policy = self.transcriber.policy
         gated = replace(policy, has_speech=measured_gate(policy.has_speech))
         self.transcriber = replace(self.transcriber, policy=gated)

@@ -42,6 +42,7 @@ MORE_THAN_PYTHON = {
         "engines/batched/test_graphs.py",
         "engines/batched/test_model.py",
         "engines/batched/test_model_runner.py",
+        "engines/batched/test_shared_thread.py",
         "engines/batched/test_short_waits.py",
         "engines/test_reference.py",
         "engines/weights_files",

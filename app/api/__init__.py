@@ -24,6 +24,7 @@ def register(app: Flask) -> None:
         limits,
         metrics,
         models,
+        ps,
         responses,
         web,
         whisper_cpp,
@@ -40,6 +41,7 @@ def register(app: Flask) -> None:
     app.register_blueprint(limits.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(models.blueprint, url_prefix="/v1/models")
+    app.register_blueprint(ps.blueprint, url_prefix="/api/ps")
     app.register_blueprint(audio.blueprint, url_prefix="/v1/audio")
     app.register_blueprint(chat.blueprint, url_prefix="/v1/chat")
     app.register_blueprint(responses.blueprint, url_prefix="/v1/responses")

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from flask import Flask, Request, Response, current_app, g, request
 
-from app.errors import IncorrectKey, Unauthorized
+from app.errors import IncorrectKey, PermissionDenied, Unauthorized
 
 WITHOUT_KEY = frozenset({"health", "limits", "docs_page", "web"})
 """Blueprints that require no key. All other URLs do, including those that don't exist."""
@@ -37,6 +37,29 @@ def _require_key() -> None:
     keys: tuple[str, ...] = current_app.config["API_KEYS"]
     if not keys or request.blueprint in WITHOUT_KEY or request.method == "OPTIONS":
         return
+    key = _required_key()
+    if not _is_one_of((*keys, *current_app.config["ADMIN_KEYS"]), key):
+        raise IncorrectKey(
+            f"Incorrect API key provided: {_masked(key)}. "
+            "You can obtain an API key from whoever runs this server."
+        )
+    g.caller = sha256(key.encode()).hexdigest()
+
+
+def require_admin(what: str) -> None:
+    """Raise Unauthorized or PermissionDenied without an admin key, if the server has keys of either kind."""
+    admin_keys: tuple[str, ...] = current_app.config["ADMIN_KEYS"]
+    if not admin_keys and not current_app.config["API_KEYS"]:
+        return
+    if not _is_one_of(admin_keys, _required_key()):
+        raise PermissionDenied(
+            f"Your API key may not be used to {what}: that takes one of the server's admin keys "
+            "(WHISPER_ADMIN_KEYS)."
+        )
+
+
+def _required_key() -> str:
+    """The key that was sent. Raises Unauthorized if there is none."""
     key = _request_key()
     if not key:
         raise Unauthorized(
@@ -44,12 +67,7 @@ def _require_key() -> None:
             "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY). "
             "You can obtain an API key from whoever runs this server."
         )
-    if not _is_one_of(keys, key):
-        raise IncorrectKey(
-            f"Incorrect API key provided: {_masked(key)}. "
-            "You can obtain an API key from whoever runs this server."
-        )
-    g.caller = sha256(key.encode()).hexdigest()
+    return key
 
 
 def caller() -> str:

@@ -85,6 +85,7 @@ class RequestRecord:
             windows=cost.windows,
             fallbacks=cost.fallbacks,
             agent=self.request.user_agent.string[:_MAX_CHARACTERS],
+            **({"served": self.request.served} if self.request.served else {}),
         )
 
 

@@ -4,15 +4,43 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from app.api import current_runtime
-from app.api.access import caller, caller_or_address
+from app.api.access import caller, caller_or_address, require_admin
 from app.api.application import incoming
+from app.api.form_values import Fields
 from app.dialogue.audio_parts import ConversationTranscriber
 from app.request_context import RequestContext
+from app.requests.keep_alive import keep_alive_seconds
+from app.runtime import Lease
 
 
-def admitted() -> AbstractContextManager[None]:
-    """Hold a permit to work. Raises ServerBusy at once where there is none."""
-    return current_runtime().admission.admit(caller_or_address())
+def admitted(lease: Lease) -> AbstractContextManager[None]:
+    """Hold a permit to work with a model. Raises ServerBusy at once where there is none."""
+    return current_runtime().admission.admit(caller_or_address(), lease.pace)
+
+
+@contextmanager
+def leased(name: str, context: RequestContext, keep_seconds: float | None = None) -> Iterator[Lease]:
+    """Hold the model that a request names, loaded. Before `admitted`: who waits for it holds no permit.
+
+    `keep_seconds`: how long it stays loaded afterwards if nobody uses it; None for what holds already.
+    Raises ServerBusy where it can't be had in time.
+    """
+    with current_runtime().lease(name, context, keep_seconds) as lease:
+        incoming().served = lease.name
+        yield lease
+
+
+def keep_seconds_of(fields: Fields) -> float | None:
+    """The `keep_alive` of a request, if any. Raises InvalidParameter.
+
+    Raises PermissionDenied for less than the server's own value, as others would wait for the next load.
+    """
+    if "keep_alive" not in fields:
+        return None
+    seconds = keep_alive_seconds(fields["keep_alive"])
+    if seconds < current_runtime().settings.idle_seconds:
+        require_admin("unload a model earlier than the server does (keep_alive)")
+    return seconds
 
 
 @contextmanager
@@ -26,8 +54,7 @@ def request_context() -> Iterator[RequestContext]:
         context.cancel()
 
 
-def conversation_transcriber(context: RequestContext) -> ConversationTranscriber:
+def conversation_transcriber(lease: Lease, context: RequestContext) -> ConversationTranscriber:
     """What transcribes the recordings of a conversation."""
-    runtime = current_runtime()
-    max_seconds = runtime.settings.max_audio_seconds
-    return ConversationTranscriber(runtime.transcriber, context, max_seconds, runtime.count_tokens)
+    max_seconds = current_runtime().settings.max_audio_seconds
+    return ConversationTranscriber(lease.transcriber, context, max_seconds, lease.count_tokens)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from app.api import current_runtime
-from app.api.admitted import admitted, conversation_transcriber, request_context
+from app.api.admitted import admitted, conversation_transcriber, keep_seconds_of, leased, request_context
 from app.api.bodies import read_json
 from app.api.event_stream import Event, event_stream
 from app.api.form_values import Fields
@@ -30,13 +30,15 @@ def create_response() -> Response:
     fields = read_json(RESPONSE)
     with ExitStack() as held:
         context = held.enter_context(request_context())
-        reply = _Reply(fields, recordings_of(fields), conversation_transcriber(context), upstream)
-        held.enter_context(admitted())
+        recordings, keep_seconds = recordings_of(fields), keep_seconds_of(fields)
+        lease = held.enter_context(leased(str(fields.get("model", "")), context, keep_seconds))
+        reply = _Reply(fields, recordings, conversation_transcriber(lease, context), upstream)
+        held.enter_context(admitted(lease))
         if fields.get("stream"):
             response = event_stream(reply.events(), named=True, on_close=held.pop_all().close)
         else:
             response = whole_response(lambda: dump_json(reply.whole()), JSON, held.pop_all().close)
-    return with_notice(response, may_shorten=current_runtime().settings.context == "short")
+    return with_notice(response, lease.notice, may_shorten=lease.short)
 
 
 def _upstream() -> Upstream:

@@ -34,7 +34,7 @@ def whole_response(make: Callable[[], str], content_type: str, on_close: Callabl
         return response
 
 
-def with_notice(response: Response, *, may_shorten: bool) -> Response:
+def with_notice(response: Response, model_notice: str | None, *, may_shorten: bool) -> Response:
     """The same answer with what everybody must be told of the model and of a short context, if anything.
 
     `may_shorten`: whether windows of the request may have one. If the headers are sent before the whole
@@ -42,7 +42,7 @@ def with_notice(response: Response, *, may_shorten: bool) -> Response:
     """
     used = response.is_streamed or incoming().cost.totals().short_contexts > 0
     short = SHORT_CONTEXT_NOTICE if may_shorten and used else None
-    if notices := [notice for notice in (current_runtime().notice, short) if notice]:
+    if notices := [notice for notice in (model_notice, short) if notice]:
         response.headers["x-model-notice"] = "; ".join(notices)
     return response
 

@@ -8,6 +8,7 @@ from app.checkpoints import Checkpoint, resolve
 from app.commands.row import Row, bad, good, warn
 from app.engines import ENGINES, devices
 from app.errors import StartError, listed
+from app.model_list import more_models, verifying
 from app.runtime import Runtime
 from app.settings import Settings
 from app.transcription.request import TranscriptionRequest
@@ -22,6 +23,7 @@ def check(settings: Settings) -> Iterator[Row]:
     yield row
     checkpoint, row = _checkpoint(settings)
     yield row
+    yield from _more(settings)
     if checkpoint and found_devices:
         yield sample(settings, checkpoint, found_devices[0])
     else:
@@ -57,6 +59,23 @@ def _checkpoint(settings: Settings) -> tuple[Checkpoint | None, Row]:
     if checkpoint.owner == "local":
         return checkpoint, good("checkpoint", f"{finding}; weights of your own, compared with nothing")
     return checkpoint, good("checkpoint", f"{finding}, as published")
+
+
+def _more(settings: Settings) -> Iterator[Row]:
+    """A row for each model of WHISPER_MODELS."""
+    try:
+        models = more_models(settings)
+    except StartError as error:
+        yield bad("models", str(error))
+        return
+    checkpoints = verifying(settings)
+    for model in models:
+        try:
+            found = checkpoints.get(model.source).checkpoint
+        except StartError as error:
+            yield bad("models", str(error))
+        else:
+            yield good("models", f"{model.name}: {found.name} at {found.path}, {model.precision}")
 
 
 def sample(settings: Settings, checkpoint: Checkpoint, device: str) -> Row:

@@ -26,3 +26,10 @@ def _cuda_devices() -> tuple[str, ...]:
     import torch  # noqa: PLC0415 (seconds and hundreds of megabytes; not needed for CPU workers)
 
     return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+
+
+def empty_cache() -> None:
+    """Return what torch's allocator keeps on GPUs for later."""
+    import torch  # noqa: PLC0415
+
+    torch.cuda.empty_cache()  # does nothing where no GPU is used

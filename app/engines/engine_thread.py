@@ -5,8 +5,8 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from concurrent.futures import Future, wait
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
@@ -32,8 +32,21 @@ def _never_abandoned() -> bool:
     return False
 
 
-def _nothing() -> None:
-    pass
+class CallQueue(Protocol):
+    """Where an engine's calls run, one after the other in one thread."""
+
+    @property
+    def alive(self) -> bool:
+        """True while calls are taken."""
+
+    def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = ...) -> Future[T]:
+        """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if this is closed."""
+
+    def when_idle(self, release: Callable[[], object]) -> None:
+        """Call `release` in the thread, until this is closed, whenever that has had no work for a while."""
+
+    def close(self) -> None:
+        """Cancel what is queued, after the call that is running."""
 
 
 class EngineThread:
@@ -46,7 +59,7 @@ class EngineThread:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_QueuedCall | None] = queue.SimpleQueue()
         self._closing = False
-        self._release: Callable[[], object] = _nothing
+        self._releases: tuple[Callable[[], object], ...] = ()
         self._submit_lock = threading.Lock()  # no call may be queued behind the None that ends the thread
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -68,7 +81,13 @@ class EngineThread:
 
     def when_idle(self, release: Callable[[], object]) -> None:
         """Call `release` in the thread whenever it has had no work for IDLE_SECONDS."""
-        self._release = release
+        with self._submit_lock:
+            self._releases += (release,)
+
+    def forget(self, release: Callable[[], object]) -> None:
+        """Don't call `release` any more, and keep nothing alive that it refers to."""
+        with self._submit_lock:
+            self._releases = tuple(each for each in self._releases if each != release)
 
     def close(self) -> None:
         """End the thread after the call that is running; queued calls are cancelled."""
@@ -88,9 +107,44 @@ class EngineThread:
         try:
             return self._queue.get(timeout=IDLE_SECONDS)
         except queue.Empty:
-            self._release()
+            for release in self._releases:
+                release()
             memory.trim()
         return self._queue.get()
+
+
+class EngineLane:
+    """A CallQueue for one of the engines that share an EngineThread. Closing it leaves the thread as it is.
+
+    A batched engine that has work keeps one call in the thread's queue at a time, for one task or one step,
+    and queues the next one when it has run. So engines that have work take turns.
+    """
+
+    def __init__(self, thread: EngineThread) -> None:
+        self._thread = thread
+        self._closed = False
+        self._releases: list[Callable[[], object]] = []
+
+    @property
+    def alive(self) -> bool:
+        """True while calls are taken."""
+        return self._thread.alive and not self._closed
+
+    def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = _never_abandoned) -> Future[T]:
+        """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if the lane is closed."""
+        return self._thread.submit(run, lambda: self._closed or is_abandoned())
+
+    def when_idle(self, release: Callable[[], object]) -> None:
+        """Call `release` in the thread whenever that has had no work for a while, until it is closed."""
+        self._releases.append(release)
+        self._thread.when_idle(release)
+
+    def close(self) -> None:
+        """Cancel this lane's queued calls, after the one that is running; not to be called in the thread."""
+        self._closed = True
+        for release in self._releases:
+            self._thread.forget(release)
+        wait([self._thread.submit(lambda: None)])
 
 
 def _cancel(call: _QueuedCall) -> None:

@@ -9,10 +9,13 @@ word alignment share them.
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from app.transcript import Task
 from app.waveform import Samples
+
+if TYPE_CHECKING:
+    from app.engines.engine_thread import EngineThread
 
 FRAMES_PER_SECOND = 100
 """Log-mel frames per second."""
@@ -151,13 +154,16 @@ class EngineOptions:
     """How an engine works. `threads` 0: one per core. `batch` 0: 8 rows on a CPU, 64 on CUDA.
 
     `precision` is `exact`, `int8` or `bfloat16`. Only the batched engine supports the latter two, and only
-    it calls `on_step`, in its thread.
+    it calls `on_step`, in its thread. With a `thread` the engine works there, and not in one of its own;
+    `beside` others that work there, its model is loaded in the thread that starts it.
     """
 
     threads: int = 0
     batch: int = 0
     precision: str = "exact"
     on_step: OnStep = _ignore_step
+    thread: "EngineThread | None" = None
+    beside: bool = False
 
     def rows(self, device: str) -> int:
         """How many windows are decoded together on a torch device."""
@@ -174,6 +180,8 @@ class ModelCard:
     multilingual: bool
     text_context: int
     """Tokens the decoder sees at most: half of them for the prompt, half for the text."""
+    weight_bytes: int = field(default=0, repr=False)
+    """What the weights take on the device; 0 if that is unknown."""
 
 
 class Engine(Protocol):

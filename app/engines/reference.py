@@ -19,7 +19,7 @@ from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.timing import find_alignment
 
 from app.checkpoints import Checkpoint
-from app.engines.engine_thread import EngineThread
+from app.engines.engine_thread import CallQueue
 from app.engines.features import LogMel
 from app.engines.interface import (
     EngineOptions,
@@ -43,21 +43,34 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> "Refer
     Raises CheckpointError where the file is no Whisper checkpoint.
     """
 
-    def build(model: Any, thread: EngineThread) -> "ReferenceEngine":
+    def build(model: Any, thread: CallQueue) -> "ReferenceEngine":
         return ReferenceEngine(model, checkpoint.name, thread)
 
-    return start_engine(partial(load_whisper, checkpoint, device), build, options.threads)
+    return start_engine(
+        partial(load_whisper, checkpoint, device),
+        build,
+        options.threads,
+        options.thread,
+        beside=options.beside,
+    )
 
 
 class ReferenceEngine:
     """A LiveEngine over `whisper.model.Whisper`. All work on `model` happens in `thread`."""
 
-    def __init__(self, model: Any, name: str, thread: EngineThread) -> None:
+    def __init__(self, model: Any, name: str, thread: CallQueue) -> None:
         self._model = model
         self._thread = thread
         self._features: WeakKeyDictionary[Window, Tensor] = WeakKeyDictionary()
         self._tokenizers = TokenizerTable(model.is_multilingual, model.num_languages)
-        self.card = ModelCard(name, self._tokenizers.languages, model.is_multilingual, model.dims.n_text_ctx)
+        weight_bytes = sum(parameter.nbytes for parameter in model.parameters())
+        self.card = ModelCard(
+            name,
+            self._tokenizers.languages,
+            model.is_multilingual,
+            model.dims.n_text_ctx,
+            weight_bytes,
+        )
         self.warm_up_seconds = 0.0
 
     @property

@@ -8,9 +8,8 @@ from typing import TypeVar
 import numpy as np
 
 from app import memory
-from app.engines.engine_thread import EngineThread, use_threads
+from app.engines.engine_thread import CallQueue, EngineLane, EngineThread, use_threads
 from app.engines.interface import Engine, LiveEngine, Window, WindowOptions
-from app.errors import CheckpointError
 from app.waveform import SAMPLE_RATE
 
 ModelT = TypeVar("ModelT")
@@ -18,27 +17,42 @@ EngineT = TypeVar("EngineT", bound=LiveEngine)
 
 
 def start_engine(
-    load: Callable[[], ModelT], build: Callable[[ModelT, EngineThread], EngineT], threads: int
+    load: Callable[[], ModelT],
+    build: Callable[[ModelT, CallQueue], EngineT],
+    threads: int,
+    shared: EngineThread | None = None,
+    *,
+    beside: bool = False,
 ) -> EngineT:
     """Load a model in a new engine thread, and warm up the engine that `build` makes of both.
 
-    `threads` is torch's number of threads, 0 for one per core. Raises CheckpointError where `load` does.
+    `threads` is torch's number of threads, 0 for one per core. With a `shared` thread the engine works in
+    that, and leaves it as it is. `beside` others that work there, the model is loaded in the calling thread,
+    so that they go on meanwhile. Whatever `load` or the engine raises is raised here, and nothing of the
+    engine stays.
     """
-    thread = EngineThread()
+    queue: CallQueue = EngineLane(shared) if shared else EngineThread()
     set_threads = partial(use_threads, threads)
     try:
-        thread.submit(set_threads).result()
-        model = thread.submit(load).result()
-    except CheckpointError:
-        thread.close()
+        queue.submit(set_threads).result()
+        model = _loaded_beside(load) if beside else queue.submit(load).result()
+        engine = build(model, queue)
+        engine.warm_up_seconds = _warm_up(engine)
+        if not beside:  # others would have to read their libraries again
+            # imports, and numba's compiler, have touched far more of their libraries than serving ever does
+            memory.drop_file_pages()
+        # again: numba's OpenMP threads, started by the first alignment, set the count to that of the cores
+        queue.submit(set_threads).result()
+    except Exception:
+        queue.close()
         raise
-    engine = build(model, thread)
-    engine.warm_up_seconds = _warm_up(engine)
-    # imports, and numba's compiler, have touched far more of their libraries than serving ever does
-    memory.drop_file_pages()
-    # again: numba's OpenMP threads, started by the first alignment, set the count to that of the cores
-    thread.submit(set_threads).result()
     return engine
+
+
+def _loaded_beside(load: Callable[[], ModelT]) -> ModelT:
+    """What `load` gives, with one of torch's threads, because the engines' thread uses all cores."""
+    use_threads(1)
+    return load()
 
 
 def _warm_up(engine: Engine) -> float:

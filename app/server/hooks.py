@@ -19,6 +19,7 @@ from app.metrics import forget_dead
 from app.runtime import Runtime
 from app.server import metrics_folder
 from app.server.arbiter import SpeechArbiter, restore_stop_signals
+from app.worker_peers import forget_worker
 
 RETRY_SECONDS = 10
 """How long a worker that can't load its model waits before it ends and the next one is started."""
@@ -34,6 +35,7 @@ def on_starting(server: Arbiter) -> None:
     server.metrics_folder = metrics_folder.create(server.cfg)
     checked = preflight.run()
     server.checkpoint = checked.checkpoint
+    server.known = checked.more
     server.devices = checked.devices
     _one_worker_per_device(server)
 
@@ -64,6 +66,7 @@ def pre_fork(server: SpeechArbiter, worker: Worker) -> None:
     worker.first = worker.age <= len(server.devices)
     # Later workers resolve the checkpoint again: the file may have been replaced since.
     worker.checkpoint = server.checkpoint if worker.first else None
+    worker.known = server.known  # a worker looks whether the files are still the same
 
 
 def _free_number(server: Arbiter) -> int:
@@ -77,12 +80,14 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     restore_stop_signals()
     memory.limit_arenas()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metrics_folder)
-    _runtime(worker).metrics.share(server.metrics_folder, worker.number)
+    worker.folder = server.metrics_folder
+    _runtime(worker).metrics.share(worker.folder, worker.number)
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
-    """In the arbiter, for a dead worker: it has no requests in progress."""
+    """In the arbiter, for a dead worker: it has no requests in progress, and answers no other worker."""
     worker.serving.close()
+    forget_worker(server.metrics_folder, worker.number)
     forget_dead(server.metrics_folder, worker.number)
 
 
@@ -90,17 +95,18 @@ def post_worker_init(worker: Worker) -> None:
     """Load the model before the worker serves."""
     runtime = _runtime(worker)
     try:
-        model = runtime.start(worker.device, worker.checkpoint)
+        model = runtime.start(worker.device, worker.checkpoint, worker.known)
     except StartError as error:
         worker.log.error("%s", error)
         _exit_after_failure(worker)
     except Exception:
         worker.log.exception("The model can't be started on %s", worker.device)
         _exit_after_failure(worker)
+    runtime.instance.peers.join(worker.folder, worker.number)
     worker.serving[0] = True
     worker.log.info("Serving %s on %s", model.card.name, worker.device)
-    if model.notice:
-        worker.log.warning("%s", model.notice.capitalize())
+    if runtime.notice:
+        worker.log.warning("%s", runtime.notice.capitalize())
 
 
 def _exit_after_failure(worker: Worker) -> None:

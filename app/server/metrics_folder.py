@@ -1,4 +1,4 @@
-"""The folder in which the workers of one master keep their counts for Prometheus."""
+"""The folder of one master's workers: their counts for Prometheus, and their sockets for each other."""
 
 import atexit
 import fcntl

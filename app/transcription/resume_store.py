@@ -18,13 +18,13 @@ MAX_KEPT_UPLOADS = 64
 """Uploads without a client that are kept at a time."""
 
 
-def upload_identity(file: BinaryIO, request: TranscriptionRequest, caller: str) -> bytes:
-    """A digest of caller, options and file content. The file is left at its start."""
+def upload_identity(file: BinaryIO, request: TranscriptionRequest, caller: str, model: str = "") -> bytes:
+    """A digest of caller, options, model and file content. The file is left at its start."""
     file.seek(0)
     content = hashlib.file_digest(cast(BytesIO, file), "sha256").hexdigest()
     file.seek(0)
     # repr distinguishes 1 from 1.0, and so does the seed of sampling
-    return hashlib.sha256(repr((caller, content, request)).encode()).digest()
+    return hashlib.sha256(repr((caller, content, request, model)).encode()).digest()
 
 
 @dataclass(eq=False)
@@ -70,8 +70,11 @@ class ResumeStore:
         file: BinaryIO,
         request: TranscriptionRequest,
         context: RequestContext,
+        model: str = "",
     ) -> Iterator[Engine]:
         """An engine for one request that uses the kept results for the same upload of the same caller.
+
+        `model` identifies the engine's model: another one's results are never used.
 
         `file` is read once and left at its start. The request counts as answered unless the context is left
         with an error or its client has gone. A request with several uploads keeps all of them until it has
@@ -80,7 +83,7 @@ class ResumeStore:
         if not self._grace_seconds:
             yield engine
             return
-        upload = self._add_client(upload_identity(file, request, context.caller), context)
+        upload = self._add_client(upload_identity(file, request, context.caller, model), context)
         answered = False
         try:
             yield CachingEngine(engine, upload.results)

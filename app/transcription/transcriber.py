@@ -22,13 +22,14 @@ class Transcriber:
     """Transcribes the files of a worker's requests. `engine_for(context)` is the engine for one request.
 
     If a client loses its connection and sends the same upload again, the windows that are decoded already
-    are not decoded again, whether the answer is streamed or not.
+    are not decoded again, whether the answer is streamed or not, if the model is the same: `model_identity`.
     """
 
     engine_for: Callable[[RequestContext], Engine]
     policy: Policy
     reader: AudioReader
     resume_store: ResumeStore
+    model_identity: str = ""
 
     def transcribe(
         self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext
@@ -64,7 +65,9 @@ class Transcriber:
 
     def _stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
         with (
-            self.resume_store.resuming(self.engine_for(context), file, request, context) as engine,
+            self.resume_store.resuming(
+                self.engine_for(context), file, request, context, self.model_identity
+            ) as engine,
             self.reader.read(
                 file, context, by_channel=request.by_channel, mono_is_plain=request.mono_is_plain
             ) as samples,

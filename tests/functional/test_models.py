@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import openai
 import pytest
 import requests
-from jsonschema import Draft202012Validator
 from openai import OpenAI
 
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, ROOT, GunicornServer
-from tests.functional.recordings import DATA, MODEL_NOTICE
+from tests.functional.recordings import MODEL_NOTICE
+from tests.openai_spec import conforming
 
 SLASHED = "Systran/faster-whisper-tiny"
 
@@ -33,9 +33,7 @@ def client(aliased: GunicornServer) -> Iterator[OpenAI]:
 def read_as(name: str, answer: requests.Response) -> dict[str, object]:
     """An answer's body, held against OpenAI's schema."""
     assert answer.headers["Content-Type"] == "application/json"
-    schema = json.loads((DATA / "openai_spec" / f"{name}.json").read_text(encoding="utf-8"))
-    Draft202012Validator(schema).validate(answer.json())
-    return answer.json()
+    return conforming(name, answer.json())
 
 
 def test_list(client: OpenAI) -> None:

@@ -6,7 +6,7 @@ from typing import BinaryIO, cast
 
 from werkzeug.test import TestResponse
 
-from app.admission import Admission, Pace
+from app.admission import Admission, Pace, PaceOf
 from app.errors import SpeechError
 from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
@@ -49,7 +49,7 @@ class ScriptedAdmission(Admission):
         self.admitted: list[str] = []
 
     @contextmanager
-    def admit(self, caller: str = "") -> Iterator[None]:
+    def admit(self, caller: str = "", pace: PaceOf | None = None) -> Iterator[None]:
         if self.full:
             raise self.full
         self.admitted.append(caller)
@@ -75,6 +75,7 @@ class ScriptedRuntime:
         self.files: list[bytes] = []
         self.clients_gone: list[bool] = []
         self.callers: list[str] = []
+        self.kept: list[float | None] = []
 
     @property
     def policy(self) -> Policy:
@@ -83,6 +84,18 @@ class ScriptedRuntime:
     @property
     def transcriber(self) -> "ScriptedRuntime":
         return self
+
+    name = fingerprint = ""
+    pace = None
+    short = False
+
+    @contextmanager
+    def lease(
+        self, name: str, context: RequestContext, keep_seconds: float | None = None
+    ) -> Iterator["ScriptedRuntime"]:
+        assert self.permits_held == 0, "who waits for a model holds no permit"
+        self.kept.append(keep_seconds)
+        yield self
 
     @property
     def permits_held(self) -> int:

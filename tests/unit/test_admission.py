@@ -18,6 +18,7 @@ from app.admission import (
     SPARE,
     SPEAKING,
     THREADS,
+    WAITING,
     WRITING,
     Admission,
     Pace,
@@ -378,7 +379,7 @@ def test_the_share_binds_only_while_others_ask(count: int, share: int, moves: li
 
 
 def test_the_threads_are_shared_out() -> None:
-    assert THREADS == ADMITTED + SPEAKING + READING + DRAINING + SPARE
+    assert THREADS == ADMITTED + SPEAKING + READING + DRAINING + WAITING + SPARE
     assert WRITING < ADMITTED + SPEAKING + SPARE, "threads stay free when all who may wait for clients do"
     assert FAIR_SHARE * 2 == ADMITTED
 

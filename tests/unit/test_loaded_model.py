@@ -5,8 +5,7 @@ from itertools import product
 
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, Checkpoint
 from app.engines.interface import Window, WindowOptions
-from app.engines.metered import Meter
-from app.loaded_model import LoadedModel
+from app.loaded_model import LoadedModel, ModelFacts
 from app.request_context import RequestContext
 from tests.scripted_engine import ScriptedEngine, result, silence, spell
 
@@ -16,19 +15,18 @@ def engine() -> ScriptedEngine:
 
 
 def test_what_a_checkpoint_tells() -> None:
-    model = LoadedModel.of(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), engine(), "exact", "full")
+    model = ModelFacts.of(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), "exact", "full", 7)
     assert model.names == Checkpoint("demo", DEMO_PATH, DEMO_SHA256).names
     assert model.owner == "tiny-openai-whisper-api"
     assert model.created == int(DEMO_PATH.stat().st_mtime)
     assert model.notice == DEMO_NOTICE
     assert not model.quantized
-    assert model.meter.seconds_per_window == 2.5
-    assert model.card.name == "scripted"
+    assert model.file_bytes == 7
 
 
 def test_the_fingerprint_changes_with_weights_precision_and_context() -> None:
     def fingerprint(sha256: str, precision: str, context: str) -> str:
-        return LoadedModel.of(Checkpoint("any", DEMO_PATH, sha256), engine(), precision, context).fingerprint
+        return ModelFacts.of(Checkpoint("any", DEMO_PATH, sha256), precision, context).fingerprint
 
     fingerprints = {fingerprint(*kind) for kind in product("ab", ("exact", "int8"), ("full", "short"))}
     assert len(fingerprints) == 8
@@ -37,15 +35,18 @@ def test_the_fingerprint_changes_with_weights_precision_and_context() -> None:
 
 
 def test_quantized_weights_are_known_as_such() -> None:
-    model = LoadedModel.of(
-        Checkpoint("mine", DEMO_PATH, "ab", "ctranslate2", "int8"), engine(), "exact", "full"
-    )
+    model = ModelFacts.of(Checkpoint("mine", DEMO_PATH, "ab", "ctranslate2", "int8"), "exact", "full")
     assert model.quantized
     assert model.notice == "int8 weights, no longer exact"
 
 
+def test_the_first_pace_is_that_of_the_warm_up() -> None:
+    model = LoadedModel.of(engine())
+    assert (model.meter.seconds_per_window, model.card.name) == (2.5, "scripted")
+
+
 def test_work_is_counted_for_the_request_and_for_all() -> None:
-    model = LoadedModel(engine(), Meter(), ("scripted",))
+    model = LoadedModel.of(engine())
     contexts = [RequestContext.of(60) for _ in range(2)]
     for context in contexts:
         counted = model.engine_for(context)
@@ -55,4 +56,4 @@ def test_work_is_counted_for_the_request_and_for_all() -> None:
 
 
 def test_tokens_are_whispers() -> None:
-    assert LoadedModel(engine(), Meter(), ()).count_tokens("four") == 4
+    assert LoadedModel.of(engine()).count_tokens("four") == 4

@@ -46,8 +46,8 @@ def test_a_client_that_has_gone_is_noticed_in_one_place() -> None:
 
 
 def test_threads_for_single_pieces_of_work_are_made_in_one_place() -> None:
-    """The others stay: the engine's, SideBySide's and those that start decoder processes."""
-    assert call_sites("Thread") == ["background.py", "engines/engine_thread.py"]
+    """The others stay: the engine's, SideBySide's, the decoder processes' and the one that hears workers."""
+    assert call_sites("Thread") == ["background.py", "engines/engine_thread.py", "worker_peers.py"]
     pools = ["transcription/side_by_side.py", "waveform/audio_decoder_pool.py"]
     assert call_sites("ThreadPoolExecutor") == pools
 

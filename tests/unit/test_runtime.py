@@ -3,14 +3,12 @@
 import ctypes
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.admission import ADMITTED, FAIR_SHARE
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH
-from app.engines.metered import Meter
 from app.errors import AudioTooLong, ServerBusy
 from app.runtime import Runtime
 from app.settings import Settings
@@ -38,7 +36,7 @@ def flagship(runtime: Runtime) -> str:
 
 def at_pace(runtime: Runtime, seconds_per_window: float) -> Runtime:
     """The same, with an engine that has been measured."""
-    runtime.loaded = replace(runtime.model, meter=Meter(seconds_per_window))
+    runtime.model.meter.__init__(seconds_per_window)  # type: ignore[misc]
     return runtime
 
 
@@ -162,8 +160,8 @@ def test_started_with_the_demo_model() -> None:
         assert runtime.ready
         assert runtime.notice == DEMO_NOTICE
         assert model.card.name == "demo"
-        assert model.owner == "tiny-openai-whisper-api"
-        assert model.created == int(DEMO_PATH.stat().st_mtime)
+        assert runtime.facts.owner == "tiny-openai-whisper-api"
+        assert runtime.facts.created == int(DEMO_PATH.stat().st_mtime)
         assert runtime.catalogue.accepts("demo")
         assert flagship(runtime) == "The sun rises in the east and sets in the west."
         assert model.meter.seconds_per_full_window > 0.0

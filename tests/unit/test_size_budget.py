@@ -36,7 +36,7 @@ def is_route(call: ast.expr) -> bool:
     return (
         isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
-        and call.func.attr in ("get", "post", "route")
+        and call.func.attr in ("get", "post", "delete", "route")
     )
 
 

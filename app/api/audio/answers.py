@@ -6,7 +6,7 @@ from typing import BinaryIO
 from flask import Response
 
 from app.api import current_runtime
-from app.api.admitted import admitted, request_context
+from app.api.admitted import admitted, leased, request_context
 from app.api.event_stream import event_stream
 from app.api.form_values import Fields
 from app.api.whole_response import whole_response, with_notice
@@ -15,13 +15,19 @@ from app.transcript import Task
 from app.transcription.transcribe import collected
 
 
-def answer(file: BinaryIO, request: AudioRequest) -> Response:
-    """The answer, at once or as events. Raises SpeechError for errors before the first event."""
-    runtime, transcription = current_runtime(), request.transcription
+def answer(
+    file: BinaryIO, request: AudioRequest, model: str = "", keep_seconds: float | None = None
+) -> Response:
+    """The answer of a model, at once or as events. Raises SpeechError for errors before the first event.
+
+    `keep_seconds`: how long the model stays loaded afterwards, None for as long as it would.
+    """
+    transcription = request.transcription
     with ExitStack() as held:
         context = held.enter_context(request_context())
-        held.enter_context(admitted())
-        deltas = held.enter_context(closing(runtime.transcriber.stream(file, transcription, context)))
+        lease = held.enter_context(leased(model, context, keep_seconds))
+        held.enter_context(admitted(lease))
+        deltas = held.enter_context(closing(lease.transcriber.stream(file, transcription, context)))
         if request.streamed:
             assert request.format.events is not None
             events = request.format.events(deltas, request.render_options)
@@ -33,7 +39,7 @@ def answer(file: BinaryIO, request: AudioRequest) -> Response:
                 return request.format.render(transcript, request.render_options)
 
             response = whole_response(make, request.format.mimetype, held.pop_all().close)
-    return with_notice(response, may_shorten=runtime.transcriber.policy.shortens(transcription))
+    return with_notice(response, lease.notice, may_shorten=lease.transcriber.policy.shortens(transcription))
 
 
 def audio_request(fields: Fields, task: Task) -> AudioRequest:

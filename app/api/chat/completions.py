@@ -1,11 +1,12 @@
 """POST /v1/chat/completions."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from flask import Response
 
 from app.api import current_runtime
-from app.api.admitted import admitted, conversation_transcriber, request_context
+from app.api.admitted import admitted, conversation_transcriber, keep_seconds_of, leased, request_context
 from app.api.application import incoming
 from app.api.bodies import read_json
 from app.api.chat.replies import OwnReply, Reply, UpstreamReply
@@ -18,7 +19,7 @@ from app.dialogue.request import chat_request
 from app.dialogue.upstream import Upstream
 from app.formats.wire import dump_json
 from app.request_context import RequestContext
-from app.runtime import Runtime
+from app.runtime import Lease, Runtime
 
 
 def create_chat_completion() -> Response:
@@ -27,20 +28,32 @@ def create_chat_completion() -> Response:
     runtime = current_runtime()
     with ExitStack() as held:
         context = held.enter_context(request_context())
-        reply = _reply(fields, runtime, context)
-        held.enter_context(admitted())
+        make_reply, keep_seconds = _reply_maker(fields, runtime), keep_seconds_of(fields)
+        lease = held.enter_context(leased(fields["model"], context, keep_seconds))
+        reply = make_reply(lease, context)
+        held.enter_context(admitted(lease))
         if fields.get("stream"):
             response = event_stream(reply.chunks(), closing="[DONE]", on_close=held.pop_all().close)
         else:
             response = whole_response(lambda: dump_json(reply.whole()), JSON, held.pop_all().close)
-    return with_notice(response, may_shorten=runtime.settings.context == "short")
+    return with_notice(response, lease.notice, may_shorten=lease.short)
 
 
-def _reply(fields: Fields, runtime: Runtime, context: RequestContext) -> Reply:
-    """This server's reply, or the upstream's, whose model names are not checked here."""
+def _reply_maker(fields: Fields, runtime: Runtime) -> Callable[[Lease, RequestContext], Reply]:
+    """What makes this server's reply, or the upstream's, whose model names are not checked here.
+
+    All of the request is checked now, before a model is loaded for it.
+    """
     voiced = voices(fields, runtime)
-    transcriber = conversation_transcriber(context)
-    if upstream := Upstream.of(runtime.settings):
-        return UpstreamReply(fields, chat_request(fields), transcriber, voiced, upstream)
-    fields["model"] = runtime.catalogue.require(fields["model"], incoming().deployment)
-    return OwnReply(fields, chat_request(fields), transcriber, voiced, runtime.model.fingerprint)
+    upstream = Upstream.of(runtime.settings)
+    if not upstream:
+        fields["model"] = runtime.catalogue.require(fields["model"], incoming().deployment)
+    request = chat_request(fields)
+
+    def make(lease: Lease, context: RequestContext) -> Reply:
+        transcriber = conversation_transcriber(lease, context)
+        if upstream:
+            return UpstreamReply(fields, request, transcriber, voiced, upstream)
+        return OwnReply(fields, request, transcriber, voiced, lease.fingerprint)
+
+    return make

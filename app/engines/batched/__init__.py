@@ -7,7 +7,7 @@ import torch
 from app.checkpoints import Checkpoint
 from app.engines.batched.engine import BatchedEngine
 from app.engines.batched.model import Model, load
-from app.engines.engine_thread import EngineThread
+from app.engines.engine_thread import CallQueue
 from app.engines.interface import EngineOptions
 from app.engines.startup import start_engine
 
@@ -18,8 +18,8 @@ def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> Batche
     Raises CheckpointError where the file is no Whisper checkpoint.
     """
 
-    def build(model: Model, thread: EngineThread) -> BatchedEngine:
+    def build(model: Model, thread: CallQueue) -> BatchedEngine:
         return BatchedEngine(model, thread, options.rows(device), options.on_step)
 
     load_model = partial(load, checkpoint, torch.device(device), options.precision)
-    return start_engine(load_model, build, options.threads)
+    return start_engine(load_model, build, options.threads, options.thread, beside=options.beside)

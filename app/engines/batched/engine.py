@@ -15,7 +15,7 @@ from app.engines.batched.model import Model
 from app.engines.batched.model_runner import ModelRunner
 from app.engines.batched.scheduler import Action, QueuedTask, Scheduler
 from app.engines.batched.tasks import DecodeTask, EngineTask, cancel, fail, is_abandoned
-from app.engines.engine_thread import EngineThread
+from app.engines.engine_thread import CallQueue
 from app.engines.features import LogMel
 from app.engines.interface import (
     OnStep,
@@ -51,7 +51,7 @@ class BatchedEngine:
     and queues the next `_schedule` behind whatever was queued meanwhile.
     """
 
-    def __init__(self, model: Model, thread: EngineThread, capacity: int, on_step: OnStep) -> None:
+    def __init__(self, model: Model, thread: CallQueue, capacity: int, on_step: OnStep) -> None:
         self._model = model
         self._thread = thread
         max_rows = max(capacity, _MAX_ROWS)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -30,6 +31,10 @@ _log = logging.getLogger(__name__)
 _UNAVAILABLE_PRECISION = {"cpu": "bfloat16", "cuda": "int8"}
 """Device type -> the precision that it doesn't have."""
 
+_PACKED_BYTES: dict[Pack, int] = {packed_linear.half_weights: 2, packed_linear.int8_weights: 1}
+"""What a number of a packed matrix takes."""
+_EMBEDDING = "decoder.token_embedding.weight"
+
 _MAX_INITIAL_TIMESTAMP = 50
 """openai-whisper's max_initial_timestamp: a window's first segment starts within its first second."""
 
@@ -46,6 +51,7 @@ class Model:
     alignment_heads: list[tuple[int, int]]
     backend: Backend
     int8: bool
+    weight_bytes: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -56,7 +62,11 @@ class Model:
     def card(self) -> ModelCard:
         """What the checkpoint is and can do."""
         return ModelCard(
-            self.name, self.tokenizers.languages, self.dims.is_multilingual, self.dims.n_text_ctx
+            self.name,
+            self.tokenizers.languages,
+            self.dims.is_multilingual,
+            self.dims.n_text_ctx,
+            self.weight_bytes,
         )
 
     @property
@@ -130,7 +140,22 @@ def load_for(checkpoint: Checkpoint, backend: Backend, precision: str) -> Model:
         alignment_heads=list(alignment_heads(checkpoint, file)),
         backend=backend,
         int8=pack is packed_linear.int8_weights,
+        weight_bytes=_weight_bytes(file.dims, backend.dtype.itemsize, _PACKED_BYTES.get(pack)),
     )
+
+
+def _weight_bytes(dims: Dimensions, plain_bytes: int, packed_bytes: int | None) -> int:
+    """What the weights take: a number of a packed matrix less than others. The embedding has its rows too."""
+    shapes = dims.shapes()
+    total = sum(
+        prod(shape) * (packed_bytes if packed_bytes and _is_packed(name, shape) else plain_bytes)
+        for name, shape in shapes.items()
+    )
+    return total + (prod(shapes[_EMBEDDING]) * torch.float16.itemsize if packed_bytes else 0)
+
+
+def _is_packed(name: str, shape: Sequence[int]) -> bool:
+    return len(shape) == 2 and name.endswith(".weight")
 
 
 def _packing(file: WeightsFile, backend: Backend, precision: str) -> Pack:

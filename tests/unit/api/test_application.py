@@ -366,7 +366,7 @@ def test_a_body_that_was_read_leaves_its_place_before_the_work_begins(client, ru
     taken = []
     admit = runtime.admission.admit
 
-    def note(caller):
+    def note(caller, pace):
         taken.append(runtime.admission.reading.taken)
         return admit(caller)
 

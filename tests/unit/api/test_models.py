@@ -1,23 +1,18 @@
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from app import create_app
 from app.model_catalogue import CHAT_MODELS, TRANSCRIPTION_MODELS
 from app.runtime import Runtime
 from app.settings import Settings
+from tests.openai_spec import conforming
 from tests.scripted_engine import ScriptedEngine, result
 from tests.unit.scripted import error_of
 
-SPEC = Path(__file__).parents[2] / "data" / "openai_spec"
-
 
 def valid(name, body):
-    Draft202012Validator(json.loads((SPEC / f"{name}.json").read_text())).validate(body)
-    return body
+    return conforming(name, body)
 
 
 @pytest.fixture
@@ -118,16 +113,16 @@ def test_only_some_weights_come_with_a_notice(client, runtime, monkeypatch):
 
 def test_quantized_weights_say_so_in_a_field_too(client, runtime):
     notice = "int8 weights, no longer exact"
-    runtime.loaded = replace(runtime.model, notice=notice, quantized=True)
+    runtime.models.facts = replace(runtime.facts, notice=notice, quantized=True)
     listed = client.get("/v1/models")
     assert listed.headers["x-model-notice"] == notice
     assert {model.pop("notice") for model in listed.json["data"]} == {notice}
-    runtime.loaded = replace(runtime.model, quantized=False)
+    runtime.models.facts = replace(runtime.facts, quantized=False)
     for model in valid("model_list", client.get("/v1/models").json)["data"]:
         assert "notice" not in model
 
 
 def test_what_is_told_is_about_the_weights(client, runtime):
-    runtime.loaded = replace(runtime.model, created=1_700_000_000, owner="somebody")
+    runtime.models.facts = replace(runtime.facts, created=1_700_000_000, owner="somebody")
     for model in client.get("/v1/models").json["data"]:
         assert (model["created"], model["owned_by"]) == (1_700_000_000, "somebody")

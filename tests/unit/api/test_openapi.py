@@ -34,10 +34,11 @@ IDS = [f"{method} {path}" for path, method, _ in OPERATIONS]
 each_operation = pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=IDS)
 
 ADDED = {
-    "model": ("properties", "notice"),
-    "model_list": ("$defs", "model", "properties", "notice"),
+    "model": ("properties",),
+    "model_list": ("$defs", "model", "properties"),
 }
-"""Where this server's answers have a field that OpenAI's have not."""
+"""Where this server's answers have fields that OpenAI's have not."""
+OWN_FIELDS = ("loaded", "size", "notice")
 
 
 def nodes(node: Any) -> Iterator[Any]:
@@ -133,11 +134,10 @@ def test_answers_are_openais() -> None:
 def test_answers_are_openais_and_what_is_added(name: str) -> None:
     ours, theirs = alone(name), json.loads((SPEC / f"{name}.json").read_text(encoding="utf-8"))
     if name in ADDED:
-        *way, added = ADDED[name]
         part = ours
-        for step in way:
+        for step in ADDED[name]:
             part = part[step]
-        assert part.pop(added)["description"]
+        assert all(part.pop(added)["description"] for added in OWN_FIELDS)
     del theirs["$schema"]
     assert ours == theirs
 
@@ -174,7 +174,7 @@ def test_errors_of_an_operation(path: str, method: str, operation: dict[str, Any
 def test_errors_have_the_endpoints_own_shape(path: str, method: str, operation: dict[str, Any]) -> None:
     shapes = {"/inference": "inference_error", "/asr": "asr_error", "/detect-language": "asr_error"}
     for status, answer in operation["responses"].items():
-        if status != "200":
+        if int(status) >= 400:
             schema = found(answer["$ref"])["content"]["application/json"]["schema"]["$ref"]
             assert schema == f"#/components/schemas/{shapes.get(path, 'error')}"
 

@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.engines.interface import Window, WindowOptions, WindowResult
-from app.runtime import Runtime
+from app.runtime import Lease, Runtime
 from app.settings import Settings
 from tests.functional.recordings import silence
 from tests.scripted_engine import ScriptedEngine, result, spell, ts
@@ -103,7 +103,7 @@ def test_a_stream_says_so_where_it_may_be_used(post: Post, engine: ScriptedEngin
 
 
 def test_it_is_told_beside_what_is_told_of_the_model(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Runtime, "notice", "a toy")
+    monkeypatch.setattr(Lease, "notice", "a toy")
     assert post(audio_context="short").headers["x-model-notice"] == f"a toy; {NOTICE}"
     assert post().headers["x-model-notice"] == "a toy"
 

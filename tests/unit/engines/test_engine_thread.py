@@ -1,12 +1,14 @@
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
 
 from app import memory
 from app.engines import engine_thread
-from app.engines.engine_thread import EngineThread
+from app.engines.engine_thread import EngineLane, EngineThread
 from app.errors import CheckpointError, EngineFailure
 
 
@@ -91,6 +93,35 @@ def test_memory_goes_back_once_each_time_there_is_nothing_to_do(monkeypatch: pyt
     thread.close()
 
 
+def test_lanes_share_a_thread_and_end_one_by_one(thread: EngineThread) -> None:
+    one, other = EngineLane(thread), EngineLane(thread)
+    entered, release = threading.Event(), threading.Event()
+    running = thread.submit(lambda: (entered.set(), release.wait(60)))
+    assert entered.wait(60)
+    dropped = [one.submit(lambda: 1) for _ in range(3)]
+    kept = other.submit(threading.get_ident)
+    closer = threading.Thread(target=one.close)
+    closer.start()
+    wait_until(lambda: not one.alive)
+    release.set()
+    closer.join(60)
+    assert running.done()
+    assert all(future.cancelled() for future in dropped)
+    assert kept.result(60) == thread.submit(threading.get_ident).result(60)
+    assert other.alive and thread.alive
+    late = one.submit(lambda: 1)
+    thread.submit(lambda: None).result(60)
+    assert late.cancelled()
+
+
+def test_a_lane_ends_with_its_thread() -> None:
+    thread = EngineThread()
+    lane = EngineLane(thread)
+    thread.close()
+    assert not lane.alive
+    lane.close()
+
+
 def test_whoever_uses_the_thread_gives_memory_back_when_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     released: list[str] = []
     monkeypatch.setattr(engine_thread, "IDLE_SECONDS", 0.01)
@@ -101,3 +132,27 @@ def test_whoever_uses_the_thread_gives_memory_back_when_it_is_idle(monkeypatch: 
     wait_until(lambda: len(released) >= 2)
     thread.close()
     assert released[-2:] == ["engine", "trimmed"]
+
+
+def test_a_closed_lane_is_no_longer_called_and_keeps_nothing(
+    monkeypatch: pytest.MonkeyPatch, thread: EngineThread
+) -> None:
+    class Model:
+        def release(self) -> None:
+            released.append(self is kept)
+
+    released: list[bool] = []
+    monkeypatch.setattr(engine_thread, "IDLE_SECONDS", 0.01)
+    one, other = EngineLane(thread), EngineLane(thread)
+    kept, dropped = Model(), Model()
+    one.when_idle(dropped.release)
+    other.when_idle(kept.release)
+    one.close()
+    left = weakref.ref(dropped)
+    del one, dropped
+    gc.collect()
+    assert left() is None
+    released.clear()
+    thread.submit(threading.get_ident).result()
+    wait_until(lambda: bool(released))
+    assert all(released)

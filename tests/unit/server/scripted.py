@@ -22,8 +22,10 @@ class FakeRuntime:
         self.admission = Admission(300, lambda: 0.0)
         self.told: list[Any] = []
         self.metrics = SimpleNamespace(share=lambda *shared: self.told.append(shared))
+        peers = SimpleNamespace(join=lambda *joined: self.told.append(("join", *joined)))
+        self.instance = SimpleNamespace(peers=peers)
 
-    def start(self, device: str, checkpoint: Checkpoint | None) -> SimpleNamespace:
+    def start(self, device: str, checkpoint: Checkpoint | None, known: Any) -> SimpleNamespace:
         self.told.append((device, checkpoint))
         if self.failure:
             raise self.failure

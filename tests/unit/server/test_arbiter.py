@@ -110,6 +110,7 @@ def arbiter_of(devices: int) -> WatchedArbiter:
     server.busy, server.told = set(), []
     server.WORKERS, server.LISTENERS, server.pid = {}, [Port()], 1
     server.devices, server.checkpoint = ("cpu",) * devices, CHECKPOINT
+    server.known = {}
     server.num_workers = devices
     server.manage_workers()
     server.serve(*server.WORKERS)

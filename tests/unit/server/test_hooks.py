@@ -21,7 +21,13 @@ CHECKPOINT = Checkpoint("tiny", Path("/models/tiny.pt"), "ab")
 
 def arbiter(*devices: str) -> Any:
     return SimpleNamespace(
-        devices=devices, checkpoint=CHECKPOINT, generation=0, WORKERS={}, cfg=Config(), num_workers=1
+        devices=devices,
+        checkpoint=CHECKPOINT,
+        known={},
+        generation=0,
+        WORKERS={},
+        cfg=Config(),
+        num_workers=1,
     )
 
 
@@ -31,7 +37,15 @@ def worker_of(runtime: FakeRuntime, age: int = 1, **attributes: Any) -> Any:
         age=age,
         app=SimpleNamespace(wsgi=lambda: app),
         log=FakeLog(),
-        **{"device": "cpu", "checkpoint": None, "serving": bytearray(1), **attributes},
+        **{
+            "device": "cpu",
+            "checkpoint": None,
+            "known": {},
+            "serving": bytearray(1),
+            "folder": Path("/run/whisper"),
+            "number": 0,
+            **attributes,
+        },
     )
 
 
@@ -157,7 +171,7 @@ def test_a_dead_worker_has_no_requests_in_progress(tmp_path: Path) -> None:
     server.metrics_folder = tmp_path
     worker = spawn(server, 1)
     worker.number = 1
-    for name in ("gauge_livesum_0.db", "gauge_livesum_1.db", "counter_1.db"):
+    for name in ("gauge_livesum_0.db", "gauge_livesum_1.db", "counter_1.db", "worker-1.sock"):
         (tmp_path / name).touch()
     hooks.child_exit(server, worker)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["counter_1.db", "gauge_livesum_0.db"]
@@ -169,7 +183,7 @@ def test_worker_starts_and_stops_its_runtime() -> None:
     worker = worker_of(runtime, device="cuda:1", checkpoint=CHECKPOINT)
     hooks.post_worker_init(worker)
     hooks.worker_exit(arbiter(), worker)
-    assert runtime.told == [("cuda:1", CHECKPOINT), "close"]
+    assert runtime.told == [("cuda:1", CHECKPOINT), ("join", Path("/run/whisper"), 0), "close"]
     assert worker.log.levels == ["info"]
     assert worker.serving[0]
 

@@ -220,6 +220,7 @@ def test_a_file_is_read_from_its_start_and_left_there(open_file) -> None:
 
 
 OTHERS = [
+    (b"audio", REQUEST, "", "another model"),
     (b"audi0", REQUEST, ""),
     (b"", REQUEST, ""),
     (b"audio", REQUEST, "somebody"),

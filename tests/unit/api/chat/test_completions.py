@@ -4,6 +4,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -448,11 +449,10 @@ def test_a_full_server_refuses(client: FlaskClient, runtime: Runtime, stream: bo
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_demo_model_says_what_it_is(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, stream: bool
-) -> None:
+def test_the_demo_model_says_what_it_is(client: FlaskClient, runtime: Runtime, stream: bool) -> None:
+    assert runtime.facts
     assert "x-model-notice" not in post(client, PING, stream=stream).headers
-    monkeypatch.setattr(Runtime, "notice", "demo model, not for human speech")
+    runtime.models.facts = replace(runtime.facts, notice="demo model, not for human speech")
     assert post(client, PING, stream=stream).headers["x-model-notice"] == "demo model, not for human speech"
 
 

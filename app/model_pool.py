@@ -1,0 +1,299 @@
+"""The models that a worker has loaded: for who asks, kept while in use, unloaded when others need room."""
+
+import logging
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import inf
+from threading import Condition, Timer
+from time import monotonic
+
+from app.background import run_in_background
+from app.errors import ServerBusy, StartError
+from app.loaded_model import LoadedModel
+from app.pool_slots import LoadedSlot, PoolLimits, Slot, SlotState, Wanted, out_of_memory
+from app.waiting import POLL_SECONDS, Check
+
+_log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10
+"""For so long after a model could not be loaded, it is not tried again."""
+_BUSY_SECONDS = 5
+_STOPPING = "The server is stopping. Please retry."
+
+
+class ModelPool:
+    """Lends loaded models. Any thread may ask; loading and unloading run in threads of their own.
+
+    `on_unloaded()` is called when a model has been closed and dropped, or could not be loaded.
+    """
+
+    def __init__(
+        self,
+        limits: PoolLimits,
+        on_unloaded: Callable[[], None],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.limits = limits
+        self._on_unloaded = on_unloaded
+        self._clock = clock
+        self._changed = Condition()
+        self._slots: dict[Hashable, Slot] = {}
+        self._claims: list[object] = []  # who waits for room, in turn
+        self._failures: dict[Hashable, tuple[float, str]] = {}
+        self._weight_bytes: dict[Hashable, int] = {}
+        self._waiting = 0
+        self._closed = False
+        self._sweeper: Timer | None = None
+        self._next_sweep = inf
+
+    def add(self, wanted: Wanted, model: LoadedModel) -> None:
+        """Take in a model that has been loaded elsewhere."""
+        with self._changed:
+            slot = self._slots[wanted.key] = self._new_slot(wanted)
+            self._fill(slot, model)
+
+    def loaded(self) -> list[LoadedSlot]:
+        """The models that can be used at once, the least recently used one first."""
+        with self._changed:
+            slots = sorted(self._slots.values(), key=lambda slot: slot.used_at)
+            return [self._shown(slot) for slot in slots if slot.state is SlotState.LOADED]
+
+    def get(self, key: Hashable) -> LoadedModel | None:
+        """The model with a key if it is loaded."""
+        with self._changed:
+            slot = self._slots.get(key)
+            return slot.model if slot else None
+
+    @contextmanager
+    def lease(self, wanted: Wanted, check: Check, keep_seconds: float | None = None) -> Iterator[LoadedModel]:
+        """Hold a loaded model; it is not unloaded meanwhile. Loads it if need be, and waits for room.
+
+        `keep_seconds`: how long it stays afterwards if nobody uses it, in place of what was set before.
+        Raises ServerBusy where it can't be had in time, or not at all, and what `check` raises.
+        """
+        slot = self._reserve(wanted, check)
+        try:
+            yield self._wait_until_loaded(slot, check)
+        finally:
+            self._release(slot, keep_seconds)
+
+    def has(self, key: Hashable) -> bool:
+        """Whether the model is loaded, or about to be."""
+        with self._changed:
+            return key in self._slots
+
+    def unload(self, key: Hashable) -> bool:
+        """Unload a model that nobody uses, and wait for it. False if it is not loaded, or in use."""
+        with self._changed:
+            slot = self._slots.get(key)
+            if slot is None or not slot.idle:
+                return False
+            self._unload(slot)
+            self._changed.wait_for(lambda: self._slots.get(key) is not slot)
+            return True
+
+    def close(self) -> None:
+        """Refuse all who wait, and close the loaded models' engines."""
+        with self._changed:
+            self._closed = True
+            if self._sweeper:
+                self._sweeper.cancel()
+            models = [slot.model for slot in self._slots.values() if slot.model]
+            self._changed.notify_all()
+        for model in models:
+            model.engine.close()
+
+    def _reserve(self, wanted: Wanted, check: Check) -> Slot:
+        """The slot of a model, with one lease more: from now on it is not unloaded."""
+        with self._changed, self._wait_place() as wait:
+            claim = object()
+            try:
+                while not (slot := self._slot_for(wanted, claim)):
+                    wait(check, wanted.name)
+                slot.leases += 1
+                return slot
+            finally:
+                if claim in self._claims:
+                    self._claims.remove(claim)
+                    self._changed.notify_all()
+
+    def _slot_for(self, wanted: Wanted, claim: object) -> Slot | None:
+        """The slot that holds the model or will; None while there is no room for it."""
+        if self._closed:
+            raise ServerBusy(_STOPPING)
+        slot = self._slots.get(wanted.key)
+        if slot is not None:
+            return None if slot.state is SlotState.UNLOADING else slot
+        self._refuse_hopeless(wanted)
+        if claim not in self._claims:
+            self._claims.append(claim)
+        if self._claims[0] is not claim or not self._has_room(wanted):
+            return None
+        slot = self._slots[wanted.key] = self._new_slot(wanted)
+        run_in_background(partial(self._load, slot), "model-loader")
+        return slot
+
+    def _refuse_hopeless(self, wanted: Wanted) -> None:
+        until, failure = self._failures.get(wanted.key, (0.0, ""))
+        if (left := until - self._clock()) > 0:
+            raise ServerBusy(failure, retry_after_seconds=int(left) + 1)
+        size = self._expected_bytes(wanted)
+        if self.limits.memory_bytes and size > self.limits.memory_bytes:
+            raise ServerBusy(
+                f"The model '{wanted.name}' takes {size} bytes, more than this server may use for models "
+                "(WHISPER_MODEL_MEMORY).",
+                retry_after_seconds=120,
+            )
+
+    def _has_room(self, wanted: Wanted) -> bool:
+        """Whether the model fits. If not, the least recently used one that nobody uses is unloaded."""
+        size, limits = self._expected_bytes(wanted), self.limits
+        taken = sum(slot.weight_bytes for slot in self._slots.values())
+        fits = not limits.memory_bytes or taken + size <= limits.memory_bytes
+        if fits and len(self._slots) < limits.models:
+            return True
+        if not any(slot.state is SlotState.UNLOADING for slot in self._slots.values()):
+            self._unload_least_recently_used()
+        return False
+
+    def _unload_least_recently_used(self) -> None:
+        idle = [slot for slot in self._slots.values() if slot.idle]
+        if idle:
+            self._unload(min(idle, key=lambda slot: slot.used_at))
+
+    def _wait_until_loaded(self, slot: Slot, check: Check) -> LoadedModel:
+        with self._changed, self._wait_place() as wait:
+            while slot.state is SlotState.LOADING:
+                if self._closed:
+                    raise ServerBusy(_STOPPING)
+                wait(check, slot.wanted.name)
+            if slot.model is None:
+                raise ServerBusy(slot.failure, retry_after_seconds=RETRY_SECONDS)
+            return slot.model
+
+    @contextmanager
+    def _wait_place(self) -> Iterator[Callable[[Check, str], None]]:
+        """How to wait for a change, once in a step: at most so long, and so many requests at a time.
+
+        Called with the lock held. Raises ServerBusy and what the check raises.
+        """
+        deadline, counted = self._clock() + self.limits.wait_seconds, False
+
+        def wait(check: Check, name: str) -> None:
+            nonlocal counted
+            check()
+            if not counted and self._waiting >= self.limits.waiting:
+                raise self._busy(f"{self._waiting} requests wait for a model to be loaded, the maximum")
+            if self._clock() >= deadline:
+                raise self._busy(f"The model '{name}' could not be loaded in time")
+            self._waiting += not counted
+            counted = True
+            self._changed.wait(POLL_SECONDS)
+
+        try:
+            yield wait
+        finally:
+            self._waiting -= counted
+
+    def _busy(self, why: str) -> ServerBusy:
+        return ServerBusy(f"{why}. {self._told()} Please retry.", retry_after_seconds=_BUSY_SECONDS)
+
+    def _told(self) -> str:
+        names = [slot.wanted.name for slot in self._slots.values() if slot.model]
+        return f"Loaded: {', '.join(names) or 'none'}."
+
+    def _release(self, slot: Slot, keep_seconds: float | None) -> None:
+        with self._changed:
+            slot.leases -= 1
+            slot.used_at = self._clock()
+            if keep_seconds is not None:
+                slot.idle_seconds = keep_seconds
+            if slot.idle and self._claims:
+                self._unload_least_recently_used()
+            self._sweep()
+            self._changed.notify_all()
+
+    def _load(self, slot: Slot) -> None:
+        """Runs in a thread of its own."""
+        failure = ""
+        try:
+            model = slot.wanted.load()
+        except Exception as error:
+            failure = self._failure(slot.wanted.name, error)
+        if failure:
+            self._on_unloaded()
+        with self._changed:
+            if failure:
+                slot.state, slot.failure = SlotState.FAILED, failure
+                self._failures[slot.wanted.key] = (self._clock() + RETRY_SECONDS, failure)
+                del self._slots[slot.wanted.key]
+            else:
+                self._fill(slot, model)
+            closed = self._closed
+            self._changed.notify_all()
+        if closed and not failure:
+            model.engine.close()
+
+    def _failure(self, name: str, error: Exception) -> str:
+        """What clients are told; the log has the rest."""
+        if isinstance(error, StartError):
+            _log.error("The model %s can't be loaded: %s", name, error)
+        else:
+            _log.error("The model %s can't be loaded", name, exc_info=error)
+        why = "there is not enough memory for it" if out_of_memory(error) else "the server's log says why"
+        return f"The model '{name}' can't be loaded at present; {why}. {self._told()} Please retry."
+
+    def _fill(self, slot: Slot, model: LoadedModel) -> None:
+        slot.weight_bytes = model.card.weight_bytes or slot.weight_bytes
+        self._weight_bytes[slot.wanted.key] = slot.weight_bytes
+        slot.model, slot.state, slot.used_at = model, SlotState.LOADED, self._clock()
+        self._sweep()
+
+    def _unload(self, slot: Slot) -> None:
+        slot.state = SlotState.UNLOADING
+        run_in_background(partial(self._close_model, slot), "model-unloader")
+
+    def _close_model(self, slot: Slot) -> None:
+        """Runs in a thread of its own. The slot is free when the memory is."""
+        model, slot.model = slot.model, None
+        if model:
+            model.engine.close()
+        del model
+        self._on_unloaded()
+        _log.info("Unloaded %s", slot.wanted.name)
+        with self._changed:
+            del self._slots[slot.wanted.key]
+            self._changed.notify_all()
+
+    def _sweep(self) -> None:
+        """Unload what nobody has used for so long, and come back when the next one is due."""
+        now, due = self._clock(), inf
+        for slot in [slot for slot in self._slots.values() if slot.idle]:
+            if slot.used_at + slot.idle_seconds <= now:
+                self._unload(slot)
+            else:
+                due = min(due, slot.used_at + slot.idle_seconds)
+        if due < self._next_sweep and not self._closed:
+            if self._sweeper:
+                self._sweeper.cancel()
+            self._next_sweep, self._sweeper = due, Timer(due - now, self._sweep_again)
+            self._sweeper.daemon = True
+            self._sweeper.start()
+
+    def _sweep_again(self) -> None:
+        with self._changed:
+            self._next_sweep = inf
+            self._sweep()
+
+    def _new_slot(self, wanted: Wanted) -> Slot:
+        return Slot(wanted, self._expected_bytes(wanted), self.limits.idle_seconds)
+
+    def _expected_bytes(self, wanted: Wanted) -> int:
+        """What it took the last time, or else what its files take."""
+        return self._weight_bytes.get(wanted.key, wanted.file_bytes)
+
+    def _shown(self, slot: Slot) -> LoadedSlot:
+        assert slot.model is not None
+        left = inf if slot.leases else max(0.0, slot.used_at + slot.idle_seconds - self._clock())
+        return LoadedSlot(slot.wanted.key, slot.model, slot.weight_bytes, slot.leases, left)

@@ -1,0 +1,210 @@
+"""The models of one worker: the first one, those of WHISPER_MODELS, and which of them are loaded."""
+
+import logging
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app import engines
+from app.admission import WAITING
+from app.checkpoints import Checkpoint, resolve
+from app.checkpoints.verified import Verified, VerifiedCheckpoints, stamp_of
+from app.engines.interface import EngineOptions, LiveEngine, OnStep
+from app.errors import ServerBusy, StartError
+from app.loaded_model import LoadedModel, ModelFacts
+from app.model_list import ServedModel, first_model, more_models, preloaded, verifying
+from app.model_pool import ModelPool
+from app.pool_slots import LoadedSlot, PoolLimits, Wanted
+from app.settings import Settings
+from app.waiting import Check
+
+if TYPE_CHECKING:
+    from app.engines.engine_thread import EngineThread
+
+_log = logging.getLogger(__name__)
+
+_STARTING = "The model is still being loaded. Please retry."
+_BUSY_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class HeldModel:
+    """A loaded model that a request holds, under the name that the request means."""
+
+    served: ServedModel
+    facts: ModelFacts
+    loaded: LoadedModel
+
+
+class WorkerModels:
+    """Made before the fork, started after it. With `engine`, for tests, the first model is there already."""
+
+    def __init__(self, settings: Settings, on_step: OnStep, engine: LiveEngine | None = None) -> None:
+        self.first = first_model(settings)
+        self.more: dict[str, ServedModel] = {}
+        self.pool = ModelPool(_limits(settings), engines.give_back_memory)
+        self._settings = settings
+        self._on_step = on_step
+        self._verified = verifying(settings)
+        self.device = "cpu"
+        self._thread: EngineThread | None = None
+        self._given: Wanted | None = None
+        self.facts: ModelFacts | None = None
+        if engine:
+            self.facts = ModelFacts((engine.card.name,))
+            given = LoadedModel.of(engine)
+            self._given = Wanted("given", engine.card.name, 0, lambda: given)
+            self.pool.add(self._given, given)
+
+    def start(self, device: str, checkpoint: Checkpoint | None, known: Mapping[str, Verified]) -> LoadedModel:
+        """Load the first model on a torch device and warm it up. WHISPER_MODELS is read again.
+
+        `known` are checkpoints of the list that have been checked. Without a `checkpoint`, WHISPER_MODEL is
+        resolved again. Raises StartError, or whatever torch raises.
+        """
+        self.more = {model.name: model for model in more_models(self._settings)}
+        checkpoint = checkpoint or resolve(self._settings, fetch=False)
+        first = Verified(checkpoint, stamp_of(checkpoint.path))
+        self._verified = VerifiedCheckpoints(self._verified.resolve, {**known, self.first.source: first})
+        self.device, self._thread = device, engines.new_thread()
+        try:
+            model = self._load(self.first, checkpoint, beside=False)
+        except BaseException:
+            self._thread.close()
+            raise
+        self.facts = self._facts(self.first, first)
+        self.pool.add(self._wanted(self.first, first), model)
+        for ahead in preloaded(self._settings, self.more.values()):
+            self._preload(ahead)
+        return model
+
+    def _preload(self, served: ServedModel) -> None:
+        """Load a model before the worker serves. If that fails it is tried again when it is asked for."""
+        try:
+            with self.hold(served, _stay):
+                pass
+        except ServerBusy as error:
+            _log.warning("%s is not loaded ahead: %s", served.name, error.message)
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a first model, which takes work, or will once it has been loaded again."""
+        engines_alive = all(slot.model.engine.alive for slot in self.pool.loaded())
+        return self.facts is not None and engines_alive and (not self._thread or self._thread.alive)
+
+    def served(self, name: str) -> ServedModel:
+        """The model of WHISPER_MODELS under a name; the first one for any other."""
+        return self.more.get(name, self.first)
+
+    def named(self, name: str) -> ServedModel:
+        """The model of WHISPER_MODELS under a name, "" for the first. Raises ServerBusy.
+
+        Another worker may have a list that has been read later, or earlier.
+        """
+        if name and name not in self.more:
+            raise ServerBusy(f"The model '{name}' is not served by all workers yet. Please retry.")
+        return self.served(name)
+
+    def loaded(self, served: ServedModel) -> LoadedModel | None:
+        """The model if it is loaded, whoever uses it."""
+        return self.pool.get(self._key(served))
+
+    def copies(self) -> list[tuple[list[str], LoadedSlot]]:
+        """What is loaded, each with all the names under which requests use it."""
+        names = [(self.facts.names[0] if self.facts else "", self._key(self.first))]
+        names += [(name, self._key(served)) for name, served in self.more.items()]
+        return [([name for name, key in names if key == slot.key], slot) for slot in self.pool.loaded()]
+
+    def load(self, served: ServedModel, check: Check, keep_seconds: float | None) -> bool:
+        """Load a model, and set how long it stays. False if it was loaded. Raises as `hold` does."""
+        was_loaded = self.loaded(served) is not None
+        with self.hold(served, check, keep_seconds):
+            return not was_loaded
+
+    def unload(self, served: ServedModel) -> str:
+        """`unloaded`, `in use` (or being loaded), or `not loaded`."""
+        key = self._key(served)
+        if self.pool.unload(key):
+            return "unloaded"
+        return "in use" if self.pool.has(key) else "not loaded"
+
+    def _key(self, served: ServedModel) -> Hashable:
+        """What is its loaded copy's; None before its checkpoint has been looked at."""
+        if self._given:
+            return self._given.key
+        verified = self._verified.remembered(served.source)
+        return self._wanted(served, verified).key if verified else None
+
+    def facts_of(self, served: ServedModel) -> ModelFacts | None:
+        """What is known of a model, None before it has been looked at."""
+        if served == self.first:
+            return self.facts
+        verified = self._verified.remembered(served.source)
+        try:
+            return self._facts(served, verified) if verified else None
+        except OSError:  # its file has gone
+            return None
+
+    @contextmanager
+    def hold(
+        self, served: ServedModel, check: Check, keep_seconds: float | None = None
+    ) -> Iterator[HeldModel]:
+        """Hold a loaded model, as `ModelPool.lease` does. Raises ServerBusy and what `check` raises."""
+        if self.facts is None:
+            raise ServerBusy(_STARTING, retry_after_seconds=_BUSY_SECONDS)
+        if self._given:
+            facts, wanted = self.facts, self._given
+        else:
+            verified = self._checked(served)
+            facts, wanted = self._facts(served, verified), self._wanted(served, verified)
+        with self.pool.lease(wanted, check, keep_seconds) as loaded:
+            yield HeldModel(served, facts, loaded)
+
+    def close(self) -> None:
+        """Stop all engines and their thread."""
+        self.pool.close()
+        if self._thread:
+            self._thread.close()
+
+    def _checked(self, served: ServedModel) -> Verified:
+        try:
+            return self._verified.get(served.source)
+        except StartError as error:
+            _log.error("The model %s can't be loaded: %s", served.name or served.source, error)
+            raise ServerBusy(
+                f"The model '{served.name or 'first'}' can't be loaded at present; the server's log says why."
+            ) from error
+
+    def _facts(self, served: ServedModel, verified: Verified) -> ModelFacts:
+        return ModelFacts.of(verified.checkpoint, served.precision, served.context, verified.file_bytes)
+
+    def _wanted(self, served: ServedModel, verified: Verified) -> Wanted:
+        checkpoint = verified.checkpoint
+        key = (checkpoint.sha256, served.precision)
+        name = served.name or checkpoint.name
+        return Wanted(key, name, verified.file_bytes, lambda: self._load(served, checkpoint, beside=True))
+
+    def _load(self, served: ServedModel, checkpoint: Checkpoint, *, beside: bool) -> LoadedModel:
+        settings = self._settings
+        options = EngineOptions(
+            settings.threads, settings.batch, served.precision, self._on_step, self._thread, beside
+        )
+        engine = engines.start(settings.engine, checkpoint, self.device, options)
+        if beside:
+            _log.info("Loaded %s on %s", served.name or checkpoint.name, self.device)
+        return LoadedModel.of(engine)
+
+
+def _limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
+        settings.models_loaded,
+        settings.model_memory,
+        settings.max_wait_seconds,
+        WAITING,
+        settings.idle_seconds,
+    )
+
+
+def _stay() -> None:
+    """A Check of nobody who could leave."""

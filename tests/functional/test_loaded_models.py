@@ -1,0 +1,122 @@
+"""/api/ps over two workers: what each has loaded, loading and unloading in both, a death and a reload."""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from typing import Any
+
+import pytest
+import requests
+
+from benchmarks.random_weights import TINY_TURBO, write
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+
+ADMIN = {"Authorization": "Bearer sk-admin"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loaded")
+    write(folder / "random.pt", TINY_TURBO, tokens=5)
+    (folder / "models").write_text(f"other={folder / 'random.pt'}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path) -> Iterator[GunicornServer]:
+    settings = {
+        "WHISPER_DEVICES": "cpu,cpu",
+        "WHISPER_THREADS": "1",
+        "WHISPER_MODELS": f"@{folder / 'models'}",
+        "WHISPER_ADMIN_KEYS": "sk-admin",
+    }
+    with GunicornServer(folder / "server.log", **settings) as running:
+        yield running.wait_until_ready(2)
+
+
+def listed(server: GunicornServer) -> dict[int, list[str]]:
+    """The names of the models that each worker has loaded."""
+    body = server.get("/api/ps").json()
+    found = {worker["worker"]: [model["name"] for model in worker["models"]] for worker in body["workers"]}
+    assert body["models"] == sorted({name for names in found.values() for name in names})
+    return found
+
+
+def change(server: GunicornServer, method: str, name: str, headers: dict[str, str] = ADMIN) -> int:
+    url = f"{server.url}/api/ps/{name}"
+    return requests.request(method, url, headers=headers, timeout=PATIENCE_SECONDS).status_code
+
+
+def loaded(server: GunicornServer, name: str) -> Any:
+    models = {model["id"]: model for model in server.get("/v1/models").json()["data"]}
+    assert models[name]["size"] > 0 and models[name]["created"] > 0
+    return models[name]["loaded"]
+
+
+def test_both_load_and_unload(two: GunicornServer) -> None:
+    assert listed(two) == {0: ["demo"], 1: ["demo"]}
+    assert not loaded(two, "other")
+    assert change(two, "POST", "other", {}) == 401
+    assert change(two, "POST", "other") == 201
+    assert listed(two) == {0: ["demo", "other"], 1: ["demo", "other"]}
+    assert loaded(two, "other")
+    assert change(two, "POST", "other") == 409
+    assert change(two, "DELETE", "other") == 200
+    assert change(two, "DELETE", "other") == 404
+    assert change(two, "DELETE", "none") == 404
+    assert listed(two) == {0: ["demo"], 1: ["demo"]}
+    assert "Unloaded other" in two.log
+
+
+def test_both_models_answer_rightly_while_one_is_unloaded_again_and_again(two: GunicornServer) -> None:
+    alone = two.transcribe(FLAGSHIP, model="other").json()["text"]
+    done, expected = Event(), {"whisper-1": FLAGSHIP_TEXT, "other": alone}
+    before, codes = two.log.count("Unloaded other"), set[int]()
+
+    def ask(name: str) -> int:
+        count = 0
+        while not done.is_set() or not count:
+            answer = two.transcribe(FLAGSHIP, model=name)
+            assert (answer.status_code, answer.json().get("text")) == (200, expected[name])
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(4) as clients:
+        asking = [clients.submit(ask, name) for name in ("whisper-1", "other", "whisper-1", "other")]
+        deadline = monotonic() + PATIENCE_SECONDS
+        try:
+            while two.log.count("Unloaded other") < before + 2:
+                assert monotonic() < deadline
+                codes.add(change(two, "DELETE", "other"))
+        finally:
+            done.set()
+        assert all(each.result(PATIENCE_SECONDS) for each in asking)
+    assert codes <= {200, 404, 409}
+
+
+def test_a_killed_worker_comes_back_and_is_asked_again(two: GunicornServer) -> None:
+    change(two, "POST", "other")
+    served = two.log.count("Serving demo")
+    os.kill(two.workers[0], signal.SIGKILL)
+    two.wait_for_log("Serving demo", served + 1)
+    found = listed(two)
+    assert sorted(found) == [0, 1]
+    assert sorted(map(len, found.values())) == [1, 2]  # the new one has the first model alone
+    assert change(two, "POST", "other") == 201
+    assert listed(two) == {0: ["demo", "other"], 1: ["demo", "other"]}
+
+
+def test_a_reload_reads_the_list_again(two: GunicornServer, folder: Path) -> None:
+    with (folder / "models").open("a") as file:
+        file.write("third=other;int8\n")
+    assert two.transcribe(FLAGSHIP, model="third").status_code == 404
+    served = two.log.count("Serving demo")
+    two.send(signal.SIGHUP)
+    two.wait_for_log("Serving demo", served + 2)
+    two.wait_for_log("Worker exiting", 2)
+    assert two.transcribe(FLAGSHIP, model="third").status_code == 200
