@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from app.checkpoints import Checkpoint
+from app.checkpoints.verified import Verified
 from app.engines.interface import Engine, LiveEngine, ModelCard
 from app.engines.metered import Meter, MeteredEngine
 from app.request_context import RequestContext
@@ -28,16 +28,17 @@ class ModelFacts:
     file_bytes: int = 0
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, precision: str, context: str, file_bytes: int = 0) -> "ModelFacts":
-        """A checkpoint, for answers of a precision and usual context."""
+    def of(cls, verified: Verified, precision: str, context: str) -> "ModelFacts":
+        """A checkpoint, for answers of a precision and usual context. Its files may have gone since."""
+        checkpoint = verified.checkpoint
         return cls(
             checkpoint.names,
             checkpoint.owner,
-            int(checkpoint.path.stat().st_mtime),
+            verified.written_at,
             checkpoint.notice,
             _fingerprint(checkpoint.sha256, precision, context),
             checkpoint.quantization is not None,
-            file_bytes,
+            verified.file_bytes,
         )
 
 

@@ -11,7 +11,7 @@ from app.admission import WAITING
 from app.checkpoints import Checkpoint, resolve
 from app.checkpoints.verified import Verified, VerifiedCheckpoints, stamp_of
 from app.engines.interface import EngineOptions, LiveEngine, OnStep
-from app.errors import ServerBusy, StartError
+from app.errors import CheckpointError, ServerBusy, StartError
 from app.loaded_model import LoadedModel, ModelFacts
 from app.model_list import ServedModel, first_model, more_models, preloaded, verifying
 from app.model_pool import ModelPool
@@ -141,10 +141,7 @@ class WorkerModels:
         if served == self.first:
             return self.facts
         verified = self._verified.remembered(served.source)
-        try:
-            return self._facts(served, verified) if verified else None
-        except OSError:  # its file has gone
-            return None
+        return self._facts(served, verified) if verified else None
 
     @contextmanager
     def hold(
@@ -168,7 +165,10 @@ class WorkerModels:
             self._thread.close()
 
     def _checked(self, served: ServedModel) -> Verified:
+        """The model's checkpoint. Its files are looked at unless it is loaded: then they may have gone."""
         try:
+            if self.loaded(served):
+                return self._verified.remembered(served.source) or self._verified.get(served.source)
             return self._verified.get(served.source)
         except StartError as error:
             _log.error("The model %s can't be loaded: %s", served.name or served.source, error)
@@ -177,13 +177,21 @@ class WorkerModels:
             ) from error
 
     def _facts(self, served: ServedModel, verified: Verified) -> ModelFacts:
-        return ModelFacts.of(verified.checkpoint, served.precision, served.context, verified.file_bytes)
+        return ModelFacts.of(verified, served.precision, served.context)
 
     def _wanted(self, served: ServedModel, verified: Verified) -> Wanted:
         checkpoint = verified.checkpoint
         key = (checkpoint.sha256, served.precision)
         name = served.name or checkpoint.name
-        return Wanted(key, name, verified.file_bytes, lambda: self._load(served, checkpoint, beside=True))
+        return Wanted(key, name, verified.file_bytes, lambda: self._load_later(served, verified))
+
+    def _load_later(self, served: ServedModel, verified: Verified) -> LoadedModel:
+        """Load a model beside the others. Raises StartError, also if its files have been replaced."""
+        if not verified.unchanged:
+            raise CheckpointError(
+                f"The files at {verified.checkpoint.path} have changed since they were checked."
+            )
+        return self._load(served, verified.checkpoint, beside=True)
 
     def _load(self, served: ServedModel, checkpoint: Checkpoint, *, beside: bool) -> LoadedModel:
         settings = self._settings

@@ -25,6 +25,11 @@ class Verified:
         return sum(size for _, _, size, _ in self.stamp)
 
     @property
+    def written_at(self) -> int:
+        """When its latest file was written, in Unix seconds."""
+        return max(time_ns for *_, time_ns in self.stamp) // 1_000_000_000
+
+    @property
     def unchanged(self) -> bool:
         """Whether its files are still the same."""
         try:

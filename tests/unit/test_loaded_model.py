@@ -4,6 +4,7 @@ import re
 from itertools import product
 
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, Checkpoint
+from app.checkpoints.verified import Verified, stamp_of
 from app.engines.interface import Window, WindowOptions
 from app.loaded_model import LoadedModel, ModelFacts
 from app.request_context import RequestContext
@@ -14,19 +15,23 @@ def engine() -> ScriptedEngine:
     return ScriptedEngine(lambda window, options: result(*spell(" Hello.")), warm_up_seconds=2.5)
 
 
+def verified(checkpoint: Checkpoint) -> Verified:
+    return Verified(checkpoint, stamp_of(checkpoint.path))
+
+
 def test_what_a_checkpoint_tells() -> None:
-    model = ModelFacts.of(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), "exact", "full", 7)
+    model = ModelFacts.of(verified(Checkpoint("demo", DEMO_PATH, DEMO_SHA256)), "exact", "full")
     assert model.names == Checkpoint("demo", DEMO_PATH, DEMO_SHA256).names
     assert model.owner == "tiny-openai-whisper-api"
     assert model.created == int(DEMO_PATH.stat().st_mtime)
     assert model.notice == DEMO_NOTICE
     assert not model.quantized
-    assert model.file_bytes == 7
+    assert model.file_bytes == DEMO_PATH.stat().st_size
 
 
 def test_the_fingerprint_changes_with_weights_precision_and_context() -> None:
     def fingerprint(sha256: str, precision: str, context: str) -> str:
-        return ModelFacts.of(Checkpoint("any", DEMO_PATH, sha256), precision, context).fingerprint
+        return ModelFacts.of(verified(Checkpoint("any", DEMO_PATH, sha256)), precision, context).fingerprint
 
     fingerprints = {fingerprint(*kind) for kind in product("ab", ("exact", "int8"), ("full", "short"))}
     assert len(fingerprints) == 8
@@ -35,7 +40,9 @@ def test_the_fingerprint_changes_with_weights_precision_and_context() -> None:
 
 
 def test_quantized_weights_are_known_as_such() -> None:
-    model = ModelFacts.of(Checkpoint("mine", DEMO_PATH, "ab", "ctranslate2", "int8"), "exact", "full")
+    model = ModelFacts.of(
+        verified(Checkpoint("mine", DEMO_PATH, "ab", "ctranslate2", "int8")), "exact", "full"
+    )
     assert model.quantized
     assert model.notice == "int8 weights, no longer exact"
 
