@@ -11,7 +11,8 @@ T = TypeVar("T")
 def run_in_background(work: Callable[[], T], thread_name: str) -> Future[T]:
     """Call `work` in a new daemon thread: one that never ends doesn't keep the process from ending.
 
-    For single pieces of work. Threads that stay are made elsewhere: the engine's (one for the model),
+    For single pieces of work, of which a realtime session is one, and what it has to transcribe are others.
+    Threads that stay are made elsewhere: the engine's (one for the model),
     SideBySide's (a fixed number for all requests) and AudioDecoderPool's (a process ends with the thread
     that has started it).
     """

@@ -15,10 +15,12 @@ Their messages are for the caller; `app.api.error_body` alone turns them into HT
     │   └── AudioTooLong                 invalid_value
     ├── Unauthorized                401  invalid_request_error
     │   └── IncorrectKey                 invalid_api_key
+    ├── OriginRefused               403  invalid_request_error
     ├── ModelNotFound               404  model_not_found
     ├── NoUpstream                  404  unknown_url
     ├── BodyStalled                 408  request_timeout
     ├── UploadTooLarge              413  server_error
+    ├── UpgradeRequired             426  invalid_request_error
     ├── EngineFailure               500  server_error
     ├── SynthesisFailure            500  server_error
     ├── SpeechUnavailable           501  server_error
@@ -125,6 +127,14 @@ class IncorrectKey(Unauthorized):
     code = "invalid_api_key"
 
 
+class OriginRefused(SpeechError):
+    """A web page of another origin opens a connection that browsers don't guard."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "origin_not_allowed"
+
+
 class ModelNotFound(SpeechError):
     """The request names a model that is not served here."""
 
@@ -153,6 +163,13 @@ class UploadTooLarge(SpeechError):
     """More bytes than the server takes."""
 
     status = 413
+
+
+class UpgradeRequired(SpeechError):
+    """The URL is one for WebSockets, and the request is no handshake for one, or a wrong one."""
+
+    status = 426
+    type = "invalid_request_error"
 
 
 class EngineFailure(SpeechError):

@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from app.errors import StartError
+from app.realtime_settings import REALTIME_LIMITS, RealtimeSettings
+from app.setting_field import setting as _setting
 
 _MEGABYTE = 1024 * 1024
 
@@ -29,12 +31,8 @@ _SOCKET_BYTES = len(_UNIX) + 107
 _BASE_URL = re.compile(r"https?://[^/\s]\S*")
 
 
-def _setting(variable: str, default: Any, meaning: str, *, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"variable": variable, "meaning": meaning})
-
-
 @dataclass(frozen=True)
-class Settings:
+class Settings(RealtimeSettings):
     """One field per environment variable; its metadata is the row of the table in docs/settings.md."""
 
     host: str = _setting(
@@ -191,6 +189,7 @@ class Settings:
             "max_audio_seconds",
             "decode_seconds",
             "request_seconds",
+            *REALTIME_LIMITS,
         ):
             self._check(getattr(self, name) > 0, name, "more than 0")
         origins = "origins such as app://obsidian.md or https://example.com:8443, in lower case, null, or *"
