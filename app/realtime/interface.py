@@ -34,13 +34,10 @@ class SpeechStopped:
     at_ms: int
 
 
-TurnEvent = SpeechStarted | SpeechStopped
-
-
 class TurnDetector(Protocol):
     """Finds turns in the audio of one session. Times are milliseconds of the session's audio."""
 
-    def feed(self, samples: Samples) -> list[TurnEvent]:
+    def feed(self, samples: Samples) -> list[SpeechStarted | SpeechStopped]:
         """What is found in the next 16 kHz samples, any number of them. Starts and stops alternate."""
 
     def reset(self, at_ms: int) -> None:
@@ -60,19 +57,11 @@ class LiveTranscript(Protocol):
         """The rest of the final transcript, "" where that doesn't begin with what was sent."""
 
 
-NewTurnDetector = Callable[[TurnDetection], TurnDetector]
+NewTurnDetector = Callable[[TurnDetection, Callable[[], LiveTranscript | None]], TurnDetector]
+"""(detection, live) -> a session's detector; `live()` is the text of the turn under way, if there is one."""
+
 NewLiveTranscript = Callable[[TranscriptionRequest], LiveTranscript]
-
-
-class NoTurns:
-    """Detects no turns: the client commits."""
-
-    def feed(self, samples: Samples) -> list[TurnEvent]:
-        """Nothing."""
-        return []
-
-    def reset(self, at_ms: int) -> None:
-        """Do nothing."""
+"""The options of the utterance's transcript -> its text while it is spoken."""
 
 
 class WholeTranscript:

@@ -4,14 +4,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app.base64_data import decode_base64
 from app.errors import InvalidParameter, InvalidRequest, SpeechError
+from app.held_audio import AudioShare
 from app.realtime import events
+from app.realtime.audio_checks import check_length, check_room, decoded_audio, samples_in
 from app.realtime.configuration import Configuration, Parse
-from app.realtime.events import Event, new_id
-from app.realtime.input_buffer import InputBuffer
+from app.realtime.events import new_id
+from app.realtime.input_audio import InputAudio, TurnStarted
+from app.realtime.interface import (
+    LiveTranscript,
+    NewLiveTranscript,
+    NewTurnDetector,
+    TurnDetector,
+    WholeTranscript,
+)
 from app.realtime.job_thread import JobThread
-from app.realtime.utterance import Transcribe, Utterance, UtteranceEnd
+from app.realtime.utterance import Answered, Committed, Send, Transcribe, Utterance
+from app.request_context import RequestContext
+from app.waveform import SAMPLE_RATE
 
 Fields = dict[str, Any]
 
@@ -20,14 +30,11 @@ OFFERED = (
     "session.update with session.type 'transcription' and session.audio.input.transcription."
 )
 LONGEST_EVENT_ID = 512
-LEAST_MS = 100
-"""Less audio can't be committed."""
-MOST_BUFFERED_MS = 600_000
-"""The most audio that waits for a commit."""
-MOST_AUDIO_BYTES = 15 * 1024 * 1024
-"""The most audio in one event."""
-MOST_WAITING = 4
+MOST_WAITING = 3
 """The most utterances that wait to be transcribed; until one is, nothing more is read."""
+
+UPDATE_MS = 200
+"""How much must be heard until more text is looked for."""
 
 
 @dataclass(frozen=True)
@@ -35,47 +42,66 @@ class Services:
     """What sessions use. All of it may be called from any thread.
 
     `parse_event` makes fields of a client event, and `check_event` checks them; both raise InvalidRequest.
-    `parse` makes the request of a configuration. `transcribe` transcribes a file. `ended` is called after
-    each utterance.
+    `parse` makes the request of a configuration. `new_context(client_gone)` is for the work for an utterance,
+    `transcribe` transcribes it, and `answered` is called then. Without `new_turn_detector` there are no
+    turns, and without `new_live_transcript` no text before the transcript.
     """
 
     parse_event: Callable[[bytes | bytearray], Fields]
     check_event: Callable[[Fields], None]
     parse: Parse
+    new_context: Callable[[Callable[[], bool]], RequestContext]
     transcribe: Transcribe
-    ended: UtteranceEnd
+    answered: Callable[[Answered], None]
+    new_turn_detector: NewTurnDetector | None = None
+    new_live_transcript: NewLiveTranscript | None = None
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What a session has of its connection and of its worker.
+
+    `send` is called with events, also from another thread, and `wake` when there is room for more events
+    again, or nothing left to transcribe. `start_sending` is called before audio is taken, and raises
+    ServerBusy. `held` is the session's share of the audio that all sessions hold.
+    """
+
+    send: Send
+    wake: Callable[[], None]
+    start_sending: Callable[[], None]
+    held: AudioShare
 
 
 class Session:
-    """Takes a client's events, one at a time, and calls `send` with its own, also from another thread.
-
-    `wake()` is called when there is room for more events again, or when nothing is left to transcribe.
-    `expires_at` is in Unix seconds, `heard_ms` how much audio came, `utterances` how many were committed.
-    """
+    """Takes a client's events, one at a time. `expires_at` is in Unix seconds; `utterances` are committed."""
 
     def __init__(
         self,
         services: Services,
-        send: Callable[[Event], None],
-        wake: Callable[[], None],
+        channel: Channel,
         configuration: Configuration,
         expires_at: int,
         *,
         for_transcription: bool = True,
     ) -> None:
         self.id = new_id("sess")
-        self.heard_ms = 0
         self.utterances = 0
         self._services = services
-        self._send = send
+        self._channel = channel
+        self._send = channel.send
         self._configuration = configuration
         self._expires_at = expires_at
         self._for_transcription = for_transcription
-        self._buffer = InputBuffer(configuration.format)
-        self._jobs = JobThread(wake)
-        self._item_id = new_id("item")
-        self._previous_item_id: str | None = None
+        self._jobs = JobThread(channel.wake)
         self._closed = False
+        self._utterance: Utterance | None = None
+        self._updated_ms = 0
+        self._previous_item_id: str | None = None
+        self._audio = InputAudio(
+            configuration.format,
+            self._detector(configuration),
+            keeps_samples=services.new_live_transcript is not None,
+        )
 
     @property
     def takes_more(self) -> bool:
@@ -88,9 +114,9 @@ class Session:
         return not self._jobs.waiting
 
     @property
-    def closed(self) -> bool:
-        """Whether the client has gone."""
-        return self._closed
+    def heard_ms(self) -> int:
+        """How much audio came."""
+        return self._audio.now_ms
 
     def open(self) -> None:
         """Send `session.created`."""
@@ -105,13 +131,21 @@ class Session:
             self._services.check_event(event)
             self._check_kind(event)
             _HANDLERS[event["type"]](self, event)
+            self._settle()
         except SpeechError as error:
             self._send(events.error_event(error, event_id))
+
+    def stop(self) -> None:
+        """What is not committed is dropped; what is, is still answered."""
+        self._drop_utterance()
+        self._audio.clear()
+        self._settle()
 
     def close(self) -> None:
         """The client has gone: its audio is dropped and its work cancelled."""
         self._closed = True
-        self._buffer.clear()
+        self.stop()
+        self._channel.held.close()
 
     def _described(self) -> Fields:
         fixed = {"id": self.id, "object": "realtime.transcription_session", "expires_at": self._expires_at}
@@ -124,16 +158,24 @@ class Session:
         elif not self._for_transcription:
             raise InvalidRequest(f"This session's type is not known. {OFFERED}", param="type")
 
+    def _detector(self, configuration: Configuration) -> TurnDetector | None:
+        detection, new = configuration.turn_detection, self._services.new_turn_detector
+        return new(detection, self._live) if detection and new else None
+
+    def _live(self) -> LiveTranscript | None:
+        return self._utterance.live if self._utterance else None
+
     def _update(self, event: Fields) -> None:
-        updated = self._configuration.updated(event["session"], self._services.parse)
-        if updated.format != self._buffer.format:
-            if self._buffer.milliseconds:
-                raise InvalidParameter(
-                    "The audio format can't be changed while the input audio buffer holds audio. Send "
-                    "input_audio_buffer.commit or input_audio_buffer.clear before.",
-                    param="session.audio.input.format",
-                )
-            self._buffer.change_format(updated.format)
+        before = self._configuration
+        updated = before.updated(event["session"], self._services.parse)
+        if updated.format != before.format and self._audio.in_utterance:
+            raise InvalidParameter(
+                "The audio format can't be changed while the input audio buffer holds audio. Send "
+                "input_audio_buffer.commit or input_audio_buffer.clear before.",
+                param="session.audio.input.format",
+            )
+        if (updated.format, updated.turn_detection) != (before.format, before.turn_detection):
+            self._audio.configure(updated.format, self._detector(updated))
         self._configuration = updated
         self._send(events.event("session.updated", session=self._described()))
 
@@ -144,49 +186,75 @@ class Session:
                 "session.audio.input.transcription before audio.",
                 param="session.audio.input.transcription",
             )
-        audio = _decoded(event["audio"])
-        self._check_room(len(audio))
-        self._buffer.append(audio)
-        self.heard_ms = self._buffer.end_ms
+        audio = decoded_audio(event["audio"])
+        check_room(self._audio, len(audio))
+        self._channel.start_sending()
+        self._channel.held.take(samples_in(self._audio.format, len(audio)))
+        for turn in self._audio.append(audio):
+            if isinstance(turn, TurnStarted):
+                self._announce("started", audio_start_ms=turn.at_ms)
+            else:
+                self._announce("stopped", audio_end_ms=turn.at_ms)
+                self._end_utterance(turn.audio)
+        self._update_text()
 
-    def _check_room(self, size: int) -> None:
-        coming_ms = size / self._buffer.format.bytes_per_ms
-        if self._buffer.milliseconds + coming_ms > MOST_BUFFERED_MS:
-            raise InvalidParameter(
-                f"The input audio buffer holds {self._buffer.milliseconds / 1000:.1f} seconds, and "
-                f"{coming_ms / 1000:.1f} more are over its limit of {MOST_BUFFERED_MS // 1000}. Send "
-                "input_audio_buffer.commit or input_audio_buffer.clear before.",
-                param="audio",
-                code="input_audio_buffer_full",
-            )
+    def _settle(self) -> None:
+        """Hold what there is now, which is never more than before."""
+        held = self._channel.held
+        held.take(min(0, round(self._audio.milliseconds * SAMPLE_RATE / 1000) - held.samples))
+
+    def _announce(self, what: str, **at_ms: int) -> None:
+        item_id = self._utterance_under_way().item_id
+        self._send(events.event(f"input_audio_buffer.speech_{what}", item_id=item_id, **at_ms))
+
+    def _update_text(self) -> None:
+        """Look for more text of the utterance that is under way, unless the last look is not over."""
+        ready = self.idle and self._audio.now_ms - self._updated_ms >= UPDATE_MS
+        if ready and self._services.new_live_transcript and self._audio.in_utterance:
+            self._updated_ms = self._audio.now_ms
+            utterance, samples = self._utterance_under_way(), self._audio.so_far()
+            self._jobs.add(lambda: utterance.update(samples, self._send))
 
     def _commit(self, _event: Fields) -> None:
-        milliseconds = self._buffer.milliseconds
-        if milliseconds < LEAST_MS:
-            raise InvalidParameter(
-                f"Error committing input audio buffer: buffer too small. Expected at least {LEAST_MS}ms of "
-                f"audio, but buffer only has {milliseconds:.2f}ms of audio.",
-                code="input_audio_buffer_commit_empty",
-            )
-        self._end_utterance(self._buffer.take_all())
+        check_length(self._audio)
+        self._end_utterance(self._audio.take())
+
+    def _utterance_under_way(self) -> Utterance:
+        """The one that the next commit ends."""
+        if not self._utterance:
+            request, new_live = self._configuration.request, self._services.new_live_transcript
+            assert request is not None  # or there would be no audio
+            live = new_live(request.transcription) if new_live else WholeTranscript()
+            self._utterance = Utterance(new_id("item"), live, self._new_context)
+        return self._utterance
+
+    def _new_context(self) -> RequestContext:
+        return self._services.new_context(lambda: self._closed)
 
     def _end_utterance(self, audio: bytes) -> None:
         """Make an item of the audio, and have it transcribed."""
-        item_id, self._item_id = self._item_id, new_id("item")
-        for event in events.committed(item_id, self._previous_item_id):
+        utterance, self._utterance = self._utterance_under_way(), None
+        utterance.live_context.cancel()
+        for event in events.committed(utterance.item_id, self._previous_item_id):
             self._send(event)
-        self._previous_item_id = item_id
+        self._previous_item_id = utterance.item_id
         self.utterances += 1
-        request = self._configuration.request
-        assert request is not None  # or there would be no audio
-        utterance = Utterance(item_id, self._buffer.format.wav(audio), request, lambda: self._closed)
-        services = self._services
-        self._jobs.add(lambda: utterance.answer(services.transcribe, self._send, services.ended))
+        request, services = self._configuration.request, self._services
+        assert request is not None
+        committed = Committed(self._audio.format.wav(audio), request)
+        self._jobs.add(
+            lambda: services.answered(utterance.answer(committed, services.transcribe, self._send))
+        )
 
     def _clear(self, _event: Fields) -> None:
-        self._buffer.clear()
-        self._item_id = new_id("item")
+        self._drop_utterance()
+        self._audio.clear()
         self._send(events.event("input_audio_buffer.cleared"))
+
+    def _drop_utterance(self) -> None:
+        if self._utterance:
+            self._utterance.drop()
+            self._utterance = None
 
 
 _HANDLERS: dict[str, Callable[[Session, Fields], None]] = {
@@ -203,20 +271,3 @@ def _event_id(event: Fields) -> str | None:
     """The client's id of an event that is not checked yet; None if it can't be one."""
     event_id = event.get("event_id")
     return event_id if isinstance(event_id, str) and len(event_id) <= LONGEST_EVENT_ID else None
-
-
-def _decoded(text: str) -> bytes:
-    """The audio behind base64. Raises InvalidParameter."""
-    try:
-        audio = decode_base64(text)
-    except ValueError as error:
-        raise InvalidParameter(
-            "Invalid 'audio': expected base64-encoded audio without a header.", param="audio"
-        ) from error
-    if len(audio) > MOST_AUDIO_BYTES:
-        raise InvalidParameter(
-            f"Invalid 'audio': expected at most {MOST_AUDIO_BYTES} bytes of audio in one event, but got "
-            f"{len(audio)} bytes.",
-            param="audio",
-        )
-    return audio

@@ -15,14 +15,20 @@ from websockets.server import ServerProtocol
 from app.background import run_in_background
 from app.errors import InvalidRequest, ServerBusy
 from app.formats.wire import dump_json
+from app.held_audio import AudioShare, HeldAudio
 from app.logs import fields
 from app.realtime.configuration import Configuration
 from app.realtime.connection import Bytes, Connection, Stream
 from app.realtime.events import error_event
-from app.realtime.session import Services, Session
+from app.realtime.session import Channel, Services, Session
 
 STOP_SECONDS = 8.0
 """How long a session of a worker that stops may take to answer what was committed."""
+
+SENDING_SECONDS = 5.0
+"""A session that has sent no audio for so long, and waits for nothing, doesn't count as sending."""
+MOST_HELD_SECONDS = 7_200
+"""The most audio that all sessions together hold uncommitted."""
 
 _BUSY_SECONDS = 30
 
@@ -31,12 +37,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """`sessions` are open at a time, `per_caller` of them for one caller. A session is closed when its client
-    has sent nothing for `idle_seconds`, and when it has lasted for `session_seconds`.
+    """`sessions` are open at a time, `per_caller` of them for one caller; `sending` of them send audio.
+
+    A session is closed when its client has sent nothing for `idle_seconds`, and when it has lasted for
+    `session_seconds`.
     """
 
     sessions: int = 200
     per_caller: int = 100
+    sending: int = 16
     idle_seconds: float = 600.0
     session_seconds: float = 3600.0
 
@@ -62,6 +71,7 @@ class Sessions:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._changed = Condition()
+        self._held = HeldAudio(MOST_HELD_SECONDS)
         self._places = Counter[str]()
         self._open: set[OpenSession] = set()
         self._stop_at = inf
@@ -78,11 +88,29 @@ class Sessions:
             if self._stop_at < inf:
                 raise ServerBusy("The server is stopping. Please retry.")
             if self.count >= limits.sessions:
-                raise _full(f"{limits.sessions} realtime sessions are open, which is this server's maximum.")
+                raise _full(f"{limits.sessions} realtime sessions are open, which is the maximum.")
             if self._places[caller] >= limits.per_caller:
                 raise _full(f"You have {limits.per_caller} realtime sessions open, which is the maximum.")
+            self._check_sending()
             self._places[caller] += 1
         return AdmittedSession(self, opening)
+
+    def start_sending(self, opened: "OpenSession") -> None:
+        """A session is about to take audio. Raises ServerBusy."""
+        with self._changed:
+            if not opened.sending:
+                self._check_sending()
+            opened.heard = monotonic()
+
+    def share(self) -> AudioShare:
+        """A new session's share of the audio that all of them hold."""
+        return self._held.share()
+
+    def _check_sending(self) -> None:
+        if sum(opened.sending for opened in self._open) >= self.limits.sending:
+            raise _full(
+                f"{self.limits.sending} realtime sessions send audio, which is this server's maximum."
+            )
 
     def add(self, opened: "OpenSession") -> None:
         """A session has its connection."""
@@ -125,7 +153,7 @@ class AdmittedSession:
 
     def serve(self, stream: Stream, early: bytes) -> None:
         """Take a connection over, in a thread of its own; `early` was read behind the client's handshake."""
-        opened = OpenSession(self._sessions.limits, stream, early, self._opening)
+        opened = OpenSession(self._sessions, stream, early, self._opening)
         self._sessions.add(opened)
         run_in_background(partial(self._serve, opened), "realtime-session")
 
@@ -139,15 +167,20 @@ class AdmittedSession:
 
 
 class OpenSession:
-    """A session and its connection: a Handler."""
+    """A session and its connection: a Handler. `heard`: when it sent audio last (monotonic)."""
 
-    def __init__(self, limits: Limits, stream: Stream, early: bytes, opening: Opening) -> None:
-        self._limits = limits
+    def __init__(self, sessions: Sessions, stream: Stream, early: bytes, opening: Opening) -> None:
+        self.heard = -inf
+        self._limits = limits = sessions.limits
         self._connection = connection = Connection(stream, opening.protocol, early)
         self._session = Session(
             opening.services,
-            lambda event: connection.send(dump_json(event)),
-            connection.wake,
+            Channel(
+                lambda event: connection.send(dump_json(event)),
+                connection.wake,
+                lambda: sessions.start_sending(self),
+                sessions.share(),
+            ),
             opening.configuration,
             int(time() + limits.session_seconds),
             for_transcription=opening.for_transcription,
@@ -155,6 +188,12 @@ class OpenSession:
         self._log_fields = opening.log_fields
         self._began = self._active = monotonic()
         self._stop_at = inf
+        self._stopped = False
+
+    @property
+    def sending(self) -> bool:
+        """Whether it has sent audio of late, or has utterances that are not answered yet."""
+        return not self._session.idle or monotonic() - self.heard < SENDING_SECONDS
 
     def serve(self) -> None:
         """Exchange events until the connection is closed."""
@@ -183,6 +222,9 @@ class OpenSession:
 
     def due(self) -> tuple[float, int, str]:
         """When to close, as things are now, and why. A session with unanswered utterances isn't idle."""
+        if self._stop_at < inf and not self._stopped:
+            self._stopped = True
+            self._session.stop()
         limits, idle = self._limits, self._session.idle
         stop_at = self._stop_at if not idle or self._stop_at == inf else 0.0
         idle_at = self._active + limits.idle_seconds if idle else inf

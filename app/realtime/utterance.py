@@ -1,4 +1,4 @@
-"""A committed utterance -> its transcript."""
+"""An utterance: its text while it is spoken, and its transcript."""
 
 import logging
 from collections.abc import Callable
@@ -10,37 +10,81 @@ from typing import BinaryIO
 from app.errors import ClientGone, SpeechError
 from app.realtime import events
 from app.realtime.events import Event
-from app.realtime.interface import LiveTranscript, WholeTranscript
+from app.realtime.interface import LiveTranscript
+from app.request_context import RequestContext
 from app.requests.parse import AudioRequest
 from app.transcript import Transcript
+from app.waveform import Samples
 
-Transcribe = Callable[[BinaryIO, AudioRequest, Callable[[], bool]], Transcript]
-"""(file, request, client_gone) -> the transcript. Raises SpeechError."""
+Send = Callable[[Event], None]
 
-UtteranceEnd = Callable[[float, SpeechError | None], None]
-"""Called with the seconds from the commit to the end, and the error if there was one."""
+Transcribe = Callable[[BinaryIO, AudioRequest, RequestContext], Transcript]
+"""(file, request, context) -> the transcript. Raises SpeechError."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """A WAV file that was committed as an item, and what it is transcribed with."""
+class Committed:
+    """A WAV file, what it is transcribed with, and when it was committed (monotonic)."""
 
-    item_id: str
     file: bytes = field(repr=False)
     request: AudioRequest
-    client_gone: Callable[[], bool]
-    live: LiveTranscript = field(default_factory=WholeTranscript)
-    began: float = field(default_factory=monotonic)
+    at: float = field(default_factory=monotonic)
 
-    def answer(self, transcribe: Transcribe, send: Callable[[Event], None], ended: UtteranceEnd) -> None:
+
+@dataclass(frozen=True)
+class Answered:
+    """An utterance that was answered: `seconds` since its commit, its error if it failed."""
+
+    seconds: float
+    error: SpeechError | None
+
+
+class Utterance:
+    """What is or was said between two commits. `update` and `answer` are called in one thread at a time.
+
+    `context` is the transcript's, `live_context` that of the text before: it is cancelled with the commit.
+    """
+
+    def __init__(
+        self,
+        item_id: str,
+        live: LiveTranscript,
+        new_context: Callable[[], RequestContext],
+    ) -> None:
+        self.item_id = item_id
+        self.live = live
+        self.live_context = new_context()
+        self._new_context = new_context
+        self._dropped = False
+
+    def drop(self) -> None:
+        """Nobody wants it anymore."""
+        self._dropped = True
+        self.live_context.cancel()
+
+    def update(self, samples: Samples, send: Send) -> None:
+        """Send a `delta` if there is more text. `samples` are all of the utterance's so far, at 16 kHz."""
+        if self.live_context.abandoned:
+            return
+        try:
+            text = self.live.update(samples, self.live_context)
+        except SpeechError:
+            return  # what is wrong is said when it is transcribed
+        if text and not self._dropped:
+            send(events.delta(self.item_id, text))
+
+    def answer(self, committed: Committed, transcribe: Transcribe, send: Send) -> Answered:
         """Send the last `delta` and `completed`, or `failed`."""
+        request = committed.request
         error: SpeechError | None = None
         try:
-            transcript = transcribe(BytesIO(self.file), self.request, self.client_gone)
-            for event in self._last(transcript):
-                send(event)
+            transcript = transcribe(BytesIO(committed.file), request, self._new_context())
+            rest = self.live.finish(transcript.text.strip())
+            if rest:
+                send(events.delta(self.item_id, rest))
+            send(events.completed(self.item_id, transcript, request.render_options))
         except SpeechError as known:
             error = known
         except Exception:
@@ -48,9 +92,4 @@ class Utterance:
             error = SpeechError(f"The server had an error while transcribing the item {self.item_id}.")
         if error and not isinstance(error, ClientGone):
             send(events.failed(self.item_id, error))
-        ended(monotonic() - self.began, error)
-
-    def _last(self, transcript: Transcript) -> list[Event]:
-        rest = self.live.finish(transcript.text.strip())
-        completed = events.completed(self.item_id, transcript, self.request.render_options)
-        return [*([events.delta(self.item_id, rest)] if rest else []), completed]
+        return Answered(monotonic() - committed.at, error)

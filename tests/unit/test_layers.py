@@ -94,6 +94,7 @@ LAYERS = {
         "app.background",
         "app.base64_data",
         "app.formats",
+        "app.held_audio",
         "app.logs",
         "app.request_context",
         "app.requests",

@@ -43,9 +43,8 @@ def check_event(fields: Fields) -> None:
     if kind.startswith(_CONVERSATION):
         raise UnsupportedValue(f"The event '{kind[:80]}' is not supported. {OFFERED}", param="type")
     if kind == "session.update" and _session_type(fields) == "realtime":
-        raise UnsupportedValue(
-            f"The session type 'realtime' is not supported. {OFFERED}", param="session.type"
-        )
+        message = f"The session type 'realtime' is not supported. {OFFERED}"
+        raise UnsupportedValue(message, param="session.type")
     check(REALTIME_EVENT, fields)
 
 

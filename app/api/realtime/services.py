@@ -5,15 +5,23 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from app.api import current_runtime
+from app.api.access import caller, caller_or_address
 from app.api.admitted import admitted_in_time
 from app.api.realtime.client_events import Fields, check_event, parse_event
-from app.errors import SpeechError
 from app.realtime.configuration import LIVE_MODELS
 from app.realtime.session import Services
+from app.realtime.utterance import Answered
+from app.request_context import RequestContext
 from app.requests.parse import AudioRequest, parse
 from app.runtime import Runtime
 from app.transcript import Transcript
 from app.transcription.transcribe import collected
+
+
+def worker_services() -> "WorkerServices":
+    """What the client of the request being answered may use."""
+    return WorkerServices(current_runtime(), caller(), caller_or_address())
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,9 @@ class WorkerServices:
 
     def services(self) -> Services:
         """What its session calls."""
-        return Services(parse_event, check_event, self.parse, self.transcribe, self.ended)
+        return Services(
+            parse_event, check_event, self.parse, self.new_context, self.transcribe, self.answered
+        )
 
     def parse(self, fields: Fields) -> AudioRequest:
         """The request of a configuration's transcription. Raises ModelNotFound, InvalidParameter."""
@@ -34,11 +44,12 @@ class WorkerServices:
             fields = {**fields, "model": self.runtime.catalogue.require(fields["model"])}
         return parse(fields, "transcribe", self.runtime.settings.ignore_prompts)
 
-    def transcribe(
-        self, file: BinaryIO, request: AudioRequest, client_gone: Callable[[], bool]
-    ) -> Transcript:
+    def new_context(self, client_gone: Callable[[], bool]) -> RequestContext:
+        """The context of the work for an utterance."""
+        return self.runtime.request_context(client_gone, self.caller)
+
+    def transcribe(self, file: BinaryIO, request: AudioRequest, context: RequestContext) -> Transcript:
         """The transcript that POST /v1/audio/transcriptions gives for the file. Raises SpeechError."""
-        context = self.runtime.request_context(client_gone, self.caller)
         try:
             with (
                 admitted_in_time(self.runtime, self.permit_owner, context),
@@ -48,5 +59,5 @@ class WorkerServices:
         finally:
             context.cancel()
 
-    def ended(self, seconds: float, error: SpeechError | None) -> None:
+    def answered(self, answered: Answered) -> None:
         """Count an utterance."""
