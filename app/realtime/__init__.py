@@ -1,0 +1,4 @@
+"""Text while somebody speaks: what a realtime session decides, without its wire.
+
+It knows neither Flask nor torch.
+"""
