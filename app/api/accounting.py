@@ -97,7 +97,7 @@ def _end_on_close(response: Response) -> Response:
     request = incoming()
     status = ClientGone.status if request.disconnected() else response.status_code
     metrics = current_runtime().metrics
-    record = RequestRecord(request, g.request_id, _who(request), g.started, status, metrics)
+    record = RequestRecord(request, g.request_id, who(request), g.started, status, metrics)
     if response.is_streamed:
         response.response = _tracked(response.iter_encoded(), record)
     once = ExitStack()
@@ -122,7 +122,7 @@ def _tracked(pieces: Iterable[bytes], record: RequestRecord) -> Iterator[bytes]:
     return watch()
 
 
-def _who(request: IncomingRequest) -> str:
+def who(request: IncomingRequest) -> str:
     """The start of the key's digest, which identifies the key, else an address."""
     if digest := caller():
         return f"key:{digest[:8]}"
