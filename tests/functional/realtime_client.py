@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,15 @@ class RealtimeClient:
         self.connection = connection
         self.events: list[Event] = []
 
-    def receive(self) -> Event:
-        """The next event, as the server wrote it."""
-        data = self.connection._connection.recv(PATIENCE_SECONDS, decode=False)
+    def receive_within(self, seconds: float) -> Event | None:
+        """The next event; None if none has come after so long."""
+        with suppress(TimeoutError):
+            return self.receive(seconds)
+        return None
+
+    def receive(self, seconds: float = PATIENCE_SECONDS) -> Event:
+        """The next event, as the server wrote it. Raises TimeoutError."""
+        data = self.connection._connection.recv(seconds, decode=False)
         EVENTS.validate_json(data, strict=True)
         event: Event = self.connection.parse_event(data).to_dict(mode="json")
         self.events.append(event)
