@@ -1,7 +1,7 @@
 """OpenAI's SDK in a realtime session: every event is held strictly against the SDK's own types."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from openai.resources.realtime.realtime import RealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 from tests.functional.checked_clients import openai_client
 from tests.functional.gunicorn_server import PATIENCE_SECONDS
@@ -93,7 +95,20 @@ class RealtimeClient:
         return [event["type"] for event in self.events]
 
 
-Connect = Callable[..., "RealtimeClient"]
+def websocket(
+    port: int, key: str | None = None, origin: str | None = None, **headers: str
+) -> ClientConnection:
+    """A WebSocket as browsers open it."""
+    names = ["realtime", *([f"openai-insecure-api-key.{key}"] if key else [])]
+    return connect(
+        f"ws://127.0.0.1:{port}/v1/realtime?intent=transcription",
+        subprotocols=[Subprotocol(name) for name in names],
+        origin=Origin(origin) if origin else None,
+        additional_headers=headers,
+        proxy=None,
+        open_timeout=PATIENCE_SECONDS,
+        close_timeout=PATIENCE_SECONDS,
+    )
 
 
 @contextmanager
