@@ -8,6 +8,7 @@ from typing import Any
 
 from openai.resources.realtime.realtime import RealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
+from openai.types.websocket_connection_options import WebSocketConnectionOptions
 from pydantic import TypeAdapter
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
@@ -112,11 +113,13 @@ def websocket(
 
 
 @contextmanager
-def realtime(url: str, query: dict[str, Any] = INTENT, **options: Any) -> Iterator[RealtimeClient]:
+def realtime(
+    url: str, query: dict[str, Any] = INTENT, socket: WebSocketConnectionOptions | None = None, **options: Any
+) -> Iterator[RealtimeClient]:
     """A session, whose `session.created` was received."""
     with (
         openai_client(url, **options) as client,
-        client.realtime.connect(extra_query=query) as connection,
+        client.realtime.connect(extra_query=query, websocket_connection_options=socket or {}) as connection,
     ):
         session = RealtimeClient(connection)
         session.receive_until("session.created")
