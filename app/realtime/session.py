@@ -240,8 +240,10 @@ class Session:
 
     def _answer(self, utterance: Utterance, committed: Committed, held: AudioShare) -> None:
         with held:
-            answered = utterance.answer(committed, self._send)
+            answered = utterance.answer(committed)
         self._services.record.answered(utterance.item_id, answered.seconds, answered.error)
+        for event in answered.events:
+            self._send(event)
 
     def _clear(self, _event: Fields) -> None:
         self._drop_utterance()

@@ -1,11 +1,14 @@
 """OpenAI's SDK in a realtime session: every event is held strictly against the SDK's own types."""
 
+import io
+import wave
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import requests
 from openai.resources.realtime.realtime import RealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 from openai.types.websocket_connection_options import WebSocketConnectionOptions
@@ -14,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from tests.functional.checked_clients import openai_client
-from tests.functional.gunicorn_server import PATIENCE_SECONDS
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import convert_to_pipe
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
@@ -32,6 +35,24 @@ Event = dict[str, Any]
 def audio_of(recording: Path, format: str = "audio/pcm") -> bytes:
     """A recording as a session's audio."""
     return convert_to_pipe(recording, "-ac", "1", *ENCODINGS[format])
+
+
+def answer_for(server: GunicornServer, audio: bytes, **fields: str) -> Event:
+    """What POST /v1/audio/transcriptions answers for an utterance in 24 kHz PCM."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(24_000)
+        writer.writeframes(audio)
+    answer = requests.post(
+        f"{server.url}/v1/audio/transcriptions",
+        data={"model": "whisper-1", **fields},
+        files={"file": ("utterance.wav", file.getvalue())},
+        timeout=PATIENCE_SECONDS,
+    )
+    body: Event = answer.json()
+    return body
 
 
 def session_of(model: str = "whisper-1", **input: Any) -> Event:
