@@ -108,12 +108,17 @@ class DecodingOptions:
 
 @dataclass(frozen=True)
 class WindowOptions(DecodingOptions):
-    """How one window is decoded at one temperature."""
+    """How one window is decoded at one temperature.
+
+    `prefix`: the first of the window's tokens, timestamps included, if they are known already. Decoding goes
+    on after them, and the result begins with them. The reference engine ignores it.
+    """
 
     task: Task = "transcribe"
     language: str | None = None
     temperature: float = 0.0
     prompt: tuple[int, ...] = ()
+    prefix: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

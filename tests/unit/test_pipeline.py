@@ -15,7 +15,6 @@ STEPS = {
     "reader.read": "transcription/transcriber.py",
     "decoders.read_audio": "transcription/audio_reader.py",
     "self.stream_samples": "transcription/transcriber.py",
-    "open_audio": "transcription/transcribe.py",
 }
 """What is called -> the file with the only call."""
 
@@ -41,6 +40,10 @@ def test_each_step_has_one_call_site(step: str) -> None:
     assert call_sites(step) == [STEPS[step]]
 
 
+def test_audio_is_opened_for_transcripts_and_for_text_so_far() -> None:
+    assert call_sites("open_audio") == ["transcription/transcribe.py", "transcription/transcriber.py"]
+
+
 def test_a_client_that_has_gone_is_noticed_in_one_place() -> None:
     assert call_sites("ClientGone") == ["waiting.py"]
 
@@ -57,9 +60,10 @@ def test_samples_are_streamed_by_the_transcriber_alone() -> None:
     assert importers == ["transcription/transcriber.py"]
 
 
-def test_files_are_streamed_for_requests_conversations_and_the_command_line() -> None:
+def test_files_are_streamed_for_requests_sessions_conversations_and_the_command_line() -> None:
     assert call_sites("transcriber.stream") == [
         "api/audio/answers.py",
+        "api/realtime/services.py",
         "commands/transcriber.py",
         "dialogue/audio_parts.py",  # ConversationTranscriber
         "dialogue/audio_parts.py",  # each part, by that
