@@ -108,12 +108,18 @@ class DecodingOptions:
 
 @dataclass(frozen=True)
 class WindowOptions(DecodingOptions):
-    """How one window is decoded at one temperature."""
+    """How one window is decoded at one temperature.
+
+    `prefix`: the first of the window's tokens, timestamps included, if they are known already. Decoding goes
+    on after them, and the result begins with them; its `avg_logprob` is that of the others. The reference
+    engine ignores it, since openai-whisper's own prefix begins a segment: its result may begin with others.
+    """
 
     task: Task = "transcribe"
     language: str | None = None
     temperature: float = 0.0
     prompt: tuple[int, ...] = ()
+    prefix: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from app.transcription.audio_reader import AudioReader
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.resume_store import ResumeStore
 from app.transcription.transcribe import collected, stream_samples
+from app.transcription.unfinished import KnownText, UnfinishedListener, UnfinishedText
+from app.transcription.window_loop import open_audio
 from app.transcription.windows import check_time_for_clips
 from app.waveform import Samples
 
@@ -62,6 +64,17 @@ class Transcriber:
         """
         engine = engine or self.engine_for(context)
         yield from stream_samples(engine, samples, request, self.policy, context)
+
+    def hear_unfinished(
+        self, samples: Samples, known: KnownText, request: TranscriptionRequest, context: RequestContext
+    ) -> UnfinishedText | None:
+        """The text so far of at most 30 s of 16 kHz samples `[n]` that others will follow, if there is any.
+
+        Raises RequestTimeout, ClientGone, EngineFailure.
+        """
+        engine = self.engine_for(context)
+        with open_audio(engine, samples) as audio:
+            return UnfinishedListener(engine, request, self.policy, context).hear(audio, known)
 
     def _stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:
         with (

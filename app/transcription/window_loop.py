@@ -72,7 +72,7 @@ class WindowLoop:
         self.policy = policy
         self.context = context
         self.tokenizer = engine.tokenizer(request.language, request.task)
-        self.previous = self._previous_text()
+        self.previous = PreviousText.of(request, self.tokenizer, engine.card.text_context)
         self.language = request.language if engine.card.multilingual else "en"
         self.detector = detector or LanguageDetector(engine, request, policy, context)
         self.seek = 0
@@ -137,12 +137,6 @@ class WindowLoop:
         return WindowOptions(
             **vars(request.decoding), task=request.task, language=language, prompt=self.previous.prompt()
         )
-
-    def _previous_text(self) -> PreviousText:
-        prompt = self.request.prompt
-        initial = self.tokenizer.encode(" " + prompt.strip()) if prompt is not None else []
-        room = self.engine.card.text_context // 2 - 1
-        return PreviousText(tuple(initial), room, self.request.carry_initial_prompt)
 
     def _time_words(self, window: Window, window_segments: WindowSegments) -> bool:
         """Give the drafts their words, and set `seek` by them; False if the window must be decoded again."""

@@ -10,8 +10,10 @@ from app.engines.interface import (
     FRAMES_PER_TOKEN,
     WINDOW_FRAMES,
     WINDOW_POSITIONS,
+    Tokenizer,
 )
 from app.errors import InvalidParameter
+from app.transcription.request import TranscriptionRequest
 
 _MARGIN = 128
 """Positions after a clip. The model needs some silence to end its text; with 64 it repeats itself."""
@@ -71,6 +73,13 @@ class PreviousText:
 
     def __post_init__(self) -> None:
         self.tokens.extend(self.initial)
+
+    @classmethod
+    def of(cls, request: TranscriptionRequest, tokenizer: Tokenizer, text_context: int) -> "PreviousText":
+        """Before the first window: the request's own prompt."""
+        prompt = request.prompt
+        initial = tokenizer.encode(" " + prompt.strip()) if prompt is not None else []
+        return cls(tuple(initial), text_context // 2 - 1, request.carry_initial_prompt)
 
     def prompt(self) -> tuple[int, ...]:
         """The prompt of the next window; the decoder keeps the last `room` tokens of it."""

@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from app.waveform import SAMPLE_RATE, Samples, step_of
+from app.waveform.voice_stream import VoiceStream
 
 LONGEST_SPAN_SECONDS = 30.0
 PIECE_FRAMES = 32
@@ -32,6 +33,10 @@ class VoiceActivity:
         self._timestamps = get_speech_timestamps_from_probs
         self._frame_blocks = frame_blocks
         self._frame_samples, self._context_samples = RATE_CONFIG[SAMPLE_RATE]
+
+    def stream(self) -> VoiceStream:
+        """For audio that is still coming: its own state, this model."""
+        return VoiceStream(self._session.run)
 
     def has_speech(self, samples: Samples, floor: float) -> bool:
         """Whether the probability of speech, averaged over 8 frames, reaches `floor` in 16 kHz samples `[n]`.

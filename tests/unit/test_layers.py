@@ -110,6 +110,7 @@ LAYERS = {
         "app.transcription",
     },
     "app.transcription": {"app.engines.interface", "app.held_audio", "app.request_context", "app.waveform"},
+    "app.realtime": {"app.engines.interface", "app.request_context", "app.transcription", "app.waveform"},
     "app.formats": set(),
     "app.synthesis": {"app.confinement", "app.waveform"},
     "app.engines": {"app.checkpoints", "app.memory", "app.waveform"},

@@ -15,7 +15,6 @@ STEPS = {
     "reader.read": "transcription/transcriber.py",
     "decoders.read_audio": "transcription/audio_reader.py",
     "self.stream_samples": "transcription/transcriber.py",
-    "open_audio": "transcription/transcribe.py",
 }
 """What is called -> the file with the only call."""
 
@@ -39,6 +38,10 @@ def call_sites(step: str) -> list[str]:
 @pytest.mark.parametrize("step", STEPS)
 def test_each_step_has_one_call_site(step: str) -> None:
     assert call_sites(step) == [STEPS[step]]
+
+
+def test_audio_is_opened_for_transcripts_and_for_text_so_far() -> None:
+    assert call_sites("open_audio") == ["transcription/transcribe.py", "transcription/transcriber.py"]
 
 
 def test_a_client_that_has_gone_is_noticed_in_one_place() -> None:

@@ -24,6 +24,7 @@ Select = Callable[[Tensor, Selection], Tensor]
 class DecodingWindow:
     """A window that is being decoded. `rows`: its rows in the batch now, one for each beam or sample.
 
+    `prompt` ends with `prefix`: the window's first tokens, which are known already.
     suppression_mask: `[vocabulary]`, 0 or -inf; uniform_noise: `[rows at the start, max_tokens]`;
     candidate_count: how many candidates its beam search needs of each row, 0 without beam search.
     """
@@ -35,6 +36,7 @@ class DecodingWindow:
     temperature: float
     uniform_noise: Tensor
     candidate_count: int
+    prefix: tuple[int, ...] = ()
     rows: list[int] = field(default_factory=list)
     no_speech_prob: float = 0.0
 
@@ -73,7 +75,7 @@ class Batch:
         self.decoder.cache.prepare(slice(first, first + rows))
         states = self.decoder.prefill(decoding.prompt, decoding.cross, row=first)
         for row, noise in zip(decoding.rows, decoding.uniform_noise, strict=True):
-            self._states.start(row, decoding.suppression_mask, decoding.temperature, noise)
+            self._states.start(row, decoding.suppression_mask, decoding.temperature, noise, decoding.prefix)
         self._owners += [decoding] * rows
         self._lengths += [len(decoding.prompt)] * rows
         self._tokens += [0] * rows

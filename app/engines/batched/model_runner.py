@@ -49,11 +49,12 @@ class ModelRunner:
         """The best text of a window that has left the batch."""
         hypothesis = best_hypothesis(decoding.search.hypotheses(), options.length_penalty)
         tokenizer = self._model.tokenizers.get(options.language, options.task)
+        tokens = decoding.prefix + hypothesis.tokens
         return WindowResult(
-            tokens=hypothesis.tokens,
+            tokens=tokens,
             avg_logprob=hypothesis.sum_logprob / (len(hypothesis.tokens) + 1),
             no_speech_prob=decoding.no_speech_prob,
-            compression_ratio=compression_ratio(tokenizer.decode(hypothesis.tokens).strip()),
+            compression_ratio=compression_ratio(tokenizer.decode(tokens).strip()),
             temperature=options.temperature,
         )
 
@@ -94,10 +95,12 @@ class ModelRunner:
     def _new_decoding(self, window: Window, options: WindowOptions) -> DecodingWindow:
         prompt = self._prompt(options)
         max_tokens = min(self._max_tokens, self._model.dims.n_text_ctx + 1 - len(prompt))
-        search = new_search(options, self._model.vocabulary.eot, max_tokens)
+        prefix = options.prefix[: max_tokens - 1]  # one token at least is decoded
+        search = new_search(options, self._model.vocabulary.eot, max_tokens - len(prefix))
         return DecodingWindow(
             cross=self.windows.cross_kv(window),
-            prompt=prompt,
+            prompt=[*prompt, *prefix],
+            prefix=prefix,
             search=search,
             suppression_mask=self._model.suppression_mask(options.suppress_tokens),
             temperature=options.temperature,

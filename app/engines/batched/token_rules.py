@@ -4,6 +4,7 @@ The rules are those of openai-whisper's logit filters. All of a row's state is i
 rows or copies a tensor to the host.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -76,17 +77,26 @@ class RowStates:
         self._latest = torch.tensor(len(self._timestamps), device=device)
         self.suppression_mask[:, vocabulary.no_timestamps] = _FORBIDDEN
 
-    def start(self, row: int, suppression_mask: Tensor, temperature: float, uniform_noise: Tensor) -> None:
-        """Reset a row: it has no tokens yet.
+    def start(
+        self,
+        row: int,
+        suppression_mask: Tensor,
+        temperature: float,
+        uniform_noise: Tensor,
+        prefix: Sequence[int] = (),
+    ) -> None:
+        """Reset a row: it has no tokens yet, or those of `prefix`.
 
         `suppression_mask` `[vocabulary]` is 0 or -inf; `uniform_noise` `[max_tokens]` is in [0, 1).
         """
         self.suppression_mask[row] = suppression_mask
         self.suppression_mask[row, self.vocabulary.no_timestamps] = _FORBIDDEN
-        self.token_count[row] = 0
-        self.last_was_timestamp[row] = False
-        self.penultimate_was_timestamp[row] = True
-        self.last_timestamp[row] = -1
+        begin = self.vocabulary.timestamp_begin
+        timestamps = tuple(filter(begin.__le__, prefix))
+        self.token_count[row] = len(prefix)
+        self.last_was_timestamp[row] = len(prefix) > 0 and prefix[-1] >= begin
+        self.penultimate_was_timestamp[row] = len(prefix) < 2 or prefix[-2] >= begin
+        self.last_timestamp[row] = timestamps[-1] - begin if timestamps else -1
         self.temperature[row] = temperature
         self.uniform_noise[row] = uniform_noise
 
