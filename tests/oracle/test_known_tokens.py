@@ -111,6 +111,17 @@ def test_a_text_has_no_more_tokens_than_without(
     assert len(found.tokens) <= longest
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_no_more_tokens_are_decoded_than_asked_for(pairs: dict[str, Pair], count: int) -> None:
+    pair, options = pairs["demo"], replace(CASES["plain"].options, sample_len=count)
+    tokens = pair.expected("plain").tokens
+    window = pair.window("plain")
+    assert pair.batched.submit(window, options).result().tokens == tokens[:count]
+    assert pair.reference.submit(pair.theirs["plain"].window, options).result().tokens == tokens[:count]
+    known = replace(options, prefix=tokens[:3])
+    assert pair.batched.submit(window, known).result().tokens == tokens[: 3 + count]
+
+
 def test_openai_whisper_as_it_is_knows_nothing(pairs: dict[str, Pair]) -> None:
     pair, options = pairs["demo"], CASES["plain"].options
     expected = pair.expected("plain")

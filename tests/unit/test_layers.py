@@ -15,6 +15,7 @@ BASE = {
     "app.errors",
     "app.languages",
     "app.request_cost",
+    "app.scheduling",
     "app.setting_values",
     "app.settings",
     "app.transcript",

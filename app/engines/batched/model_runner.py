@@ -96,7 +96,8 @@ class ModelRunner:
         prompt = self._prompt(options)
         max_tokens = min(self._max_tokens, self._model.dims.n_text_ctx + 1 - len(prompt))
         prefix = options.prefix[: max_tokens - 1]  # one token at least is decoded
-        search = new_search(options, self._model.vocabulary.eot, max_tokens - len(prefix))
+        room = max_tokens - len(prefix)
+        search = new_search(options, self._model.vocabulary.eot, min(room, options.sample_len or room))
         return DecodingWindow(
             cross=self.windows.cross_kv(window),
             prompt=[*prompt, *prefix],

@@ -55,8 +55,8 @@ class HearingEngine(ScriptedEngine):
     def __post_init__(self) -> None:
         self.answer = self._answer
 
-    def open(self, samples: Samples) -> SpokenRecording:
-        recording = SpokenRecording(len(samples) // 160, start_seconds=round(float(samples[0]), 2))
+    def open(self, samples: Samples, *how: Any) -> SpokenRecording:
+        recording = SpokenRecording(len(samples) // 160, *how[:1], start_seconds=round(float(samples[0]), 2))
         self.recordings.append(recording)
         return recording
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.engines.interface import WINDOW_POSITIONS, ModelCard, WindowResult
+from app.engines.interface import ModelCard, WindowResult
 from app.errors import ClientGone
 from app.request_context import RequestContext
+from app.transcript import AudioContext
 from app.transcription.audio_reader import AudioReader
 from app.transcription.request import Policy, TranscriptionRequest
 from app.transcription.resume_store import ResumeStore
@@ -121,13 +122,35 @@ def test_an_english_model_knows_no_other_language() -> None:
     assert (text.language, engine.detected) == ("en", [])
 
 
-def test_a_short_context_is_tried_before_a_full_one() -> None:
+@pytest.mark.parametrize("audio_context", ["full", "short", None])
+def test_the_context_is_short_and_never_decoded_again_in_full(audio_context: AudioContext | None) -> None:
+    """The next update will hear more."""
+    request = replace(EN, audio_context=audio_context)
     engine = engine_that_says()
-    hear(engine, request=replace(EN, audio_context="short"))
+    hear(engine, request=request)
     assert engine.calls == [("submit", 384), ("align", 384)]
     doubtful = engine_that_says(replace(SAID, compression_ratio=3.0))
-    assert hear(doubtful, request=replace(EN, audio_context="short")) is None
-    assert doubtful.calls == [("submit", 384), ("submit", WINDOW_POSITIONS)]
+    assert hear(doubtful, request=request) is None
+    assert doubtful.calls == [("submit", 384)]
+
+
+def test_text_that_begins_anew_after_a_short_context_is_no_text() -> None:
+    again = result(ts(0), *spell(" one"), ts(1), ts(3.5), *spell(" one"), ts(4))
+    assert hear(engine_that_says(again)) is None
+
+
+@pytest.mark.parametrize(("prefix_seconds", "most"), [(0.0, 8 + 36), (2.0, 8 + 12), (9.0, 8)])
+def test_no_more_is_decoded_than_can_be_said(prefix_seconds: float, most: int) -> None:
+    engine = engine_that_says()
+    hear(engine, KnownText(prefix=SAID.tokens[:5], prefix_seconds=prefix_seconds, language="en"))
+    assert engine.decoded[0][2].sample_len == most
+
+
+def test_the_end_of_what_is_sent() -> None:
+    text = hear(engine_that_says())
+    assert text is not None
+    ends = [text.end_seconds(SAID.tokens[:count]) for count in (0, 1, 2, 5, 6, 9)]
+    assert ends == [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]
 
 
 def test_a_cancelled_text_is_waited_for_no_longer() -> None:
