@@ -11,9 +11,10 @@ T = TypeVar("T")
 def run_in_background(work: Callable[[], T], thread_name: str) -> Future[T]:
     """Call `work` in a new daemon thread: one that never ends doesn't keep the process from ending.
 
-    For single pieces of work. Threads that stay are made elsewhere: the engine's (one for the model),
-    SideBySide's (a fixed number for all requests), WorkerPeers' (one that listens) and AudioDecoderPool's (a
-    process ends with the thread that has started it).
+    For single pieces of work, of which a realtime session is one, and what it has to transcribe are others.
+    Threads that stay are made elsewhere: the engine's (one for the model), SideBySide's (a fixed number for
+    all requests), WorkerPeers' (one that listens) and AudioDecoderPool's (a process ends with the thread that
+    has started it).
     """
     future: Future[T] = Future()
     Thread(target=_run, args=(work, future), name=thread_name, daemon=True).start()

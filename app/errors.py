@@ -16,12 +16,14 @@ Their messages are for the caller; `app.api.error_body` alone turns them into HT
     ├── Unauthorized                401  invalid_request_error
     │   └── IncorrectKey                 invalid_api_key
     ├── PermissionDenied            403  insufficient_permissions
+    ├── OriginRefused               403  invalid_request_error
     ├── ModelNotFound               404  model_not_found
     ├── ModelNotLoaded              404  model_not_loaded
     ├── NoUpstream                  404  unknown_url
     ├── ModelConflict               409  model_already_loaded, model_in_use
     ├── BodyStalled                 408  request_timeout
     ├── UploadTooLarge              413  server_error
+    ├── UpgradeRequired             426  invalid_request_error
     ├── EngineFailure               500  server_error
     ├── SynthesisFailure            500  server_error
     ├── SpeechUnavailable           501  server_error
@@ -136,6 +138,14 @@ class PermissionDenied(SpeechError):
     code = "insufficient_permissions"
 
 
+class OriginRefused(SpeechError):
+    """A web page of another origin opens a connection that browsers don't guard."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "origin_not_allowed"
+
+
 class ModelNotFound(SpeechError):
     """The request names a model that is not served here."""
 
@@ -184,6 +194,13 @@ class UploadTooLarge(SpeechError):
     """More bytes than the server takes."""
 
     status = 413
+
+
+class UpgradeRequired(SpeechError):
+    """The URL is one for WebSockets, and the request is no handshake for one, or a wrong one."""
+
+    status = 426
+    type = "invalid_request_error"
 
 
 class EngineFailure(SpeechError):

@@ -20,6 +20,7 @@ from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext, never_gone
 from app.request_cost import RequestCost
+from app.scheduling import SchedulingClass
 from app.settings import Settings
 from app.synthesis.encoded_speech import MAX_SECONDS, EncodedSpeech
 from app.synthesis.interface import Synthesizer
@@ -33,6 +34,7 @@ from app.waveform.audio_decoder_pool import AudioDecoderPool
 from app.waveform.audio_limits import AudioLimits
 from app.waveform.encode import ENCODINGS
 from app.waveform.voice_activity import VoiceActivity
+from app.waveform.voice_stream import VoiceStream
 from app.worker_models import HeldModel, WorkerModels
 
 _STARTING = "The server is still starting. Please retry."
@@ -110,6 +112,7 @@ class Runtime:
             AudioReader(limits, self.admission.longest_seconds),
             ResumeStore(settings.retry_grace_seconds),
         )
+        self._voices: VoiceActivity | None = None
         self._draining = False
 
     def start(
@@ -138,7 +141,7 @@ class Runtime:
             seconds = reader.limits.max_seconds
             decoders = AudioDecoderPool(self.settings.decoders, seconds, self.metrics.decoder_restarted)
             reader = replace(reader, decoders=decoders)
-        voices = VoiceActivity()
+        voices = self._voices = VoiceActivity()
         policy = replace(
             self.transcriber.policy,
             side_by_side=SideBySide(rows + _SPARE_THREADS),
@@ -185,10 +188,20 @@ class Runtime:
         return self.models.alive and not self._draining
 
     def request_context(
-        self, client_gone: Callable[[], bool] = never_gone, caller: str = "", cost: RequestCost | None = None
+        self,
+        client_gone: Callable[[], bool] = never_gone,
+        caller: str = "",
+        cost: RequestCost | None = None,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
     ) -> RequestContext:
         """The context of a request that starts now."""
-        return RequestContext.of(self.settings.request_seconds, client_gone, caller, cost)
+        return RequestContext.of(self.settings.request_seconds, client_gone, caller, cost, scheduling_class)
+
+    def new_voice(self) -> VoiceStream:
+        """Voice activity detection of audio that is still coming."""
+        if self._voices is None:
+            raise ServerBusy(_STARTING, retry_after_seconds=_BUSY_SECONDS)
+        return self._voices.stream()
 
     def speak(
         self,

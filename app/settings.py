@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from math import inf
 from typing import Any
 
 from app.errors import StartError
+from app.realtime_settings import REALTIME_LIMITS, RealtimeSettings
+from app.setting_field import setting as _setting
 from app.setting_values import check_keys, listed_value, parse_value
 
 _MEGABYTE = 1024 * 1024
@@ -30,17 +32,14 @@ _NOT_NEGATIVE = ("threads", "batch", "model_memory", "retry_grace_seconds", "kee
 _POSITIVE = (
     *("models_loaded", "max_wait_seconds", "stall_seconds", "max_upload_mb", "max_json_mb"),
     *("max_audio_seconds", "decode_seconds", "request_seconds"),
+    *REALTIME_LIMITS,
 )
 
 _BASE_URL = re.compile(r"https?://[^/\s]\S*")
 
 
-def _setting(variable: str, default: Any, meaning: str, *, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"variable": variable, "meaning": meaning})
-
-
 @dataclass(frozen=True)
-class Settings:
+class Settings(RealtimeSettings):
     """One field per environment variable; its metadata is the row of the table in docs/settings.md."""
 
     host: str = _setting(

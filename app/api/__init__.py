@@ -25,6 +25,7 @@ def register(app: Flask) -> None:
         metrics,
         models,
         ps,
+        realtime,
         responses,
         web,
         whisper_cpp,
@@ -47,6 +48,7 @@ def register(app: Flask) -> None:
     app.register_blueprint(responses.blueprint, url_prefix="/v1/responses")
     app.register_blueprint(whisper_cpp.blueprint)
     app.register_blueprint(asr_webservice.blueprint)
+    realtime.register(app)
     docs_page.register(app)
     web.register(app)
 

@@ -8,13 +8,17 @@ from uuid import uuid4
 
 from flask import Flask, Request, Response, current_app, g, request
 
+from app.api.worker_sessions import client_secrets
 from app.errors import IncorrectKey, PermissionDenied, Unauthorized
+from app.realtime.client_secrets import PREFIX as SECRET_PREFIX
+from app.realtime.handshake import offered_subprotocols
 
 WITHOUT_KEY = frozenset({"health", "limits", "docs_page", "web"})
 """Blueprints that require no key. All other URLs do, including those that don't exist."""
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _LOCAL = ("", "127.0.0.1", "::1", "::ffff:127.0.0.1")
+_KEY_SUBPROTOCOL = "openai-insecure-api-key."
 _LONG_KEY = 20
 """Of shorter keys no part is shown in error messages."""
 
@@ -38,6 +42,9 @@ def _require_key() -> None:
     if not keys or request.blueprint in WITHOUT_KEY or request.method == "OPTIONS":
         return
     key = _required_key()
+    if key.startswith(SECRET_PREFIX) and request.endpoint == "realtime.connect":
+        g.caller = client_secrets().read(key).caller
+        return
     if not _is_one_of((*keys, *current_app.config["ADMIN_KEYS"]), key):
         raise IncorrectKey(
             f"Incorrect API key provided: {_masked(key)}. "
@@ -60,7 +67,7 @@ def require_admin(what: str) -> None:
 
 def _required_key() -> str:
     """The key that was sent. Raises Unauthorized if there is none."""
-    key = _request_key()
+    key = request_key()
     if not key:
         raise Unauthorized(
             "You didn't provide an API key. You need to provide your API key in an Authorization header "
@@ -88,12 +95,20 @@ def address(http_request: Request) -> str:
     return peer or "-"
 
 
-def _request_key() -> str:
-    """The key in OpenAI's header, or else in Azure's; empty if there is none."""
+def request_key() -> str:
+    """The key in OpenAI's header, in Azure's, or in a browser's WebSocket; empty if there is none."""
     header = request.authorization
     if header and header.type == "bearer" and header.token:
         return header.token
-    return request.headers.get("api-key", "").strip()
+    return request.headers.get("api-key", "").strip() or _subprotocol_key()
+
+
+def _subprotocol_key() -> str:
+    """A browser can't add headers to a WebSocket, so its key is a subprotocol that it offers."""
+    if request.endpoint != "realtime.connect":
+        return ""
+    keys = [name for name in offered_subprotocols(request.headers) if name.startswith(_KEY_SUBPROTOCOL)]
+    return keys[0].removeprefix(_KEY_SUBPROTOCOL) if keys else ""
 
 
 def _is_one_of(keys: tuple[str, ...], sent_key: str) -> bool:

@@ -26,6 +26,8 @@ UNKNOWN = "unknown"
 _QUIET = frozenset({"health", "metrics", "web", "docs_page"})
 """Blueprints that are polled every few seconds, or asked for dozens of files by each visitor: unless they
 fail, their lines have level debug."""
+_SWITCHING = 101
+"""A realtime session begins, which has a line of its own."""
 _MAX_CHARACTERS = 200
 _SETTLE_SECONDS = 1.0
 
@@ -65,7 +67,8 @@ class RequestRecord:
         self.metrics.end(self.endpoint, status, seconds, cost)
         if status == ServerBusy.status and self.request.blueprint not in _QUIET:
             self.metrics.refuse()
-        level = logging.DEBUG if self.request.blueprint in _QUIET and status < 400 else logging.INFO
+        quiet = status == _SWITCHING or (self.request.blueprint in _QUIET and status < 400)
+        level = logging.DEBUG if quiet else logging.INFO
         _log.log(level, "answered", extra=self._line(status, seconds, cost))
 
     def _line(self, status: int, seconds: float, cost: CostTotals) -> dict[str, object]:
@@ -97,7 +100,7 @@ def _end_on_close(response: Response) -> Response:
     request = incoming()
     status = ClientGone.status if request.disconnected() else response.status_code
     metrics = current_runtime().metrics
-    record = RequestRecord(request, g.request_id, _who(request), g.started, status, metrics)
+    record = RequestRecord(request, g.request_id, who(request), g.started, status, metrics)
     if response.is_streamed:
         response.response = _tracked(response.iter_encoded(), record)
     once = ExitStack()
@@ -122,7 +125,7 @@ def _tracked(pieces: Iterable[bytes], record: RequestRecord) -> Iterator[bytes]:
     return watch()
 
 
-def _who(request: IncomingRequest) -> str:
+def who(request: IncomingRequest) -> str:
     """The start of the key's digest, which identifies the key, else an address."""
     if digest := caller():
         return f"key:{digest[:8]}"

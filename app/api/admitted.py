@@ -1,21 +1,52 @@
 """What a request holds until its answer has been sent: a permit to work, its context, and a transcriber."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from time import monotonic, sleep
 
 from app.api import current_runtime
 from app.api.access import caller, caller_or_address, require_admin
 from app.api.application import incoming
 from app.api.form_values import Fields
 from app.dialogue.audio_parts import ConversationTranscriber
+from app.errors import ServerBusy
 from app.request_context import RequestContext
 from app.requests.keep_alive import keep_alive_seconds
-from app.runtime import Lease
+from app.runtime import Lease, Runtime
+from app.waiting import poll
 
 
 def admitted(lease: Lease) -> AbstractContextManager[None]:
     """Hold a permit to work with a model. Raises ServerBusy at once where there is none."""
-    return current_runtime().admission.admit(caller_or_address(), lease.pace)
+    return _permit(current_runtime(), lease, caller_or_address())
+
+
+@contextmanager
+def admitted_in_time(runtime: Runtime, lease: Lease, caller: str, context: RequestContext) -> Iterator[None]:
+    """Hold a permit to work with a model, waiting for it: for audio that can't be sent again.
+
+    Raises ServerBusy if there is none for WHISPER_MAX_WAIT_SECONDS, and what `context.check` raises.
+    """
+    limit = monotonic() + runtime.settings.max_wait_seconds
+    with ExitStack() as held:
+        poll(lambda seconds: _attempt(held, _permit(runtime, lease, caller), seconds, limit), context.check)
+        yield
+
+
+def _attempt(held: ExitStack, permit: AbstractContextManager[None], seconds: float, limit: float) -> bool:
+    """Whether `held` holds the permit now; if not, after so many seconds. Raises ServerBusy after `limit`."""
+    try:
+        held.enter_context(permit)
+    except ServerBusy:
+        if monotonic() > limit:
+            raise
+        sleep(seconds)
+        return False
+    return True
+
+
+def _permit(runtime: Runtime, lease: Lease, caller: str) -> AbstractContextManager[None]:
+    return runtime.admission.admit(caller, lease.pace)
 
 
 @contextmanager

@@ -1,12 +1,17 @@
-"""What a session is made of: the detection of turns, and text before an utterance has ended."""
+"""What a session is made of: its turns, and the model that hears its utterances."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, NamedTuple, Protocol
 
+from app.errors import SpeechError
 from app.request_context import RequestContext
+from app.transcript import Transcript
 from app.transcription.request import TranscriptionRequest
 from app.waveform import Samples
+
+Eagerness = Literal["low", "medium", "high", "auto"]
 
 
 @dataclass(frozen=True)
@@ -17,60 +22,88 @@ class TurnDetection:
     threshold: float = 0.5
     prefix_padding_ms: int = 300
     silence_duration_ms: int = 500
-    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    eagerness: Eagerness = "auto"
 
 
 @dataclass(frozen=True)
 class SpeechStarted:
-    """A turn begins at `at_ms`, the padding before it included."""
+    """Somebody has begun to speak. `at_ms` is where the utterance's audio begins, padding included."""
 
     at_ms: int
 
 
 @dataclass(frozen=True)
 class SpeechStopped:
-    """The turn ends at `at_ms`, the silence that ends it included."""
+    """Nobody has spoken for long enough. `at_ms` is where the utterance's audio ends, silence included."""
 
     at_ms: int
 
 
 class TurnDetector(Protocol):
-    """Finds turns in the audio of one session. Times are milliseconds of the session's audio."""
+    """Tells one session's utterances apart. Times are milliseconds on the session's clock."""
 
     def feed(self, samples: Samples) -> list[SpeechStarted | SpeechStopped]:
-        """What is found in the next 16 kHz samples, any number of them. Starts and stops alternate."""
+        """What begins or ends in the next 16 kHz float32 samples, any number of them."""
 
     def reset(self, at_ms: int) -> None:
-        """Forget the turn that is under way: its audio was cleared or committed up to `at_ms`."""
+        """Nobody speaks, and the next samples are those at `at_ms`: after a clear or a commit by hand."""
+
+
+class Heard(NamedTuple):
+    """The text of the utterance so far, sent or not, and how many milliseconds of it were heard for that."""
+
+    text: str = ""
+    until_ms: int = 0
+
+
+NewTurnDetector = Callable[[TurnDetection, Callable[[], Heard]], TurnDetector]
+"""(detection, heard) -> a session's detector; `heard()` is the text of the turn under way so far."""
 
 
 class LiveTranscript(Protocol):
-    """The text of one utterance while it is spoken. What was sent once stays."""
+    """The text of one utterance while it is spoken. What it returns is never taken back."""
+
+    @property
+    def heard(self) -> Heard:
+        """The text so far."""
 
     def update(self, samples: Samples, context: RequestContext) -> str:
-        """More text of the utterance so far (16 kHz samples), "" for none.
+        """The next piece of text, given the utterance's 16 kHz samples so far; may be empty.
 
         Called in one thread at a time. Raises what a RequestContext raises when the utterance ends.
         """
 
     def finish(self, transcript: str) -> str:
-        """The rest of the final transcript, "" where that doesn't begin with what was sent."""
+        """The last piece, given the final transcript; empty if that doesn't continue what was sent."""
 
 
-NewTurnDetector = Callable[[TurnDetection, Callable[[], LiveTranscript | None]], TurnDetector]
-"""(detection, live) -> a session's detector; `live()` is the text of the turn under way, if there is one."""
+class UtteranceModel(Protocol):
+    """A loaded model that an utterance holds."""
 
-NewLiveTranscript = Callable[[TranscriptionRequest], LiveTranscript]
-"""The options of the utterance's transcript -> its text while it is spoken."""
+    def live(self, request: TranscriptionRequest) -> LiveTranscript:
+        """A new utterance's text while it is spoken."""
+
+    def transcribe(
+        self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext
+    ) -> Transcript:
+        """The transcript that a request with the file gets. Raises SpeechError."""
 
 
-class WholeTranscript:
-    """Text only when the utterance is transcribed: all of it at once."""
+HoldModel = Callable[[str, RequestContext], AbstractContextManager[UtteranceModel]]
+"""(model's name, context) -> the model, once it is loaded. Entering raises SpeechError."""
 
-    def update(self, samples: Samples, context: RequestContext) -> str:
-        """Nothing."""
-        return ""
 
-    def finish(self, transcript: str) -> str:
-        """The transcript."""
-        return transcript
+class SessionRecord(Protocol):
+    """Counts what happens in one session. Any thread may call it."""
+
+    def opened(self) -> None:
+        """The session has begun."""
+
+    def delta_sent(self, seconds: float) -> None:
+        """So long after the audio had come, what was heard in it was sent."""
+
+    def answered(self, item_id: str, seconds: float, error: SpeechError | None) -> None:
+        """An utterance was, so long after its commit; `error` if it failed. An error's cause is logged."""
+
+    def closed(self, code: int, heard_ms: int) -> None:
+        """The session has ended, and so much audio came. Called once."""

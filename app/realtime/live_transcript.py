@@ -7,8 +7,9 @@ only the latest window is decoded again and again.
 """
 
 from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES
+from app.realtime.interface import Heard
 from app.realtime.stable_words import Rules, stable_tokens
-from app.realtime.turn_detection import FRAME_MS, Heard, Voice
+from app.realtime.turn_detection import FRAME_MS, Voice
 from app.request_context import RequestContext
 from app.transcription.request import TranscriptionRequest
 from app.transcription.segments import cut

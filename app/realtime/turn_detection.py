@@ -7,17 +7,22 @@ stay 0.15 below it, silero-vad's own hysteresis. The two detectors differ in how
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from app.realtime.interface import SpeechStarted, SpeechStopped
+from app.realtime.interface import (
+    Eagerness,
+    Heard,
+    SpeechStarted,
+    SpeechStopped,
+    TurnDetection,
+    TurnDetector,
+)
 from app.waveform import Samples
 
 FRAME_MS = 32
 _HYSTERESIS = 0.15
 _LOWEST_END = 0.01
 """However low the threshold is, silence has to be able to end speech."""
-
-Eagerness = Literal["low", "medium", "high", "auto"]
 
 
 class Voice(Protocol):
@@ -28,13 +33,6 @@ class Voice(Protocol):
 
     def reset(self) -> None:
         """Forget what was heard."""
-
-
-class Heard(NamedTuple):
-    """The text of the utterance so far, sent or not, and how many milliseconds of it were heard for that."""
-
-    text: str
-    until_ms: int
 
 
 class _TurnDetector(ABC):
@@ -148,6 +146,13 @@ class SemanticVad(_TurnDetector):
         heard = self._heard()
         heard_all = self._started_ms + heard.until_ms >= self._speech_end_ms
         return self._pauses.after_sentence if heard_all and is_whole(heard.text) else self._pauses.otherwise
+
+
+def new_turn_detector(detection: TurnDetection, voice: Voice, heard: Callable[[], Heard]) -> TurnDetector:
+    """A session's detector. `voice` is its own; `heard()` is the text of the turn under way so far."""
+    if detection.type == "semantic_vad":
+        return SemanticVad(voice, heard, detection.eagerness)
+    return ServerVad(voice, detection.threshold, detection.prefix_padding_ms, detection.silence_duration_ms)
 
 
 def is_whole(text: str) -> bool:

@@ -21,8 +21,10 @@ from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from app.api.error_body import whole_answer
+from app.realtime.sessions import Sessions
 from app.runtime import Runtime
 from app.server.client_socket import WOULD_BLOCK, ClientSocket, client_socket
+from app.server.upgrade import Upgraded, hand_over_upgraded
 
 HEAD_SECONDS = 10.0
 """From its first byte, or from the connection, the head of a request must be complete within this time."""
@@ -52,6 +54,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.parser = http.get_parser(cfg, client, address)
         self.initialized = self.data_ready = True  # or Gunicorn would wait for data in a thread
         self.head = bytearray()
+        self.handed_over = False
         self._searched = 0
 
     def receive(self) -> bool:
@@ -90,7 +93,10 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
     def load_wsgi(self) -> None:
         """Gunicorn calls this once, after the fork."""
         super().load_wsgi()
-        self.wsgi: Callable[..., Iterable[bytes]] = partial(obey_connection_close, self.wsgi)
+        self.wsgi: Callable[..., Iterable[bytes]] = partial(
+            obey_connection_close, partial(hand_over_upgraded, self.wsgi)
+        )
+        self.sessions: Sessions = self.app.wsgi().extensions["realtime"]
         self.runtime: Runtime = self.app.wsgi().extensions["runtime"]
         self.tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
         self.waiting: dict[Connection, None] = {}
@@ -130,12 +136,19 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
         conn.sock.reset_send_timer()
         try:
             return bool(super().handle_request(req, conn))
+        except Upgraded as upgraded:
+            conn.handed_over = True
+            upgraded.session.serve(conn.sock, conn.parser.unreader.take_buffered())
+            return False
         except BlockingIOError:
             self.log.info("A connection was cut: its client did not take its answer")
             return False
 
     def finish_request(self, conn: Connection, fs: "Future[object]") -> None:
         """Gunicorn calls this in its main thread when a thread has answered."""
+        if conn.handed_over:  # a session has the connection now, and closes it
+            self.nr_conns -= 1
+            return
         conn.sock.continue_expected = False
         if fs.cancelled() or fs.exception() or not fs.result():
             self._linger(conn)
@@ -145,6 +158,11 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
             self._await_head(conn)
         else:
             super().finish_request(conn, fs)
+
+    def run(self) -> None:
+        """Serve until the worker is told to stop and all requests and realtime sessions have ended."""
+        super().run()
+        self.sessions.wait_until_closed()
 
     def murder_pending(self) -> None:
         """Gunicorn calls this about once a second: close the connections whose time is up."""
@@ -162,6 +180,7 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
         super().set_accept_enabled(enabled)
         if not self.alive:
             self.runtime.drain()
+            self.sessions.stop()
             for listener in self.sockets:
                 listener.close()
             for conn in self.waiting:

@@ -60,9 +60,10 @@ def test_samples_are_streamed_by_the_transcriber_alone() -> None:
     assert importers == ["transcription/transcriber.py"]
 
 
-def test_files_are_streamed_for_requests_conversations_and_the_command_line() -> None:
+def test_files_are_streamed_for_requests_sessions_conversations_and_the_command_line() -> None:
     assert call_sites("transcriber.stream") == [
         "api/audio/answers.py",
+        "api/realtime/services.py",
         "commands/transcriber.py",
         "dialogue/audio_parts.py",  # ConversationTranscriber
         "dialogue/audio_parts.py",  # each part, by that

@@ -4,7 +4,8 @@ import ast
 import json
 import re
 import subprocess
-from dataclasses import fields
+from collections.abc import Iterable
+from dataclasses import Field, fields
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from app.checkpoints import RELEASES, resolve
 from app.dialogue.request import MAX_RECORDINGS
 from app.formats import FORMATS
 from app.model_catalogue import TRANSCRIPTION_MODELS
+from app.realtime_settings import RealtimeSettings
 from app.runtime import Runtime
 from app.settings import Settings
 from app.transcription.request import Chunking
@@ -72,9 +74,16 @@ def default(value: object) -> str:
 
 
 def test_settings() -> None:
-    assert table("variable", SETTINGS) == [
+    realtime = fields(RealtimeSettings)
+    assert table("realtime variable", SETTINGS) == rows_of(realtime)
+    names = {entry.name for entry in realtime}
+    assert table("variable", SETTINGS) == rows_of(e for e in fields(Settings) if e.name not in names)
+
+
+def rows_of(entries: Iterable[Field[Any]]) -> list[list[str]]:
+    return [
         [f"`{entry.metadata['variable']}`", default(entry.default), entry.metadata["meaning"]]
-        for entry in fields(Settings)
+        for entry in entries
     ]
 
 

@@ -62,6 +62,11 @@ def _with_whisper_options(schema: Schema) -> Schema:
     return schema | {"properties": properties, "dependentRequired": options["dependentRequired"]}
 
 
+def _with_session(schema: Schema) -> Schema:
+    session = {key: value for key, value in read("realtime_session").items() if key != "$schema"}
+    return schema | {"properties": schema["properties"] | {"session": session}}
+
+
 INPUT_AUDIO = compiled(read("input_audio"))
 TRANSCRIPTION = compiled(_with_whisper_options(read("transcription")))
 TRANSLATION = compiled(_with_whisper_options(read("translation")))
@@ -70,6 +75,18 @@ INFERENCE = compiled(read("inference"))
 ASR = compiled(read("asr"))
 RESPONSE = compiled(read("response"))
 SPEECH = compiled(read("speech"))
+CLIENT_SECRET = compiled(_with_session(read("client_secret")))
+REALTIME_EVENT = compiled(_with_session(read("realtime_event")))
 
-REQUESTS = (INPUT_AUDIO, TRANSCRIPTION, TRANSLATION, CHAT_COMPLETION, INFERENCE, ASR, RESPONSE, SPEECH)
+REQUESTS = (
+    INPUT_AUDIO,
+    TRANSCRIPTION,
+    TRANSLATION,
+    CHAT_COMPLETION,
+    INFERENCE,
+    ASR,
+    RESPONSE,
+    SPEECH,
+    CLIENT_SECRET,
+)
 """All of them: what the documentation shows is what is checked."""

@@ -9,9 +9,9 @@ import pytest
 
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.errors import ClientGone
+from app.realtime.interface import Heard
 from app.realtime.live_transcript import LiveText
 from app.realtime.stable_words import Rules
-from app.realtime.turn_detection import Heard
 from app.request_context import RequestContext
 from app.transcription.audio_reader import AudioReader
 from app.transcription.request import Policy, TranscriptionRequest

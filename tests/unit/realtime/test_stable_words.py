@@ -8,7 +8,9 @@ from app.transcription.unfinished import UnfinishedText
 from tests.scripted_engine import LetterTokenizer, spell, ts
 from tests.unit.realtime.live_words import text_of, word
 
-RULES = Rules(delay_seconds=0.3, sure=0.9, least=0.65, least_first=0.5, doubt_seconds=3.0)
+RULES = Rules(
+    delay_seconds=0.3, sure=0.9, least=0.65, least_first=0.5, first_delay_seconds=1.0, doubt_seconds=3.0
+)
 LONG_AGO = 100.0
 
 
@@ -45,6 +47,13 @@ def test_another_word_before_it_is_no_agreement() -> None:
 def test_the_first_word_may_be_less_likely() -> None:
     assert stable(text_of("one", 0.51), text_of("one"), seconds=2.0) == " one"
     assert stable(text_of("one", 0.49), text_of("one"), seconds=2.0) == ""
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(1.49, ""), (1.51, " one")])
+def test_but_not_before_more_was_said(seconds: float, expected: str) -> None:
+    """Nothing that follows could mend it."""
+    assert stable(text_of("one", 0.7), text_of("one"), seconds=seconds) == expected
+    assert stable(text_of("one", 0.95), seconds=seconds) == " one"
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(3.9, " one"), (4.1, " one two")])

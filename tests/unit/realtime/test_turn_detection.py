@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.realtime.interface import SpeechStarted, SpeechStopped
-from app.realtime.turn_detection import Eagerness, Heard, SemanticVad, ServerVad, is_whole
+from app.realtime.interface import Eagerness, Heard, SpeechStarted, SpeechStopped
+from app.realtime.turn_detection import SemanticVad, ServerVad, is_whole
 from app.waveform import SAMPLE_RATE, STEP, Samples
 from app.waveform.audio_file import read_audio
 from app.waveform.audio_limits import AudioLimits

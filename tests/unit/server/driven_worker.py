@@ -16,6 +16,7 @@ import pytest
 from gunicorn import util
 from gunicorn.config import Config
 
+from app.realtime.sessions import Limits, Sessions
 from app.server.worker import Connection, SpeechWorker
 from tests.unit.server.connections import listening
 from tests.unit.server.scripted import PATIENCE_SECONDS, FakeLog, FakeRuntime
@@ -27,7 +28,7 @@ class Application:
     """Answers with method, path and body, and keeps what it was asked."""
 
     def __init__(self, runtime: FakeRuntime) -> None:
-        self.extensions = {"runtime": runtime}
+        self.extensions = {"runtime": runtime, "realtime": Sessions(Limits())}
         self.asked: list[str] = []
         self.answer: bytes | None = None
 

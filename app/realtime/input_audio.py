@@ -1,0 +1,151 @@
+"""The audio that a client appends: what is not committed yet, and the turns in it."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app.realtime.formats import AudioFormat
+from app.realtime.input_buffer import InputBuffer
+from app.realtime.interface import SpeechStarted, TurnDetector
+from app.waveform import SAMPLE_RATE, STEP, Pcm, Samples
+from app.waveform.stream_resampler import StreamResampler
+
+LONGEST_TURN_MS = 300_000
+"""A turn that the detector doesn't end is ended here."""
+
+_SAMPLES_PER_MS = SAMPLE_RATE // 1000
+_STEP_MS = 1_000
+"""How much audio is looked at, at a time: what is found in it is settled before more is held."""
+_KEPT_MS = 12_000
+"""How much is kept of what may be silence: the longest padding before a turn, and a margin."""
+
+
+@dataclass(frozen=True)
+class TurnStarted:
+    """Somebody has begun to speak."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True)
+class TurnEnded:
+    """An utterance is complete."""
+
+    at_ms: int
+    audio: bytes = field(repr=False)
+
+
+class InputAudio:
+    """All times are milliseconds of all the audio that was appended.
+
+    Without a `detector` nothing is a turn, and all audio is kept until it is taken.
+    """
+
+    def __init__(self, format: AudioFormat, detector: TurnDetector | None) -> None:
+        self._buffer = InputBuffer(format)
+        self._detector = detector
+        self._turn_ms: int | None = None
+        self._start_hearing()
+
+    @property
+    def format(self) -> AudioFormat:
+        """What is appended."""
+        return self._buffer.format
+
+    @property
+    def now_ms(self) -> int:
+        """The session's clock."""
+        return self._buffer.end_ms
+
+    @property
+    def milliseconds(self) -> float:
+        """How much audio is not taken yet."""
+        return self._buffer.milliseconds
+
+    @property
+    def in_utterance(self) -> bool:
+        """Whether an utterance is under way: a turn, or without a detector any audio."""
+        return self._turn_ms is not None if self._detector else self._buffer.milliseconds > 0
+
+    def append(self, audio: bytes) -> Iterator[TurnStarted | TurnEnded]:
+        """Add audio; what is found in it. It must be iterated over to its end."""
+        step = _STEP_MS * self.format.bytes_per_ms
+        for start in range(0, len(audio), step):
+            piece = audio[start : start + step]
+            self._buffer.append(piece)
+            samples = self._hear(piece)
+            if self._detector:
+                yield from self._turns(self._detector, samples * STEP)
+
+    def so_far(self) -> Samples:
+        """The 16 kHz samples of the utterance that is under way."""
+        start_ms = self._buffer.start_ms if self._turn_ms is None else self._turn_ms
+        skipped = max(0, start_ms * _SAMPLES_PER_MS - self._first_sample)
+        return np.concatenate([np.empty(0, np.int16), *self._samples])[skipped:] * STEP
+
+    def take(self) -> bytes:
+        """Remove and return all audio: the utterance that the client commits."""
+        audio = self._buffer.take_all()
+        self._forget()
+        return audio
+
+    def clear(self) -> None:
+        """Remove all audio."""
+        self._buffer.clear()
+        self._forget()
+
+    def configure(self, format: AudioFormat, detector: TurnDetector | None) -> None:
+        """From now on audio has another format, for which there must be none left, or another detector."""
+        if format != self.format:
+            self._buffer.change_format(format)
+            self._start_hearing()
+        self._detector = detector
+        self._turn_ms = None
+        if detector:
+            detector.reset(self.now_ms)
+
+    def _hear(self, piece: bytes) -> Pcm:
+        samples = self._resampler.feed(piece)
+        self._samples.append(samples)
+        return samples
+
+    def _turns(self, detector: TurnDetector, samples: Samples) -> Iterator[TurnStarted | TurnEnded]:
+        for event in detector.feed(samples):
+            if isinstance(event, SpeechStarted):
+                self._turn_ms = max(event.at_ms, self._buffer.start_ms)
+                yield TurnStarted(self._turn_ms)
+            elif self._turn_ms is not None:
+                yield self._end_turn(self._turn_ms, event.at_ms)
+        if self._turn_ms is None:
+            self._keep_from(self.now_ms - _KEPT_MS)
+        elif self.now_ms - self._turn_ms >= LONGEST_TURN_MS:
+            yield self._end_turn(self._turn_ms, self.now_ms)
+            detector.reset(self.now_ms)
+
+    def _end_turn(self, start_ms: int, end_ms: int) -> TurnEnded:
+        self._turn_ms = None
+        ended = TurnEnded(min(end_ms, self.now_ms), self._buffer.take(start_ms, end_ms))
+        self._drop_samples(self._buffer.start_ms)
+        return ended
+
+    def _keep_from(self, start_ms: int) -> None:
+        self._buffer.take(start_ms, start_ms)
+        self._drop_samples(start_ms)
+
+    def _drop_samples(self, before_ms: int) -> None:
+        """Drop whole pieces of what was heard before a time."""
+        while self._samples and self._first_sample + len(self._samples[0]) <= before_ms * _SAMPLES_PER_MS:
+            self._first_sample += len(self._samples.popleft())
+
+    def _forget(self) -> None:
+        self._start_hearing()
+        self._turn_ms = None
+        if self._detector:
+            self._detector.reset(self.now_ms)
+
+    def _start_hearing(self) -> None:
+        self._resampler = StreamResampler(self.format.codec, self.format.rate, self.format.sample_bytes)
+        self._samples: deque[Pcm] = deque()
+        self._first_sample = self.now_ms * _SAMPLES_PER_MS  # how many came before, in the whole session

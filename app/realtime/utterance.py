@@ -1,0 +1,133 @@
+"""An utterance: its text while it is spoken, and its transcript."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from io import BytesIO
+from threading import Lock
+from time import monotonic
+
+from app.errors import ClientGone, SpeechError
+from app.realtime import events
+from app.realtime.configuration import Transcription
+from app.realtime.events import Event
+from app.realtime.interface import Heard, HoldModel, LiveTranscript, UtteranceModel
+from app.request_context import RequestContext
+from app.scheduling import SchedulingClass
+from app.transcript import Transcript
+from app.waveform import Samples
+
+Send = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A WAV file, what it is transcribed with, and when it was committed (monotonic)."""
+
+    file: bytes = field(repr=False)
+    transcription: Transcription
+    at: float = field(default_factory=monotonic)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An utterance that was answered: `seconds` since its commit, its error if it failed."""
+
+    seconds: float
+    error: SpeechError | None
+
+
+class Utterance:
+    """What is or was said between two commits. `update`, `answer` and `release` are called in one thread at
+    a time, which is not that of `drop`.
+
+    It holds its model from the first `update` until it is answered or released. So the model is loaded while
+    somebody speaks, and can be unloaded while nobody does. `live_context` is that of the text before the
+    transcript: it is cancelled with the commit. `heard` may be read in any thread.
+    """
+
+    def __init__(
+        self,
+        item_id: str,
+        transcription: Transcription,
+        hold_model: HoldModel,
+        new_context: Callable[[SchedulingClass], RequestContext],
+    ) -> None:
+        self.item_id = item_id
+        self.heard = Heard()
+        self.live_context = new_context(SchedulingClass.LIVE_TEXT)
+        self._transcription = transcription
+        self._hold_model = hold_model
+        self._new_context = new_context
+        self._held = ExitStack()
+        self._model: tuple[str, UtteranceModel] | None = None
+        self._live: LiveTranscript | None = None
+        self._lock = Lock()
+        self._dropped = False
+
+    def drop(self) -> None:
+        """Nobody wants it anymore: no event follows. `release` must be called then."""
+        self.live_context.cancel()
+        with self._lock:
+            self._dropped = True
+
+    def release(self) -> None:
+        """Give the model back."""
+        self._model = None
+        self._held.close()
+
+    def update(self, samples: Samples, send: Send) -> bool:
+        """Send a `delta` if there is more text. `samples` are all of the utterance's so far, at 16 kHz."""
+        try:
+            self.live_context.check()
+            text = self._more_text(samples)
+        except SpeechError:
+            return False  # what is wrong is said when it is transcribed
+        with self._lock:
+            sends = bool(text) and not self._dropped
+            if sends:
+                send(events.delta(self.item_id, text))
+        return sends
+
+    def answer(self, committed: Committed, send: Send) -> Answered:
+        """Send the last `delta` and `completed`, or `failed`."""
+        error: SpeechError | None = None
+        try:
+            transcript = self._transcribe(committed)
+            text = transcript.text.strip()
+            rest = self._live.finish(text) if self._live else text
+            if rest:
+                send(events.delta(self.item_id, rest))
+            send(events.completed(self.item_id, transcript, committed.transcription.request.render_options))
+        except SpeechError as known:
+            error = known
+        except Exception as cause:
+            error = SpeechError(f"The server had an error while transcribing the item {self.item_id}.")
+            error.__cause__ = cause
+        if error and not isinstance(error, ClientGone):
+            send(events.failed(self.item_id, error))
+        return Answered(monotonic() - committed.at, error)
+
+    def _more_text(self, samples: Samples) -> str:
+        request = self._transcription.request.transcription
+        model = self._hold(self._transcription.model, self.live_context)
+        self._live = self._live or model.live(request)
+        text = self._live.update(samples, self.live_context)
+        self.heard = self._live.heard
+        return text
+
+    def _transcribe(self, committed: Committed) -> Transcript:
+        context, wanted = self._new_context(SchedulingClass.UTTERANCE), committed.transcription
+        try:
+            model = self._hold(wanted.model, context)
+            return model.transcribe(BytesIO(committed.file), wanted.request.transcription, context)
+        finally:
+            context.cancel()
+            self.release()
+
+    def _hold(self, name: str, context: RequestContext) -> UtteranceModel:
+        """The model, loaded. A session may change it before the commit."""
+        if self._model is None or self._model[0] != name:
+            self.release()
+            self._model = name, self._held.enter_context(self._hold_model(name, context))
+        return self._model[1]

@@ -1,0 +1,132 @@
+"""Who may open a realtime session: keys, client secrets, browsers and their pages."""
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
+
+from tests.functional.conftest import StartServer
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.realtime_client import INTENT, audio_of, realtime, session_of
+from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+
+KEY = "sk-one-of-the-keys-of-this-server"
+PAGE = "https://intranet.example"
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
+    log = tmp_path_factory.mktemp("keyed") / "server.log"
+    with GunicornServer(log, WHISPER_API_KEYS=KEY, WHISPER_CORS_ORIGINS=PAGE) as running:
+        yield running.wait_until_ready()
+
+
+def browser(
+    server: GunicornServer, key: str | None = None, origin: str | None = None, **headers: str
+) -> ClientConnection:
+    """A WebSocket as browsers open it."""
+    names = ["realtime", *([f"openai-insecure-api-key.{key}"] if key else [])]
+    url = f"ws://127.0.0.1:{server.port}/v1/realtime?intent=transcription"
+    return connect(
+        url,
+        subprotocols=[Subprotocol(name) for name in names],
+        origin=Origin(origin) if origin else None,
+        additional_headers=headers,
+        proxy=None,
+        open_timeout=PATIENCE_SECONDS,
+    )
+
+
+def secret_of(server: GunicornServer, **fields: object) -> str:
+    url = f"{server.url}/v1/realtime/client_secrets"
+    headers = {"Authorization": f"Bearer {KEY}"}
+    answer = requests.post(url, json=fields, headers=headers, timeout=PATIENCE_SECONDS)
+    return str(answer.json()["value"])
+
+
+@pytest.mark.parametrize("key", [None, "sk-wrong", "ek_wrong"])
+def test_without_a_right_key_it_is_refused(keyed: GunicornServer, key: str | None) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        browser(keyed, key)
+    assert refused.value.response.status_code == 401
+    assert b'"error"' in (refused.value.response.body or b"")
+
+
+def test_the_key_of_a_browser_is_a_subprotocol(keyed: GunicornServer) -> None:
+    with browser(keyed, KEY) as socket:
+        assert socket.subprotocol == "realtime"
+        assert "session.created" in str(socket.recv(PATIENCE_SECONDS))
+
+
+def test_a_client_secret_opens_sessions(keyed: GunicornServer) -> None:
+    secret = secret_of(keyed, session=session_of())
+    for _ in range(2):
+        with realtime(keyed.url, INTENT, api_key=secret) as session:
+            assert session.events[0]["session"]["audio"]["input"]["turn_detection"] is None
+            assert session.transcribe(audio_of(FLAGSHIP))["transcript"] == FLAGSHIP_TEXT
+
+
+def test_a_client_secret_opens_nothing_else(keyed: GunicornServer) -> None:
+    headers = {"Authorization": f"Bearer {secret_of(keyed)}"}
+    url = f"{keyed.url}/v1/realtime/client_secrets"
+    for answer in (
+        requests.get(f"{keyed.url}/v1/models", headers=headers, timeout=PATIENCE_SECONDS),
+        requests.post(url, json={}, headers=headers, timeout=PATIENCE_SECONDS),
+    ):
+        assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("origin", [PAGE, "{own}"])
+def test_pages_that_may_connect(keyed: GunicornServer, origin: str) -> None:
+    own = f"http://127.0.0.1:{keyed.port}"
+    with browser(keyed, KEY, origin.format(own=own)) as socket:
+        assert "session.created" in str(socket.recv(PATIENCE_SECONDS))
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1:x"])
+def test_other_pages_may_not(keyed: GunicornServer, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        browser(keyed, KEY, origin)
+    assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {**UPGRADE, "Sec-WebSocket-Key": "short"}, {**UPGRADE, "Sec-WebSocket-Key": "x" * 8000}]
+)
+def test_what_is_no_handshake(keyed: GunicornServer, headers: dict[str, str]) -> None:
+    url = f"{keyed.url}/v1/realtime"
+    answer = requests.get(
+        url, headers={**headers, "Authorization": f"Bearer {KEY}"}, timeout=PATIENCE_SECONDS
+    )
+    assert answer.status_code == 426
+    assert "WebSocket" in answer.json()["error"]["message"]
+
+
+def test_no_key_is_in_the_log(keyed: GunicornServer) -> None:
+    secret = secret_of(keyed)
+    for key in (KEY, secret):
+        with browser(keyed, key) as socket:
+            socket.recv(PATIENCE_SECONDS)
+    keyed.wait_for_log("realtime session closed")
+    assert KEY not in keyed.log
+    assert secret not in keyed.log
+    assert secret[3:40] not in keyed.log
+
+
+def test_the_limit_of_a_key(start_server: StartServer) -> None:
+    server = start_server(
+        WHISPER_REALTIME_SESSIONS_PER_KEY="2", WHISPER_REALTIME_SESSIONS="3"
+    ).wait_until_ready()
+    other = {"X-Forwarded-For": "192.0.2.1"}
+    with browser(server), browser(server):
+        with pytest.raises(InvalidStatus) as refused:
+            browser(server)
+        assert refused.value.response.status_code == 503
+        assert int(refused.value.response.headers["Retry-After"]) > 0
+        with browser(server, **other), pytest.raises(InvalidStatus) as full:
+            browser(server, **{"X-Forwarded-For": "192.0.2.2"})
+        assert full.value.response.status_code == 503
