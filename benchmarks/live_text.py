@@ -11,6 +11,7 @@ import argparse
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from statistics import median
 from time import process_time
 from typing import get_args
@@ -46,7 +47,7 @@ LONG_SECONDS = 5.0
 """In a longer utterance half of the words should be sent before its end."""
 _PATIENCE_SECONDS = 3_600.0
 _PAUSE_SECONDS = 1.0
-_CLOSING = ".,!?;:\"'”’)-—… "  # noqa: RUF001
+_PUNCTUATION = ".,!?;:\"'”’)-—… "  # noqa: RUF001
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ class Sent:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What was sent while it was spoken, and its final text with the seconds at which each word ends."""
+    """What was sent while it was spoken, its final text, and up to each word: the text and when it ends."""
 
     name: str
     seconds: float
     sent: Sequence[Sent]
     final: str
-    word_ends: Sequence[float]
+    word_ends: Sequence[tuple[str, float]]
 
     @property
     def text_sent(self) -> str:
@@ -80,30 +81,17 @@ class Utterance:
     @property
     def words(self) -> int:
         """How many words the final text has."""
-        return len(self.final.split())
+        return len(self.word_ends)
 
     def latencies(self) -> list[float]:
         """Seconds from the end of each word to its delta, for words sent before the last one ends."""
-        ends = self.word_ends
-        return [
-            sent - end
-            for sent, end in zip(self._sent_at(), ends, strict=False)
-            if sent is not None and sent < ends[-1]
-        ]
+        last = self.word_ends[-1][1] if self.word_ends else 0.0
+        sent = ((self._sent_at(text), end) for text, end in self.word_ends)
+        return [seconds - end for seconds, end in sent if seconds < last]
 
-    def _sent_at(self) -> list[float | None]:
-        """When each word of the final text was sent; None if only with the final text."""
-        return [
-            next((sent.seconds for sent in self.sent if sent.text.startswith(text)), None)
-            for text in self._texts_up_to()
-        ]
-
-    def _texts_up_to(self) -> Iterator[str]:
-        """The final text up to each word, closing punctuation left out."""
-        place = 0
-        for word in self.final.split():
-            place = self.final.index(word, place) + len(word)
-            yield self.final[:place].rstrip(_CLOSING)
+    def _sent_at(self, text: str) -> float:
+        """When all of a text was sent; infinite if only with the final text."""
+        return next((sent.seconds for sent in self.sent if sent.text.startswith(text)), inf)
 
 
 HEADINGS = (
@@ -135,6 +123,16 @@ class Totals:
         yield f"{median(latencies):.2f} s, {percentile(latencies, 95):.2f} s" if latencies else "-"
 
 
+def texts_up_to(text: str, words: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """A text up to each of its words, without punctuation behind it, and the seconds given for the word."""
+    place = 0
+    for word, seconds in words:
+        letters = word.strip(_PUNCTUATION)
+        if letters and (found := text.find(letters, place)) >= 0:
+            place = found + len(letters)
+            yield text[:place], seconds
+
+
 def percentile(values: Sequence[float], percent: int) -> float:
     """The value that so many percent don't exceed."""
     return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
@@ -160,10 +158,16 @@ class Offline:
         final = collected(self._transcriber.stream_samples(recording.samples, request, context), request.task)
         timed = replace(request, word_timestamps=True)
         words = collected(self._transcriber.stream_samples(recording.samples, timed, context), request.task)
-        ends = [word.end_seconds for segment in words.segments for word in segment.words]
+        ends = [(word.text, word.end_seconds) for segment in words.segments for word in segment.words]
         live = LiveText(self._transcriber, request, self._voices.stream())
         sent = list(self._spoken(live, recording.samples, sessions, context))
-        return Utterance(recording.name, len(recording.samples) / SAMPLE_RATE, sent, final.text, ends)
+        return Utterance(
+            recording.name,
+            len(recording.samples) / SAMPLE_RATE,
+            sent,
+            final.text,
+            list(texts_up_to(final.text, ends)),
+        )
 
     def _spoken(
         self, live: LiveText, samples: Samples, sessions: int, context: RequestContext
