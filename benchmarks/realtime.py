@@ -154,7 +154,9 @@ class Client(threading.Thread):
             raise RuntimeError(event["error"]["message"])
         if "item_id" not in event:
             return
-        spoken = self._items.setdefault(event["item_id"], self.spoken[len(self._items) - 1])
+        if event["item_id"] not in self._items:  # items come in the order in which they are spoken
+            self._items[event["item_id"]] = self.spoken[len(self._items)]
+        spoken = self._items[event["item_id"]]
         if event["type"] == f"{_TRANSCRIPTION}.delta":
             before = spoken.sent[-1][1] if spoken.sent else ""
             spoken.sent.append((now, before + event["delta"]))
