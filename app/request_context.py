@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event
 from typing import TypeVar
 
 from app.errors import RequestTimeout, ServerBusy
 from app.request_cost import RequestCost
+from app.scheduling import SchedulingClass
 from app.waiting import check_client, wait_for
 
 T = TypeVar("T")
@@ -23,8 +24,9 @@ def never_gone() -> bool:
 class RequestContext:
     """A request's deadline (on time.monotonic's clock), its client, its caller and its cost.
 
-    `caller` is a digest of the API key, or empty. All work for the request ends when the deadline has
-    passed, when `client_gone()` is true, or when it is cancelled.
+    `caller` is a digest of the API key, or empty. `scheduling_class` is that of its recordings. All work for
+    the request ends when the deadline has passed, when `client_gone()` is true, or when it is cancelled: then
+    at once.
     """
 
     limit_seconds: float
@@ -32,7 +34,8 @@ class RequestContext:
     client_gone: Callable[[], bool] = never_gone
     caller: str = ""
     cost: RequestCost = field(default_factory=RequestCost, compare=False)
-    _cancelled: Event = field(default_factory=Event, init=False, repr=False, compare=False)
+    scheduling_class: SchedulingClass = SchedulingClass.UPLOAD
+    _cancelled: Future[None] = field(default_factory=Future, init=False, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -41,25 +44,26 @@ class RequestContext:
         client_gone: Callable[[], bool] = never_gone,
         caller: str = "",
         cost: RequestCost | None = None,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
     ) -> "RequestContext":
         """The context of a request that starts now."""
-        return cls(
-            limit_seconds, time.monotonic() + limit_seconds, client_gone, caller, cost or RequestCost()
-        )
+        deadline = time.monotonic() + limit_seconds
+        return cls(limit_seconds, deadline, client_gone, caller, cost or RequestCost(), scheduling_class)
 
     def cancel(self) -> None:
         """End all work for the request. Any thread may call it."""
-        self._cancelled.set()
+        with suppress(InvalidStateError):  # it was cancelled before
+            self._cancelled.set_result(None)
 
     @property
     def abandoned(self) -> bool:
         """Whether the request was cancelled or its client has gone."""
-        return self._cancelled.is_set() or self.client_gone()
+        return self._cancelled.done() or self.client_gone()
 
     def wait(self, future: Future[T]) -> T:
         """The future's result. Raises RequestTimeout, ClientGone, ServerBusy (stopping) or its own error."""
         try:
-            return wait_for(future, self.check)
+            return wait_for(future, self.check, self._cancelled)
         except CancelledError:
             raise ServerBusy("The server is stopping. Please retry.") from None
         finally:

@@ -20,6 +20,7 @@ from app.metrics import Metrics
 from app.model_catalogue import ModelCatalogue
 from app.request_context import RequestContext, never_gone
 from app.request_cost import RequestCost
+from app.scheduling import SchedulingClass
 from app.settings import Settings
 from app.synthesis.encoded_speech import MAX_SECONDS, EncodedSpeech
 from app.synthesis.interface import Synthesizer
@@ -187,10 +188,14 @@ class Runtime:
         return self.models.alive and not self._draining
 
     def request_context(
-        self, client_gone: Callable[[], bool] = never_gone, caller: str = "", cost: RequestCost | None = None
+        self,
+        client_gone: Callable[[], bool] = never_gone,
+        caller: str = "",
+        cost: RequestCost | None = None,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
     ) -> RequestContext:
         """The context of a request that starts now."""
-        return RequestContext.of(self.settings.request_seconds, client_gone, caller, cost)
+        return RequestContext.of(self.settings.request_seconds, client_gone, caller, cost, scheduling_class)
 
     def new_voice(self) -> VoiceStream:
         """Voice activity detection of audio that is still coming."""

@@ -1,10 +1,9 @@
 """Waiting on behalf of a client: in short steps, so that a client that has gone is noticed."""
 
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.errors import ClientGone
 
@@ -34,16 +33,18 @@ def poll(attempt: Callable[[float], T], check: Check) -> T:
             return result
 
 
-def wait_for(future: Future[T], check: Check) -> T:
-    """The result of a future. Raises what `check` raises, CancelledError, or the future's own error."""
+def wait_for(future: Future[T], check: Check, *interruptions: Future[Any]) -> T:
+    """The result of a future. Raises what `check` raises, CancelledError, or the future's own error.
+
+    When one of the `interruptions` ends, `check` is called at once, and should raise.
+    """
     try:
-        poll(partial(_ends, future), check)
+        poll(partial(_ends, future, interruptions), check)
         return future.result()
     finally:
         del future  # its error refers to this frame: a cycle that would keep what the frames hold
 
 
-def _ends(future: Future[T], seconds: float) -> bool:
-    with suppress(CancelledError, TimeoutError):
-        future.exception(seconds)
+def _ends(future: Future[Any], interruptions: tuple[Future[Any], ...], seconds: float) -> bool:
+    wait([future, *interruptions], seconds, FIRST_COMPLETED)
     return future.done()

@@ -9,6 +9,8 @@ PROGRAMS = {
     "real_speech": "speed with OpenAI's own weights on speech, beside both others, with word errors",
     "word_errors": "word error rate with OpenAI's own weights, beside faster-whisper",
     "short_context": "a short audio context beside the full one: time and word errors by clip length",
+    "live_text": "text of an utterance while it is spoken: how much is sent, when, and does it stay",
+    "realtime": "sessions of a server that are spoken to: how soon deltas and transcripts come",
     "http_speed": "eight clients at once, with this engine and with openai-whisper behind the same server",
     "alone": "one short request alone, with this engine and with openai-whisper as it is",
     "short_note": "how long a note of 5 s takes while an hour is being transcribed",

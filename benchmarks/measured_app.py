@@ -70,10 +70,10 @@ class MeasuredEngine:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def open(self, samples: Samples) -> Recording:
-        """Compute the features of 16 kHz mono samples `[n]`."""
+    def open(self, *args: Any) -> Recording:
+        """Compute the features of samples."""
         with timed("model"):
-            return self._engine.open(samples)
+            return self._engine.open(*args)
 
 
 class MeasuredReader(AudioReader):

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.engines.interface import Engine, ModelCard, Window, WindowOptions, WindowResult, WordTiming
+from app.engines.interface import (
+    Engine,
+    ModelCard,
+    Wait,
+    Window,
+    WindowOptions,
+    WindowResult,
+    WordTiming,
+    wait_patiently,
+)
+from app.scheduling import SchedulingClass
 from app.waveform import Samples
 
 TIMESTAMP_BEGIN = 1_000
@@ -48,6 +58,7 @@ class LetterTokenizer:
 @dataclass
 class ScriptedRecording:
     frames: int
+    scheduling_class: SchedulingClass = SchedulingClass.UPLOAD
     closed: bool = False
 
     def close(self) -> None:
@@ -78,8 +89,14 @@ class ScriptedEngine:
     def tokenizer(self, language: str | None, task: str) -> LetterTokenizer:
         return LetterTokenizer()
 
-    def open(self, samples: Samples) -> ScriptedRecording:
-        self.recordings.append(ScriptedRecording(len(samples) // 160))
+    def open(
+        self,
+        samples: Samples,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
+        wait: Wait = wait_patiently,
+    ) -> ScriptedRecording:
+        wait(done(lambda: None))
+        self.recordings.append(ScriptedRecording(len(samples) // 160, scheduling_class))
         return self.recordings[-1]
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:

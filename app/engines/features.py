@@ -5,6 +5,7 @@ finished before all are computed: first every block, then the clip. Source: `whi
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +13,21 @@ from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
 from app.engines.interface import WINDOW_FRAMES
+from app.scheduling import SchedulingClass
 from app.waveform import Samples, step_of
 
 _EDGE_FRAMES = 2
 """Frames past the audio's end whose STFT window reaches into it."""
+
+
+@contextmanager
+def closed_on_error(recording: "LogMel") -> Iterator[None]:
+    """Close a recording that can't be opened, so that what is queued for it is cancelled."""
+    try:
+        yield
+    except BaseException:
+        recording.close()
+        raise
 
 
 class LogMel:
@@ -24,7 +36,14 @@ class LogMel:
     Call `compute` for every block, then `clip` once. `window` must not be called earlier.
     """
 
-    def __init__(self, samples: Samples, n_mels: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        n_mels: int,
+        device: torch.device,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
+    ) -> None:
+        self.scheduling_class = scheduling_class
         self.frames = len(samples) // HOP_LENGTH
         self._shape = n_mels, max(self.frames + _EDGE_FRAMES, WINDOW_FRAMES)
         self._device = device

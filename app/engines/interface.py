@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from app.scheduling import SchedulingClass
 from app.transcript import Task
 from app.waveform import Samples
 
@@ -54,6 +55,10 @@ class Recording(Protocol):
     @property
     def frames(self) -> int:
         """Log-mel frames of the audio itself, padding not counted."""
+
+    @property
+    def scheduling_class(self) -> SchedulingClass:
+        """Where it comes from, by which its calls take turns with others'."""
 
     @property
     def closed(self) -> bool:
@@ -111,7 +116,9 @@ class WindowOptions(DecodingOptions):
     """How one window is decoded at one temperature.
 
     `prefix`: the first of the window's tokens, timestamps included, if they are known already. Decoding goes
-    on after them, and the result begins with them. The reference engine ignores it.
+    on after them, and the result begins with them; its `avg_logprob` is that of the others. The reference
+    engine ignores it, since openai-whisper's own prefix begins a segment: its result may begin with others.
+    `sample_len`: so many tokens at most are decoded.
     """
 
     task: Task = "transcribe"
@@ -119,6 +126,7 @@ class WindowOptions(DecodingOptions):
     temperature: float = 0.0
     prompt: tuple[int, ...] = ()
     prefix: tuple[int, ...] = ()
+    sample_len: int | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +197,15 @@ class ModelCard:
     """What the weights take on the device; 0 if that is unknown."""
 
 
+Wait = Callable[[Future[None]], None]
+"""Waits for a future. What it raises ends the wait."""
+
+
+def wait_patiently(future: Future[None]) -> None:
+    """Wait until the future is done. Raises its error."""
+    future.result()
+
+
 class Engine(Protocol):
     """Decodes windows with one model on one device. It is started and stopped as a LiveEngine."""
 
@@ -199,8 +216,16 @@ class Engine(Protocol):
     def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
         """The tokenizer of a language (code) and task."""
 
-    def open(self, samples: Samples) -> Recording:
-        """Compute the features of 16 kHz mono samples `[n]`; waits for the engine."""
+    def open(
+        self,
+        samples: Samples,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
+        wait: Wait = wait_patiently,
+    ) -> Recording:
+        """Compute the features of 16 kHz mono samples `[n]`; waits for the engine.
+
+        If `wait` raises, what is still queued for the recording is cancelled.
+        """
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once. Raises (in the future) EngineFailure; cancelled with its recording."""
@@ -252,6 +277,11 @@ class EngineProxy:
         """The tokenizer of a language (code) and task."""
         return self._engine.tokenizer(language, task)
 
-    def open(self, samples: Samples) -> Recording:
+    def open(
+        self,
+        samples: Samples,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
+        wait: Wait = wait_patiently,
+    ) -> Recording:
         """Compute the features of 16 kHz mono samples `[n]`."""
-        return self._engine.open(samples)
+        return self._engine.open(samples, scheduling_class, wait)

@@ -5,11 +5,11 @@ Only for a short context, which openai-whisper doesn't have, its encoder is give
 
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,21 +20,27 @@ from whisper.timing import find_alignment
 
 from app.checkpoints import Checkpoint
 from app.engines.engine_thread import CallQueue
-from app.engines.features import LogMel
+from app.engines.features import LogMel, closed_on_error
 from app.engines.interface import (
     EngineOptions,
     ModelCard,
+    Recording,
     Tokenizer,
+    Wait,
     Window,
     WindowOptions,
     WindowResult,
     WordTiming,
+    wait_patiently,
 )
 from app.engines.startup import start_engine
 from app.engines.tokens import TokenizerTable
 from app.engines.whisper_checkpoint import load_whisper
+from app.scheduling import SchedulingClass
 from app.transcript import Task
 from app.waveform import Samples
+
+T = TypeVar("T")
 
 
 def start(checkpoint: Checkpoint, device: str, options: EngineOptions) -> "ReferenceEngine":
@@ -82,38 +88,46 @@ class ReferenceEngine:
         """The tokenizer of a language (code) and task."""
         return self._tokenizers.get(language, task)
 
-    def open(self, samples: Samples) -> LogMel:
+    def open(
+        self,
+        samples: Samples,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
+        wait: Wait = wait_patiently,
+    ) -> LogMel:
         """Compute the features of 16 kHz mono samples `[n]`, block by block between other work."""
-        recording = LogMel(samples, self._model.dims.n_mels, torch.device("cpu"))
-        for first, end in recording.blocks():
-            self._thread.submit(partial(recording.compute, first, end)).result()
-        self._thread.submit(recording.clip).result()
+        recording = LogMel(samples, self._model.dims.n_mels, torch.device("cpu"), scheduling_class)
+        with closed_on_error(recording):
+            for first, end in recording.blocks():
+                wait(self._call(recording, partial(recording.compute, first, end)))
+            wait(self._call(recording, recording.clip))
         return recording
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
         """Decode a window once."""
-        return self._thread.submit(partial(self._decode, window, options), partial(_is_abandoned, window))
+        return self._call(window.recording, partial(self._decode, window, options))
 
     def detect_language(self, window: Window) -> Future[dict[str, float]]:
         """The probability of every language code."""
-        return self._thread.submit(partial(self._detect, window), partial(_is_abandoned, window))
+        return self._call(window.recording, partial(self._detect, window))
 
     def score(self, window: Window, options: WindowOptions, tokens: Sequence[int]) -> Future[list[float]]:
         """The log-probability of each of a window's tokens."""
-        return self._thread.submit(
-            partial(self._score, window, options, list(tokens)), partial(_is_abandoned, window)
-        )
+        return self._call(window.recording, partial(self._score, window, options, list(tokens)))
 
     def align(
         self, window: Window, tokens: Sequence[int], language: str | None, task: Task
     ) -> Future[list[WordTiming]]:
         """The times of text tokens."""
         work = partial(self._align, window, list(tokens), language, task)
-        return self._thread.submit(work, partial(_is_abandoned, window))
+        return self._call(window.recording, work)
 
     def close(self) -> None:
         """Stop the thread after the call that runs; what is queued is cancelled."""
         self._thread.close()
+
+    def _call(self, recording: Recording, run: Callable[[], T]) -> Future[T]:
+        """Queue a call, which is dropped if the recording is closed by then."""
+        return self._thread.submit(run, lambda: recording.closed)
 
     def _decode(self, window: Window, options: WindowOptions) -> WindowResult:
         if options.temperature > 0:
@@ -133,6 +147,7 @@ class ReferenceEngine:
             task=options.task,
             language=options.language,
             temperature=options.temperature,
+            sample_len=options.sample_len,
             beam_size=options.beam_size,
             best_of=options.best_of,
             patience=options.patience,
@@ -214,10 +229,6 @@ class ReferenceEngine:
     def _half(self) -> bool:
         """openai-whisper computes in float16 everywhere but on the CPU."""
         return bool(self._model.device.type != "cpu")
-
-
-def _is_abandoned(window: Window) -> bool:
-    return window.recording.closed
 
 
 def _seed(window: Window, options: WindowOptions) -> int:

@@ -102,9 +102,8 @@ class LiveText:
         # What was sent of a segment that the next window repeats
         repeated = tuple(token for token in self._known.prefix[len(ended) :] if token < begin)
         self._begin += (segments.advance or WINDOW_FRAMES) * _HOP
-        self._known = KnownText(
-            self._known.previous + ended, (begin, *repeated) if repeated else (), text.language
-        )
+        prefix = (begin, *repeated) if repeated else ()
+        self._known = KnownText(self._known.previous + ended, prefix, language=text.language)
 
     def _hear(self, samples: Samples, context: RequestContext) -> UnfinishedText | None:
         """The window's text; None as well if it doesn't begin with what was sent, as not every engine's."""
@@ -119,7 +118,7 @@ class LiveText:
             return
         self._stream = self._stream or TextStream(text.tokenizer)
         self.sent += self._stream.feed(tokens[len(known.prefix) :])
-        self._known = KnownText(known.previous, tokens, text.language)
+        self._known = KnownText(known.previous, tokens, text.end_seconds(tokens), text.language)
 
 
 class _Ears:

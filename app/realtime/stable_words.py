@@ -21,15 +21,16 @@ class Rules:
     """When a word will stay, if all before it do.
 
     It must end `delay_seconds` before the audio does. If it is at least `sure` likely that will do. Otherwise
-    the decode before must have the same words so far, and it must be `least` likely, or the first word and
-    `least_first` likely (many words may come first), or end `doubt_seconds` before the audio does.
-    `step_seconds`: so much audio must have come before it is decoded again.
+    the decode before must have the same words so far, and it must be `least` likely or end `doubt_seconds`
+    before the audio does. The first word, since many may come first, need only be `least_first` likely, but
+    `first_delay_seconds` old. `step_seconds`: so much audio must have come before it is decoded again.
     """
 
     delay_seconds: float = 0.3
     sure: float = 0.9
     least: float = 0.65
     least_first: float = 0.5
+    first_delay_seconds: float = 1.0
     doubt_seconds: float = 3.0
     step_seconds: float = 0.4
 
@@ -39,8 +40,11 @@ class Rules:
             return False
         if word.probability >= self.sure:
             return True
-        least = self.least_first if first else self.least
-        return agreed and (word.probability >= least or age_seconds >= self.doubt_seconds)
+        if not agreed or age_seconds >= self.doubt_seconds:
+            return agreed
+        if first:
+            return word.probability >= self.least_first and age_seconds >= self.first_delay_seconds
+        return word.probability >= self.least
 
 
 def stable_tokens(

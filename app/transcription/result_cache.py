@@ -14,11 +14,14 @@ from app.engines.interface import (
     Engine,
     EngineProxy,
     Recording,
+    Wait,
     Window,
     WindowOptions,
     WindowResult,
     WordTiming,
+    wait_patiently,
 )
+from app.scheduling import SchedulingClass
 from app.transcript import Task
 from app.waveform import Samples
 
@@ -98,9 +101,14 @@ class CachingEngine(EngineProxy):
         self._cache = cache
         self._recordings: list[Recording] = []
 
-    def open(self, samples: Samples) -> Recording:
+    def open(
+        self,
+        samples: Samples,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
+        wait: Wait = wait_patiently,
+    ) -> Recording:
         """Compute the features of 16 kHz mono samples `[n]`."""
-        recording = super().open(samples)
+        recording = super().open(samples, scheduling_class, wait)
         self._recordings.append(recording)
         return recording
 

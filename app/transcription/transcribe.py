@@ -77,7 +77,7 @@ def stream_samples(
         if request.by_channel:
             # A segment's own start may be that of the silence before it, and speakers are merged by time.
             channels, request = samples, replace(request, word_timestamps=True)
-        opened = [held.enter_context(open_audio(engine, channel)) for channel in channels]
+        opened = [held.enter_context(open_audio(engine, channel, context)) for channel in channels]
         loops = [WindowLoop(engine, audio, request, policy, context) for audio in opened]
         seconds = samples.shape[-1] / SAMPLE_RATE
         if request.language_only:

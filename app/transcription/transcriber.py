@@ -73,7 +73,7 @@ class Transcriber:
         Raises RequestTimeout, ClientGone, EngineFailure.
         """
         engine = self.engine_for(context)
-        with open_audio(engine, samples) as audio:
+        with open_audio(engine, samples, context) as audio:
             return UnfinishedListener(engine, request, self.policy, context).hear(audio, known)
 
     def _stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:

@@ -43,9 +43,12 @@ class OpenAudio:
 
 
 @contextmanager
-def open_audio(engine: Engine, samples: Samples) -> Iterator[OpenAudio]:
-    """Open samples in the engine. On leaving, the recording is closed, which cancels its windows."""
-    with closing(engine.open(samples)) as recording:
+def open_audio(engine: Engine, samples: Samples, context: RequestContext) -> Iterator[OpenAudio]:
+    """Open samples in the engine. On leaving, the recording is closed, which cancels its windows.
+
+    Raises RequestTimeout, ClientGone, EngineFailure.
+    """
+    with closing(engine.open(samples, context.scheduling_class, context.wait)) as recording:
         yield OpenAudio(samples, recording)
 
 

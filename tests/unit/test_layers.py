@@ -16,6 +16,7 @@ BASE = {
     "app.languages",
     "app.realtime_settings",
     "app.request_cost",
+    "app.scheduling",
     "app.setting_field",
     "app.setting_values",
     "app.settings",

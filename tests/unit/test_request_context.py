@@ -110,3 +110,19 @@ def test_a_time_out_inside_the_work_is_the_works_own() -> None:
     future.set_exception(TimeoutError("inner"))
     with pytest.raises(TimeoutError, match="inner"):
         RequestContext.of(60).wait(future)
+
+
+def test_cancelling_ends_a_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only at the end of a step of waiting, which never comes here."""
+    monkeypatch.setattr("app.waiting.POLL_SECONDS", 10_000.0)
+    context = RequestContext.of(PATIENCE_SECONDS)
+    threading.Timer(0.1, context.cancel).start()
+    with pytest.raises(ClientGone):
+        context.wait(Future())
+
+
+def test_cancelling_twice_is_cancelling() -> None:
+    context = RequestContext.of(PATIENCE_SECONDS)
+    context.cancel()
+    context.cancel()
+    assert context.abandoned

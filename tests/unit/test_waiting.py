@@ -67,3 +67,12 @@ def test_a_failed_future(error: BaseException) -> None:
     future.set_exception(error)
     with pytest.raises(type(error), match="its own"):
         wait_for(future, lambda: None)
+
+
+def test_an_interruption_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only at the end of a step, which never comes here."""
+    monkeypatch.setattr("app.waiting.POLL_SECONDS", 10_000.0)
+    interruption: Future[None] = Future()
+    threading.Timer(0.1, interruption.set_result, [None]).start()
+    with pytest.raises(ClientGone):
+        wait_for(Future(), lambda: check_client(interruption.done), interruption)

@@ -22,6 +22,7 @@ from app.realtime.turn_detection import new_turn_detector
 from app.request_context import RequestContext
 from app.requests.parse import AudioRequest, parse
 from app.runtime import Lease, Runtime
+from app.scheduling import SchedulingClass
 from app.transcript import Transcript
 from app.transcription.request import TranscriptionRequest
 from app.transcription.transcribe import collected
@@ -96,9 +97,11 @@ class WorkerServices:
             fields = {**fields, "model": self.runtime.catalogue.require(fields["model"])}
         return parse(fields, "transcribe", self.runtime.settings.ignore_prompts)
 
-    def new_context(self, client_gone: Callable[[], bool]) -> RequestContext:
+    def new_context(
+        self, client_gone: Callable[[], bool], scheduling_class: SchedulingClass
+    ) -> RequestContext:
         """The context of the work for an utterance."""
-        return self.runtime.request_context(client_gone, self.caller, self.record.cost)
+        return self.runtime.request_context(client_gone, self.caller, self.record.cost, scheduling_class)
 
     @contextmanager
     def hold_model(self, name: str, context: RequestContext) -> Iterator[LeasedModel]:

@@ -24,8 +24,7 @@ Select = Callable[[Tensor, Selection], Tensor]
 class DecodingWindow:
     """A window that is being decoded. `rows`: its rows in the batch now, one for each beam or sample.
 
-    `prompt` ends with `prefix`: the window's own tokens that are known already.
-
+    `prompt` ends with `prefix`: the window's first tokens, which are known already.
     suppression_mask: `[vocabulary]`, 0 or -inf; uniform_noise: `[rows at the start, max_tokens]`;
     candidate_count: how many candidates its beam search needs of each row, 0 without beam search.
     """

@@ -16,17 +16,20 @@ from app.engines.batched.model_runner import ModelRunner
 from app.engines.batched.scheduler import Action, QueuedTask, Scheduler
 from app.engines.batched.tasks import DecodeTask, EngineTask, cancel, fail, is_abandoned
 from app.engines.engine_thread import CallQueue
-from app.engines.features import LogMel
+from app.engines.features import LogMel, closed_on_error
 from app.engines.interface import (
     OnStep,
     Recording,
     Tokenizer,
+    Wait,
     Window,
     WindowOptions,
     WindowResult,
     WordTiming,
+    wait_patiently,
 )
 from app.engines.timed_future import TimedFuture
+from app.scheduling import SchedulingClass
 from app.transcript import Task
 from app.waveform import Samples
 
@@ -75,12 +78,18 @@ class BatchedEngine:
         """The tokenizer of a language (code) and task."""
         return self._model.tokenizers.get(language, task)
 
-    def open(self, samples: Samples) -> LogMel:
+    def open(
+        self,
+        samples: Samples,
+        scheduling_class: SchedulingClass = SchedulingClass.UPLOAD,
+        wait: Wait = wait_patiently,
+    ) -> LogMel:
         """Compute the features of 16 kHz mono samples `[n]`, block by block between other work."""
-        recording = LogMel(samples, self._model.dims.n_mels, self._model.device)
-        for first, end in recording.blocks():
-            self._submit(recording, partial(recording.compute, first, end)).result()
-        self._submit(recording, recording.clip).result()
+        recording = LogMel(samples, self._model.dims.n_mels, self._model.device, scheduling_class)
+        with closed_on_error(recording):
+            for first, end in recording.blocks():
+                wait(self._submit(recording, partial(recording.compute, first, end)))
+            wait(self._submit(recording, recording.clip))
         return recording
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
@@ -120,7 +129,7 @@ class BatchedEngine:
         queued.add_done_callback(lambda queued: cancel(task) if queued.cancelled() else None)
 
     def _enqueue(self, task: EngineTask | DecodeTask) -> None:
-        self._scheduler.add(QueuedTask(task, task.recording, task.rows))
+        self._scheduler.add(_queued(task, task.rows))
         if not self._scheduled:
             self._schedule()
 
@@ -136,7 +145,10 @@ class BatchedEngine:
         """Run one task or one step; False when there is nothing to do."""
         self._drop_abandoned()
         running_windows: Counter[object] = Counter(task.recording for task in self._running.values())
-        scheduled = self._scheduler.next(self._runner.batch.size, running_windows)
+        uploads = sum(
+            task.recording.scheduling_class is SchedulingClass.UPLOAD for task in self._running.values()
+        )
+        scheduled = self._scheduler.next(self._runner.batch.size, running_windows, uploads)
         if isinstance(scheduled, QueuedTask):
             self._start(scheduled.task)
         elif scheduled is Action.STEP:
@@ -207,7 +219,7 @@ class BatchedEngine:
             return
         _log.warning("a step of %d windows failed; each is tried alone", len(self._running), exc_info=error)
         for task in self._interrupt():
-            self._scheduler.add(QueuedTask(task, task.recording, _ROWS_TO_RUN_ALONE))
+            self._scheduler.add(_queued(task, _ROWS_TO_RUN_ALONE))
 
     def _shrink(self, task: EngineTask | DecodeTask | None, error: torch.OutOfMemoryError) -> None:
         """The device is out of memory: halve the batch and decode its windows again.
@@ -225,7 +237,11 @@ class BatchedEngine:
             return
         _log.warning("the device is out of memory: %d windows at a time now", capacity)
         for again in interrupted:
-            self._scheduler.add(QueuedTask(again, again.recording, again.rows))
+            self._scheduler.add(_queued(again, again.rows))
+
+
+def _queued(task: EngineTask | DecodeTask, rows: int) -> QueuedTask[EngineTask | DecodeTask]:
+    return QueuedTask(task, task.recording, rows, task.recording.scheduling_class)
 
 
 def _max_cached_windows(capacity: int) -> int:

@@ -49,7 +49,7 @@ class ModelRunner:
         """The best text of a window that has left the batch."""
         hypothesis = best_hypothesis(decoding.search.hypotheses(), options.length_penalty)
         tokenizer = self._model.tokenizers.get(options.language, options.task)
-        tokens = options.prefix + hypothesis.tokens
+        tokens = decoding.prefix + hypothesis.tokens
         return WindowResult(
             tokens=tokens,
             avg_logprob=hypothesis.sum_logprob / (len(hypothesis.tokens) + 1),
@@ -93,14 +93,15 @@ class ModelRunner:
         torch.cuda.empty_cache()
 
     def _new_decoding(self, window: Window, options: WindowOptions) -> DecodingWindow:
-        prompt = self._prompt(options) + list(options.prefix)
-        room = self._model.dims.n_text_ctx + 1 - len(prompt)
-        max_tokens = max(1, min(self._max_tokens - len(options.prefix), room))
-        search = new_search(options, self._model.vocabulary.eot, max_tokens)
+        prompt = self._prompt(options)
+        max_tokens = min(self._max_tokens, self._model.dims.n_text_ctx + 1 - len(prompt))
+        prefix = options.prefix[: max_tokens - 1]  # one token at least is decoded
+        room = max_tokens - len(prefix)
+        search = new_search(options, self._model.vocabulary.eot, min(room, options.sample_len or room))
         return DecodingWindow(
             cross=self.windows.cross_kv(window),
-            prompt=prompt,
-            prefix=options.prefix,
+            prompt=[*prompt, *prefix],
+            prefix=prefix,
             search=search,
             suppression_mask=self._model.suppression_mask(options.suppress_tokens),
             temperature=options.temperature,
@@ -110,10 +111,7 @@ class ModelRunner:
 
     def _prompt(self, options: WindowOptions) -> list[int]:
         text_context = self._model.dims.n_text_ctx
-        previous = options.prompt
-        if options.prefix:  # which takes the room of previous text
-            previous = previous[max(0, len(previous) + len(options.prefix) + 1 - text_context // 2) :]
-        return self._model.tokenizers.prompt(previous, options.language, options.task, text_context)
+        return self._model.tokenizers.prompt(options.prompt, options.language, options.task, text_context)
 
     def _no_speech_prob(self, prompt: list[int], states: Tensor) -> float:
         tokenizer = self._model.tokenizers.whisper(None, "transcribe")

@@ -4,15 +4,22 @@ Tasks are queued by owner (a recording). A task may add rows to the running batc
 windows. The owner with the fewest windows in the batch is served first, and equal ones round-robin: a short
 note waits for one task of a long meeting, not for all of them. Between two tasks the running rows advance by
 some steps.
+
+The recordings of realtime sessions are short and many, so they would always come first. While an upload
+waits, they get three of four tasks together, and it gets the fourth.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
+from app.scheduling import SchedulingClass
+
 TaskT = TypeVar("TaskT")
+
+_SESSION_TASKS_PER_UPLOAD_TASK = 3
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,7 @@ class QueuedTask(Generic[TaskT]):
     task: TaskT
     owner: object
     rows: int = 0
+    scheduling_class: SchedulingClass = SchedulingClass.UPLOAD
 
 
 class Action(Enum):
@@ -38,7 +46,7 @@ class Scheduler(Generic[TaskT]):
     in the batch) while another owner has several windows. `steps_between_tasks`: decoding steps between two
     tasks. `holdoff_steps_after_join`: for so many steps after a new request has joined others, an owner that
     has a window in the batch gets no second one, because a meeting's encodes and rows are what slows a note
-    down.
+    down. Text of an utterance that isn't over joins without that, and waits for utterances that are.
     """
 
     def __init__(
@@ -51,6 +59,8 @@ class Scheduler(Generic[TaskT]):
         self._queues: OrderedDict[object, deque[QueuedTask[TaskT]]] = OrderedDict()
         self._steps_since_task = steps_between_tasks
         self._steps_since_join = holdoff_steps_after_join
+        self._steps_since_utterance = holdoff_steps_after_join
+        self._session_tasks = 0  # since the last task of an upload, while one waits
 
     @property
     def waiting(self) -> int:
@@ -61,25 +71,30 @@ class Scheduler(Generic[TaskT]):
         """Queue a task behind its owner's others; a new owner comes after all that wait."""
         self._queues.setdefault(queued.owner, deque()).append(queued)
 
-    def next(self, running_rows: int, running_windows: Mapping[object, int]) -> QueuedTask[TaskT] | Action:
+    def next(
+        self, running_rows: int, running_windows: Mapping[object, int], running_uploads: int = 0
+    ) -> QueuedTask[TaskT] | Action:
         """The next task if one may run now, else what to do instead.
 
         `running_windows`: how many windows each owner has in the batch, for owners that have any.
+        `running_uploads`: how many of these windows are uploads'.
         """
-        full = False
-        for owner in sorted(self._queues, key=lambda owner: running_windows.get(owner, 0)):
-            if self._steps_since_task < self._required_steps(owner, running_windows):
-                break  # the owners after it have as many windows or more: none of them may run earlier
-            added_rows = self._queues[owner][0].rows
-            if not added_rows or (
-                not full and self._has_room(owner, added_rows, running_rows, running_windows)
-            ):
-                return self._dequeue(owner, running_windows)
-            full = True  # no task with rows overtakes one that waits for room, or it would wait for ever
+        owners = self._in_turn(running_windows)
+        owner = None
+        if self._is_uploads_turn():
+            uploads = [each for each in owners if self._class_of(each) is SchedulingClass.UPLOAD]
+            owner = self._first_ready(uploads, running_rows, running_windows)
+            if not running_uploads or self._steps_since_task < self._steps_between_tasks:
+                owners = []  # sessions go on only where uploads wait for rows that uploads have
+        if owner is None:
+            owner = self._first_ready(owners, running_rows, running_windows)
+        if owner is not None:
+            return self._dequeue(owner, running_windows)
         if not running_rows:
             return Action.WAIT
         self._steps_since_task += 1
         self._steps_since_join += 1
+        self._steps_since_utterance += 1
         return Action.STEP
 
     def shrink(self) -> None:
@@ -100,16 +115,61 @@ class Scheduler(Generic[TaskT]):
             self._set_queue(owner, kept)
         return dropped
 
+    def _class_of(self, owner: object) -> SchedulingClass:
+        return self._queues[owner][0].scheduling_class
+
+    def _waits(self, scheduling_class: SchedulingClass) -> bool:
+        """Whether a task of that class is queued."""
+        return any(self._class_of(owner) is scheduling_class for owner in self._queues)
+
+    def _is_uploads_turn(self) -> bool:
+        """Whether sessions have had their three tasks."""
+        enough = self._session_tasks >= _SESSION_TASKS_PER_UPLOAD_TASK
+        return enough and self._waits(SchedulingClass.UPLOAD)
+
+    def _in_turn(self, running_windows: Mapping[object, int]) -> list[object]:
+        """Owners in the order in which their tasks may run, and may run at the earliest."""
+        holds_off = self._holds_live_text_off() or self._waits(SchedulingClass.UTTERANCE)
+        return sorted(
+            self._queues,
+            key=lambda owner: (
+                holds_off and self._class_of(owner) is SchedulingClass.LIVE_TEXT,
+                running_windows.get(owner, 0),
+            ),
+        )
+
+    def _first_ready(
+        self, owners: Iterable[object], running_rows: int, running_windows: Mapping[object, int]
+    ) -> object | None:
+        """The first owner whose task may run now."""
+        full = False
+        for owner in owners:
+            if self._steps_since_task < self._required_steps(owner, running_windows):
+                return None  # none of the owners after it may run earlier
+            added_rows = self._queues[owner][0].rows
+            if not added_rows or (
+                not full and self._has_room(owner, added_rows, running_rows, running_windows)
+            ):
+                return owner
+            full = True  # no task with rows overtakes one that waits for room, or it would wait for ever
+        return None
+
+    def _holds_live_text_off(self) -> bool:
+        return self._steps_since_utterance < self._holdoff_steps_after_join
+
     def _required_steps(self, owner: object, running_windows: Mapping[object, int]) -> int:
         """How many steps must come between the last task and an owner's."""
         if not running_windows:
             return 0
         is_new_request = owner not in running_windows
+        if self._class_of(owner) is SchedulingClass.LIVE_TEXT and self._holds_live_text_off():
+            return self._holdoff_steps_after_join
         if is_new_request and min(running_windows.values()) > 1:
             return 1  # every running owner has more than one window: they can wait, but they do advance
-        if not is_new_request and self._steps_since_join < self._holdoff_steps_after_join:
-            return self._holdoff_steps_after_join
-        return self._steps_between_tasks
+        holds_off = self._steps_since_join < self._holdoff_steps_after_join and not self._is_uploads_turn()
+        return (
+            self._holdoff_steps_after_join if holds_off and not is_new_request else self._steps_between_tasks
+        )
 
     def _has_room(
         self, owner: object, added_rows: int, running_rows: int, running_windows: Mapping[object, int]
@@ -125,9 +185,21 @@ class Scheduler(Generic[TaskT]):
         queued = queue.popleft()
         self._set_queue(owner, queue)  # at the end: the other owners come first
         self._steps_since_task = 0
+        self._count_turn(queued.scheduling_class)
+        if queued.rows and queued.scheduling_class is SchedulingClass.UTTERANCE:
+            self._steps_since_utterance = 0
+        if queued.scheduling_class is SchedulingClass.LIVE_TEXT:
+            return queued
         if queued.rows and running_windows and owner not in running_windows:
             self._steps_since_join = 0
         return queued
+
+    def _count_turn(self, scheduling_class: SchedulingClass) -> None:
+        """Count a session's task, if an upload waits meanwhile."""
+        if scheduling_class is SchedulingClass.UPLOAD or not self._waits(SchedulingClass.UPLOAD):
+            self._session_tasks = 0
+        else:
+            self._session_tasks += 1
 
     def _set_queue(self, owner: object, queue: deque[QueuedTask[TaskT]]) -> None:
         if queue:

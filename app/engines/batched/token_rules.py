@@ -92,11 +92,11 @@ class RowStates:
         self.suppression_mask[row] = suppression_mask
         self.suppression_mask[row, self.vocabulary.no_timestamps] = _FORBIDDEN
         begin = self.vocabulary.timestamp_begin
-        timestamps = [token - begin for token in prefix if token >= begin]
+        timestamps = tuple(filter(begin.__le__, prefix))
         self.token_count[row] = len(prefix)
         self.last_was_timestamp[row] = len(prefix) > 0 and prefix[-1] >= begin
         self.penultimate_was_timestamp[row] = len(prefix) < 2 or prefix[-2] >= begin
-        self.last_timestamp[row] = timestamps[-1] if timestamps else -1
+        self.last_timestamp[row] = timestamps[-1] - begin if timestamps else -1
         self.temperature[row] = temperature
         self.uniform_noise[row] = uniform_noise
 

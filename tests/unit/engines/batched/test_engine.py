@@ -23,6 +23,7 @@ from app.engines.features import LogMel
 from app.engines.interface import EngineOptions, Window, WindowOptions
 from app.errors import CheckpointError, EngineFailure, ServerBusy
 from app.request_context import RequestContext
+from app.scheduling import SchedulingClass
 from app.settings import Settings
 
 EN = WindowOptions(language="en")
@@ -425,3 +426,21 @@ def test_an_engine_that_stumbles_between_tasks_goes_on(
     with pytest.raises(EngineFailure):
         running.result(60)
     assert stumbled.is_set()
+
+
+def test_sessions_leave_every_fourth_task_to_an_upload(engine: BatchedEngine) -> None:
+    """The first task is done before the upload's is queued."""
+    second = np.zeros(16_000, np.float32)
+    sessions = [engine.open(second, SchedulingClass.LIVE_TEXT) for _ in range(6)]
+    upload = engine.open(second)
+    go_on = threading.Event()
+    engine._thread.submit(lambda: go_on.wait(60))
+    order: list[int] = []
+    futures = []
+    for number, recording in enumerate([*sessions, upload]):
+        futures.append(engine.detect_language(Window(recording, 0, 100)))
+        futures[-1].add_done_callback(lambda _, number=number: order.append(number))
+    go_on.set()
+    for future in futures:
+        future.result(60)
+    assert order == [0, 1, 2, 3, 6, 4, 5]

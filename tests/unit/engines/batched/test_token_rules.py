@@ -23,14 +23,20 @@ BEGIN = 4
 """Prompt tokens before those that are sampled."""
 
 
-def states(vocabulary: Vocabulary, histories: list[list[int]], suppressed: list[list[int]]) -> RowStates:
-    """Rows that have sampled these histories, noted a column at a time as the batch does."""
+def states(
+    vocabulary: Vocabulary, histories: list[list[int]], suppressed: list[list[int]], known: int = 0
+) -> RowStates:
+    """Rows that have sampled these histories, noted a column at a time as the batch does.
+
+    The first `known` tokens were not sampled, but known at the start.
+    """
     found = RowStates(len(histories) + 2, vocabulary, 32, CPU)
     for row, tokens in enumerate(suppressed):
         mask = torch.zeros(vocabulary.size)
         mask[tokens] = float("-inf")
-        found.start(row, mask, 0.0, torch.zeros(32, dtype=torch.float64))
-    for place in range(max(map(len, histories))):
+        prefix = histories[row][:known]
+        found.start(row, mask, 0.0, torch.zeros(32, dtype=torch.float64), prefix)
+    for place in range(known, max(map(len, histories))):
         rows = [row for row, history in enumerate(histories) if place < len(history)]
         found.append(torch.tensor(rows), torch.tensor([histories[row][place] for row in rows]))
     return found
@@ -52,10 +58,14 @@ def filtered(vocabulary: Vocabulary, logits: Tensor, history: list[int], suppres
 
 
 def assert_same(
-    vocabulary: Vocabulary, logits: Tensor, histories: list[list[int]], suppressed: list[list[int]]
+    vocabulary: Vocabulary,
+    logits: Tensor,
+    histories: list[list[int]],
+    suppressed: list[list[int]],
+    known: int = 0,
 ) -> None:
     rows = slice(0, len(histories))
-    found, rules = logits.clone(), states(vocabulary, histories, suppressed)
+    found, rules = logits.clone(), states(vocabulary, histories, suppressed, known)
     rules.apply_logit_filters(found, rows)
     chosen = rules.select_tokens(found, rows, sample=False, candidate_count=3)
     decoder = GreedyDecoder(0.0, vocabulary.eot)
@@ -79,19 +89,25 @@ HISTORIES = st.lists(st.lists(TOKENS, max_size=7), min_size=1, max_size=6)
 
 
 @pytest.mark.slow
-@given(histories=HISTORIES, seed=st.integers(0, 10**6), towards_times=st.sampled_from([-2.0, 0.0, 2.0]))
+@given(
+    histories=HISTORIES,
+    seed=st.integers(0, 10**6),
+    towards_times=st.sampled_from([-2.0, 0.0, 2.0]),
+    known=st.integers(0, 7),
+)
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
-def test_any_history(histories: list[list[int]], seed: int, towards_times: float) -> None:
+def test_any_history(histories: list[list[int]], seed: int, towards_times: float, known: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(len(histories), SMALL.size, generator=generator) * 2
     logits[:, SMALL.timestamp_begin :] += towards_times
     chosen = torch.rand(len(histories), SMALL.size, generator=generator) < 0.2
     suppressed = [row.nonzero()[:, 0].tolist() for row in chosen]
-    assert_same(SMALL, logits, histories, suppressed)
+    assert_same(SMALL, logits, histories, suppressed, known)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_likely_histories_of_the_real_vocabulary(seed: int) -> None:
+@pytest.mark.parametrize("known", [0, 1, 3, 9])
+def test_likely_histories_of_the_real_vocabulary(seed: int, known: int) -> None:
     rng = np.random.default_rng(seed)
     first = REAL.timestamp_begin
     histories: list[list[int]] = [
@@ -107,7 +123,7 @@ def test_likely_histories_of_the_real_vocabulary(seed: int) -> None:
     logits = torch.from_numpy(rng.normal(0, 2, (len(histories), REAL.size)).astype(np.float32))
     logits[:, first:] -= float(rng.choice([0.0, 4.0, 8.0]))
     suppressed = [[int(token) for token in rng.integers(0, REAL.eot, 80)] for _ in histories]
-    assert_same(REAL, logits, histories, suppressed)
+    assert_same(REAL, logits, histories, suppressed, known)
 
 
 def test_a_row_that_starts_anew_forgets_what_was_there() -> None:
