@@ -41,6 +41,14 @@ class HeldAudio:
             self.samples += samples
             share.samples += samples
 
+    def split(self, share: "AudioShare", samples: int) -> "AudioShare":
+        """Move samples of a share to a new one, but no more than it has."""
+        with self._lock:
+            moved = AudioShare(self)
+            moved.samples = min(samples, share.samples)
+            share.samples -= moved.samples
+            return moved
+
 
 class AudioShare:
     """The samples that one request holds. Leaving the context releases them."""
@@ -60,6 +68,10 @@ class AudioShare:
     def take(self, samples: int) -> None:
         """Hold so many more samples. Raises ServerBusy if the worker then holds too much."""
         self._held.resize(self, samples)
+
+    def split(self, samples: int) -> "AudioShare":
+        """Move samples to a share of their own, which must be closed; if there are not as many, all."""
+        return self._held.split(self, samples)
 
     def close(self) -> None:
         """Release all samples."""

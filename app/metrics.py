@@ -1,5 +1,6 @@
 """The metrics for Prometheus. Their names must not change."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import (
@@ -20,6 +21,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _WAITS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+_FIRST_CODE, _LAST_CODE = 1000, 1015
+_LATENCIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
 _FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
@@ -88,6 +91,42 @@ class _Series:
         )
 
 
+class _RealtimeSeries:
+    """Those of realtime sessions, at zero."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.sessions = Gauge(
+            "whisper_realtime_sessions",
+            "Realtime sessions that are open.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.closed = Counter(
+            "whisper_realtime_sessions_closed",
+            "Realtime sessions that have ended, by WebSocket close code; 1006: the client has gone.",
+            ["code"],
+            registry=registry,
+        )
+        self.utterances = Counter(
+            "whisper_realtime_utterances",
+            "Utterances of realtime sessions that were answered: completed or failed.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.delta_seconds = Histogram(
+            "whisper_realtime_delta_seconds",
+            "From the arrival of an utterance's audio to the delta with what was heard in it.",
+            registry=registry,
+            buckets=_LATENCIES,
+        )
+        self.completed_seconds = Histogram(
+            "whisper_realtime_completed_seconds",
+            "From the commit of an utterance to its transcript.",
+            registry=registry,
+            buckets=_LATENCIES,
+        )
+
+
 class Metrics:
     """One application's counts, in this process alone until `share` is called. Any thread may count.
 
@@ -99,6 +138,7 @@ class Metrics:
         values.ValueClass = values.MutexValue
         self._shown = CollectorRegistry()
         self._series = _Series(self._shown)
+        self._realtime = _RealtimeSeries(self._shown)
 
     def share(self, folder: Path, number: int) -> None:
         """Count in files of `folder`, which PROMETHEUS_MULTIPROC_DIR must name; `text()` sums them up.
@@ -107,7 +147,8 @@ class Metrics:
         its counts, so there are never more files than there were processes at a time.
         """
         values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
-        self._series = _Series(CollectorRegistry())
+        registry = CollectorRegistry()
+        self._series, self._realtime = _Series(registry), _RealtimeSeries(registry)
         self._shown = CollectorRegistry()
         MultiProcessCollector(self._shown, str(folder))  # type: ignore[no-untyped-call]
 
@@ -121,15 +162,40 @@ class Metrics:
         series.in_progress.dec()
         series.requests.labels(endpoint, str(status)).inc()
         series.request_seconds.labels(endpoint).observe(seconds)
+        answered_seconds = cost.audio_seconds if status < 400 else 0.0
+        self.work(replace(cost, audio_seconds=answered_seconds))
+        if answered_seconds:
+            series.real_time_factor.observe(seconds / answered_seconds)
+
+    def work(self, cost: CostTotals) -> None:
+        """Count what the model and the decoders have done for a request, or an utterance."""
+        series = self._series
         series.decode_seconds.inc(cost.read_seconds)
         series.model_seconds.inc(cost.model_seconds)
         series.windows.inc(cost.windows)
         series.fallbacks.inc(cost.fallbacks)
+        series.audio_seconds.inc(cost.audio_seconds)
         if cost.windows:
             series.queue_seconds.observe(cost.queue_seconds)
-        if status < 400 and cost.audio_seconds:
-            series.audio_seconds.inc(cost.audio_seconds)
-            series.real_time_factor.observe(seconds / cost.audio_seconds)
+
+    def session_opened(self) -> None:
+        """Count a realtime session."""
+        self._realtime.sessions.inc()
+
+    def session_closed(self, code: int) -> None:
+        """Count the end of a realtime session; `code` is the WebSocket's."""
+        self._realtime.sessions.dec()
+        self._realtime.closed.labels(_close_label(code)).inc()
+
+    def delta_sent(self, seconds: float) -> None:
+        """Count a delta, so long after the audio had come."""
+        self._realtime.delta_seconds.observe(seconds)
+
+    def utterance_answered(self, outcome: str, seconds: float) -> None:
+        """Count an utterance that is `completed` or `failed`, so long after its commit."""
+        self._realtime.utterances.labels(outcome).inc()
+        if outcome == "completed":
+            self._realtime.completed_seconds.observe(seconds)
 
     def refuse(self) -> None:
         """Count a request that was refused with a 503."""
@@ -146,6 +212,11 @@ class Metrics:
     def text(self) -> bytes:
         """All counts of all processes, in Prometheus's text format."""
         return generate_latest(self._shown)
+
+
+def _close_label(code: int) -> str:
+    """A close code as a label: those of the protocol, and one for all that clients make up."""
+    return str(code) if _FIRST_CODE <= code <= _LAST_CODE else "other"
 
 
 def forget_dead(folder: Path, number: int) -> None:

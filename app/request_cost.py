@@ -1,6 +1,6 @@
 """What a request costs, counted by all the threads that work for it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from threading import Condition
 
 
@@ -23,6 +23,12 @@ class CostTotals:
     queue_seconds: float = 0.0
     model_seconds: float = 0.0
     unfinished: int = 0
+
+    def since(self, earlier: "CostTotals") -> "CostTotals":
+        """What came to them after an earlier moment."""
+        return CostTotals(
+            *(now - before for now, before in zip(astuple(self), astuple(earlier), strict=True))
+        )
 
 
 class RequestCost:

@@ -26,6 +26,8 @@ UNKNOWN = "unknown"
 _QUIET = frozenset({"health", "metrics", "web", "docs_page"})
 """Blueprints that are polled every few seconds, or asked for dozens of files by each visitor: unless they
 fail, their lines have level debug."""
+_SWITCHING = 101
+"""A realtime session begins, which has a line of its own."""
 _MAX_CHARACTERS = 200
 _SETTLE_SECONDS = 1.0
 
@@ -65,7 +67,8 @@ class RequestRecord:
         self.metrics.end(self.endpoint, status, seconds, cost)
         if status == ServerBusy.status and self.request.blueprint not in _QUIET:
             self.metrics.refuse()
-        level = logging.DEBUG if self.request.blueprint in _QUIET and status < 400 else logging.INFO
+        quiet = status == _SWITCHING or (self.request.blueprint in _QUIET and status < 400)
+        level = logging.DEBUG if quiet else logging.INFO
         _log.log(level, "answered", extra=self._line(status, seconds, cost))
 
     def _line(self, status: int, seconds: float, cost: CostTotals) -> dict[str, object]:

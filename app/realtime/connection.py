@@ -1,18 +1,19 @@
 """A WebSocket over a connection whose handshake is done: one thread reads, writes and keeps the time."""
 
-import os
 import select
 import socket
 from collections import deque
 from contextlib import suppress
 from ssl import SSLWantReadError, SSLWantWriteError
-from threading import Lock
 from time import monotonic
 from typing import Protocol
 
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
+
+from app.realtime.message_room import MessagePlace
+from app.realtime.protocol import MAX_MESSAGE_BYTES, RealtimeProtocol, TooLong
+from app.realtime.waker import Waker
 
 PING_SECONDS = 20.0
 """After so long without a byte from the client it is sent a ping, and after twice as long it has gone."""
@@ -57,6 +58,9 @@ class Handler(Protocol):
     def receive(self, data: Bytes, *, is_text: bool) -> None:
         """A whole message."""
 
+    def refuse_long(self) -> None:
+        """A message was longer than MAX_MESSAGE_BYTES, and is dropped."""
+
     def due(self) -> tuple[float, int, str]:
         """When (monotonic) the connection is to be closed at present, and with which code and reason."""
 
@@ -67,23 +71,24 @@ class Handler(Protocol):
 class Connection:
     """`send` and `wake` may be called from any thread; `serve` is the thread of the connection.
 
-    `early` are bytes that the client sent behind its handshake.
+    `early` are bytes that the client sent behind its handshake; `place` is for its long messages.
     """
 
-    def __init__(self, stream: Stream, protocol: ServerProtocol, early: bytes = b"") -> None:
+    def __init__(
+        self, stream: Stream, protocol: RealtimeProtocol, place: MessagePlace, early: bytes = b""
+    ) -> None:
         self.stream = stream
         self._protocol = protocol
+        self._place = place
         self._early = early
         self._outbox: deque[str] = deque()
         self._inbox: deque[Frame] = deque()
         self._fragments = bytearray()
         self._is_text = True
+        self._too_long = False
         self._heard = self._pinged = monotonic()
         self._lost = False
-        self._wake_lock = Lock()
-        self._wake_reader, self._wake_writer = os.pipe()
-        os.set_blocking(self._wake_reader, False)
-        os.set_blocking(self._wake_writer, False)
+        self._waker = Waker()
 
     def send(self, text: str) -> None:
         """Send a message soon. Nothing happens if the connection is closed."""
@@ -92,9 +97,7 @@ class Connection:
 
     def wake(self) -> None:
         """Have the thread look at its handler again."""
-        with self._wake_lock, suppress(BlockingIOError):  # it is full, so the thread is awake
-            if self._wake_writer >= 0:
-                os.write(self._wake_writer, b"\0")
+        self._waker.wake()
 
     def serve(self, handler: Handler) -> None:
         """Exchange messages until the connection is closed, by either side."""
@@ -107,7 +110,8 @@ class Connection:
                 self._linger()
         finally:
             self.stream.close()
-            self._close_pipe()
+            self._waker.close()
+            self._place.resize(0)
             handler.close(self._close_code())
 
     def _turn(self, handler: Handler) -> None:
@@ -119,6 +123,8 @@ class Connection:
             self._protocol.send_close(code, reason)
         elif self._inbox and handler.takes_more:
             self._handle(self._inbox.popleft(), handler)
+            if not self._inbox:
+                self._hold()
         else:
             reads = handler.takes_more
             ping_due = self._ping_if_silent(now, reads=reads)
@@ -142,11 +148,10 @@ class Connection:
             return True
         poller = select.poll()
         poller.register(self.stream, select.POLLIN if reads else _GONE)
-        poller.register(self._wake_reader, select.POLLIN)
+        poller.register(self._waker, select.POLLIN)
         ready = [descriptor for descriptor, _ in poller.poll(max(0.0, 1000 * seconds))]
-        if self._wake_reader in ready:
-            with suppress(BlockingIOError):
-                os.read(self._wake_reader, _READ_BYTES)
+        if self._waker.fileno() in ready:
+            self._waker.clear()
         return self.stream.fileno() in ready
 
     def _read(self, *, reads: bool) -> None:
@@ -168,6 +173,17 @@ class Connection:
         if data:
             self._protocol.receive_data(data)
             self._inbox += [frame for frame in self._protocol.events_received() if isinstance(frame, Frame)]
+            self._hold()
+
+    def _hold(self) -> None:
+        """Count what is held of messages. If there is no room for it the connection is closed."""
+        frames = sum(len(frame.data) for frame in self._inbox)
+        if not self._place.resize(self._protocol.buffered_bytes + len(self._fragments) + frames):
+            self._inbox.clear()
+            self._protocol.fail(
+                CloseCode.TRY_AGAIN_LATER,
+                "The server has no room for a message of this length at present. Send shorter ones.",
+            )
 
     def _handle(self, frame: Frame, handler: Handler) -> None:
         """Collect a message's fragments, and hand it over."""
@@ -175,9 +191,21 @@ class Connection:
             return  # the protocol has answered it
         if frame.opcode is not Opcode.CONT:
             self._is_text = frame.opcode is Opcode.TEXT
-        self._fragments += frame.data
+        size = len(self._fragments) + len(frame.data)
+        self._too_long |= isinstance(frame.data, TooLong) or size > MAX_MESSAGE_BYTES
+        if self._too_long:
+            self._fragments.clear()
+        else:
+            self._fragments += frame.data
         if frame.fin:
-            message, self._fragments = self._fragments, bytearray()
+            self._hand_over(handler)
+
+    def _hand_over(self, handler: Handler) -> None:
+        message, self._fragments = self._fragments, bytearray()
+        too_long, self._too_long = self._too_long, False
+        if too_long:
+            handler.refuse_long()
+        else:
             handler.receive(message, is_text=self._is_text)
 
     def _write_messages(self) -> None:
@@ -212,9 +240,3 @@ class Connection:
     def _close_code(self) -> int:
         closing = self._protocol.close_rcvd or self._protocol.close_sent
         return closing.code if closing else CloseCode.ABNORMAL_CLOSURE
-
-    def _close_pipe(self) -> None:
-        with self._wake_lock:
-            os.close(self._wake_reader)
-            os.close(self._wake_writer)
-            self._wake_reader = self._wake_writer = -1

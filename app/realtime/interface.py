@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, NamedTuple, Protocol
 
+from app.errors import SpeechError
 from app.request_context import RequestContext
 from app.transcript import Transcript
 from app.transcription.request import TranscriptionRequest
@@ -90,3 +91,19 @@ class UtteranceModel(Protocol):
 
 HoldModel = Callable[[str, RequestContext], AbstractContextManager[UtteranceModel]]
 """(model's name, context) -> the model, once it is loaded. Entering raises SpeechError."""
+
+
+class SessionRecord(Protocol):
+    """Counts what happens in one session. Any thread may call it."""
+
+    def opened(self) -> None:
+        """The session has begun."""
+
+    def delta_sent(self, seconds: float) -> None:
+        """So long after the audio had come, what was heard in it was sent."""
+
+    def answered(self, item_id: str, seconds: float, error: SpeechError | None) -> None:
+        """An utterance was, so long after its commit; `error` if it failed. An error's cause is logged."""
+
+    def closed(self, code: int, heard_ms: int) -> None:
+        """The session has ended, and so much audio came. Called once."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from time import monotonic
 from typing import Any
 
 from app.errors import InvalidParameter, InvalidRequest, SpeechError
@@ -11,11 +13,11 @@ from app.realtime.audio_checks import check_length, check_room, decoded_audio, s
 from app.realtime.configuration import Configuration, Parse, Transcription
 from app.realtime.events import new_id
 from app.realtime.input_audio import InputAudio, TurnStarted
-from app.realtime.interface import Heard, HoldModel, NewTurnDetector, TurnDetector
+from app.realtime.interface import Heard, HoldModel, NewTurnDetector, SessionRecord, TurnDetector
 from app.realtime.job_thread import JobThread
-from app.realtime.utterance import Answered, Committed, Send, Utterance
+from app.realtime.utterance import Committed, Send, Utterance
 from app.request_context import RequestContext
-from app.waveform import SAMPLE_RATE
+from app.waveform import SAMPLE_RATE, Samples
 
 Fields = dict[str, Any]
 
@@ -37,7 +39,7 @@ class Services:
 
     `parse_event` makes fields of a client event, and `check_event` checks them; both raise InvalidRequest.
     `parse` makes the request of a configuration. `new_context(client_gone)` is for the work for an utterance,
-    `hold_model` gives it its model, and `answered` is called when it has been answered.
+    `hold_model` gives it its model.
     """
 
     parse_event: Callable[[bytes | bytearray], Fields]
@@ -46,7 +48,7 @@ class Services:
     new_context: Callable[[Callable[[], bool]], RequestContext]
     hold_model: HoldModel
     new_turn_detector: NewTurnDetector
-    answered: Callable[[Answered], None]
+    record: SessionRecord
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Channel:
 
 
 class Session:
-    """Takes a client's events, one at a time. `expires_at` is in Unix seconds; `utterances` are committed."""
+    """Takes a client's events, one at a time. `expires_at` is in Unix seconds."""
 
     def __init__(
         self,
@@ -77,7 +79,6 @@ class Session:
         for_transcription: bool = True,
     ) -> None:
         self.id = new_id("sess")
-        self.utterances = 0
         self._services = services
         self._channel = channel
         self._send = channel.send
@@ -201,7 +202,11 @@ class Session:
         if ready and self._audio.in_utterance:
             self._updated_ms = self._audio.now_ms
             utterance, samples = self._utterance_under_way(), self._audio.so_far()
-            self._jobs.add(lambda: utterance.update(samples, self._send))
+            self._jobs.add(partial(self._look_for_text, utterance, samples, monotonic()))
+
+    def _look_for_text(self, utterance: Utterance, samples: Samples, at: float) -> None:
+        if utterance.update(samples, self._send):
+            self._services.record.delta_sent(monotonic() - at)
 
     def _commit(self, _event: Fields) -> None:
         check_length(self._audio)
@@ -229,9 +234,14 @@ class Session:
         for event in events.committed(utterance.item_id, self._previous_item_id):
             self._send(event)
         self._previous_item_id = utterance.item_id
-        self.utterances += 1
+        held = self._channel.held.split(samples_in(self._audio.format, len(audio)))
         committed = Committed(self._audio.format.wav(audio), self._transcription())
-        self._jobs.add(lambda: self._services.answered(utterance.answer(committed, self._send)))
+        self._jobs.add(partial(self._answer, utterance, committed, held))
+
+    def _answer(self, utterance: Utterance, committed: Committed, held: AudioShare) -> None:
+        with held:
+            answered = utterance.answer(committed, self._send)
+        self._services.record.answered(utterance.item_id, answered.seconds, answered.error)
 
     def _clear(self, _event: Fields) -> None:
         self._drop_utterance()

@@ -2,7 +2,6 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -10,16 +9,16 @@ from threading import Condition
 from time import monotonic, time
 
 from websockets.frames import CloseCode
-from websockets.server import ServerProtocol
 
 from app.background import run_in_background
-from app.errors import InvalidRequest, ServerBusy
+from app.errors import InvalidParameter, InvalidRequest, ServerBusy, SpeechError
 from app.formats.wire import dump_json
 from app.held_audio import AudioShare, HeldAudio
-from app.logs import fields
 from app.realtime.configuration import Configuration
 from app.realtime.connection import Bytes, Connection, Stream
 from app.realtime.events import error_event
+from app.realtime.message_room import MessagePlace, MessageRoom
+from app.realtime.protocol import MAX_MESSAGE_BYTES, RealtimeProtocol
 from app.realtime.session import Channel, Services, Session
 
 STOP_SECONDS = 8.0
@@ -27,8 +26,8 @@ STOP_SECONDS = 8.0
 
 SENDING_SECONDS = 5.0
 """A session that has sent no audio for so long, and waits for nothing, doesn't count as sending."""
-MOST_HELD_SECONDS = 7_200
-"""The most audio that all sessions together hold uncommitted."""
+MOST_HELD_SECONDS = 3_600
+"""The most audio that all sessions together hold: not committed, or not answered."""
 
 _BUSY_SECONDS = 30
 
@@ -52,17 +51,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Opening:
-    """What a session is made of. `caller` counts as one for the limits; `log_fields` begin its log line.
+    """What a session is made of. `caller` counts as one for the limits.
 
     `for_transcription`: the client has said that it wants to transcribe.
     """
 
-    protocol: ServerProtocol
+    protocol: RealtimeProtocol
     services: Services
     configuration: Configuration
     for_transcription: bool
     caller: str
-    log_fields: Mapping[str, object]
 
 
 class Sessions:
@@ -72,6 +70,7 @@ class Sessions:
         self.limits = limits
         self._changed = Condition()
         self._held = HeldAudio(MOST_HELD_SECONDS)
+        self._room = MessageRoom()
         self._places = Counter[str]()
         self._open: set[OpenSession] = set()
         self._stop_at = inf
@@ -105,6 +104,10 @@ class Sessions:
     def share(self) -> AudioShare:
         """A new session's share of the audio that all of them hold."""
         return self._held.share()
+
+    def place(self) -> MessagePlace:
+        """A new session's part of the room for long messages."""
+        return self._room.place()
 
     def _check_sending(self) -> None:
         if sum(opened.sending for opened in self._open) >= self.limits.sending:
@@ -161,7 +164,7 @@ class AdmittedSession:
         try:
             opened.serve()
         except Exception:
-            _log.exception("A realtime session failed", extra=fields(**self._opening.log_fields))
+            _log.exception("A realtime session failed")
         finally:
             self._sessions.remove(opened, self._opening.caller)
 
@@ -172,7 +175,7 @@ class OpenSession:
     def __init__(self, sessions: Sessions, stream: Stream, early: bytes, opening: Opening) -> None:
         self.heard = -inf
         self._limits = limits = sessions.limits
-        self._connection = connection = Connection(stream, opening.protocol, early)
+        self._connection = connection = Connection(stream, opening.protocol, sessions.place(), early)
         self._session = Session(
             opening.services,
             Channel(
@@ -185,7 +188,7 @@ class OpenSession:
             int(time() + limits.session_seconds),
             for_transcription=opening.for_transcription,
         )
-        self._log_fields = opening.log_fields
+        self._record = opening.services.record
         self._began = self._active = monotonic()
         self._stop_at = inf
         self._stopped = False
@@ -206,6 +209,7 @@ class OpenSession:
 
     def open(self) -> None:
         """Send `session.created`."""
+        self._record.opened()
         self._session.open()
 
     def receive(self, data: Bytes, *, is_text: bool) -> None:
@@ -214,10 +218,24 @@ class OpenSession:
         if is_text:
             self._session.receive(data)
             return
-        error = InvalidRequest(
-            "Expected an event as a text message, but got a binary one. Send audio as base64 in "
-            "input_audio_buffer.append."
+        self._refuse(
+            InvalidRequest(
+                "Expected an event as a text message, but got a binary one. Send audio as base64 in "
+                "input_audio_buffer.append."
+            )
         )
+
+    def refuse_long(self) -> None:
+        """Answer a message that was dropped."""
+        self._active = monotonic()
+        self._refuse(
+            InvalidParameter(
+                f"The message is longer than {MAX_MESSAGE_BYTES} bytes, which is the maximum.",
+                code="message_too_long",
+            )
+        )
+
+    def _refuse(self, error: SpeechError) -> None:
         self._connection.send(dump_json(error_event(error, None)))
 
     def due(self) -> tuple[float, int, str]:
@@ -245,16 +263,10 @@ class OpenSession:
         self._connection.wake()
 
     def close(self, code: int) -> None:
-        """End the session, and write its line in the log."""
+        """End the session."""
+        heard_ms = self._session.heard_ms
         self._session.close()
-        values = {
-            **self._log_fields,
-            "close_code": int(code),
-            "audio_seconds": round(self._session.heard_ms / 1000, 3),
-            "utterances": self._session.utterances,
-            "total_ms": round(1000 * (monotonic() - self._began)),
-        }
-        _log.info("realtime session closed", extra=fields(**values))
+        self._record.closed(code, heard_ms)
 
 
 def _full(sentence: str) -> ServerBusy:

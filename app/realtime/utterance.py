@@ -1,6 +1,5 @@
 """An utterance: its text while it is spoken, and its transcript."""
 
-import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,8 +17,6 @@ from app.transcript import Transcript
 from app.waveform import Samples
 
 Send = Callable[[Event], None]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,16 +75,18 @@ class Utterance:
         self._model = None
         self._held.close()
 
-    def update(self, samples: Samples, send: Send) -> None:
+    def update(self, samples: Samples, send: Send) -> bool:
         """Send a `delta` if there is more text. `samples` are all of the utterance's so far, at 16 kHz."""
         try:
             self.live_context.check()
             text = self._more_text(samples)
         except SpeechError:
-            return  # what is wrong is said when it is transcribed
+            return False  # what is wrong is said when it is transcribed
         with self._lock:
-            if text and not self._dropped:
+            sends = bool(text) and not self._dropped
+            if sends:
                 send(events.delta(self.item_id, text))
+        return sends
 
     def answer(self, committed: Committed, send: Send) -> Answered:
         """Send the last `delta` and `completed`, or `failed`."""
@@ -101,9 +100,9 @@ class Utterance:
             send(events.completed(self.item_id, transcript, committed.transcription.request.render_options))
         except SpeechError as known:
             error = known
-        except Exception:
-            _log.exception("An utterance of a realtime session failed")
+        except Exception as cause:
             error = SpeechError(f"The server had an error while transcribing the item {self.item_id}.")
+            error.__cause__ = cause
         if error and not isinstance(error, ClientGone):
             send(events.failed(self.item_id, error))
         return Answered(monotonic() - committed.at, error)

@@ -1,14 +1,17 @@
 """OpenAI's SDK in a realtime session: every event is held strictly against the SDK's own types."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from openai.resources.realtime.realtime import RealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
+from openai.types.websocket_connection_options import WebSocketConnectionOptions
 from pydantic import TypeAdapter
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 from tests.functional.checked_clients import openai_client
 from tests.functional.gunicorn_server import PATIENCE_SECONDS
@@ -46,9 +49,15 @@ class RealtimeClient:
         self.connection = connection
         self.events: list[Event] = []
 
-    def receive(self) -> Event:
-        """The next event, as the server wrote it."""
-        data = self.connection._connection.recv(PATIENCE_SECONDS, decode=False)
+    def receive_within(self, seconds: float) -> Event | None:
+        """The next event; None if none has come after so long."""
+        with suppress(TimeoutError):
+            return self.receive(seconds)
+        return None
+
+    def receive(self, seconds: float = PATIENCE_SECONDS) -> Event:
+        """The next event, as the server wrote it. Raises TimeoutError."""
+        data = self.connection._connection.recv(seconds, decode=False)
         EVENTS.validate_json(data, strict=True)
         event: Event = self.connection.parse_event(data).to_dict(mode="json")
         self.events.append(event)
@@ -87,15 +96,30 @@ class RealtimeClient:
         return [event["type"] for event in self.events]
 
 
-Connect = Callable[..., "RealtimeClient"]
+def websocket(
+    port: int, key: str | None = None, origin: str | None = None, **headers: str
+) -> ClientConnection:
+    """A WebSocket as browsers open it."""
+    names = ["realtime", *([f"openai-insecure-api-key.{key}"] if key else [])]
+    return connect(
+        f"ws://127.0.0.1:{port}/v1/realtime?intent=transcription",
+        subprotocols=[Subprotocol(name) for name in names],
+        origin=Origin(origin) if origin else None,
+        additional_headers=headers,
+        proxy=None,
+        open_timeout=PATIENCE_SECONDS,
+        close_timeout=PATIENCE_SECONDS,
+    )
 
 
 @contextmanager
-def realtime(url: str, query: dict[str, Any] = INTENT, **options: Any) -> Iterator[RealtimeClient]:
+def realtime(
+    url: str, query: dict[str, Any] = INTENT, socket: WebSocketConnectionOptions | None = None, **options: Any
+) -> Iterator[RealtimeClient]:
     """A session, whose `session.created` was received."""
     with (
         openai_client(url, **options) as client,
-        client.realtime.connect(extra_query=query) as connection,
+        client.realtime.connect(extra_query=query, websocket_connection_options=socket or {}) as connection,
     ):
         session = RealtimeClient(connection)
         session.receive_until("session.created")

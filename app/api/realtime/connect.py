@@ -6,8 +6,6 @@ from flask import Response, current_app, g, request
 
 from app.api import current_runtime
 from app.api.access import caller_or_address, request_key
-from app.api.accounting import who
-from app.api.application import incoming
 from app.api.realtime.services import worker_services
 from app.api.worker_sessions import client_secrets, worker_sessions
 from app.errors import OriginRefused
@@ -39,7 +37,6 @@ def connect() -> Response:
         configuration,
         for_transcription=has_type,
         caller=caller_or_address(),
-        log_fields=_log_fields(),
     )
     request.environ[UPGRADED] = worker_sessions().admit(opening)
     return Response(status=101)
@@ -74,13 +71,3 @@ def _model() -> str:
     """The model of a session that names none. Clients send one in the URL because other servers want it."""
     model = request.args.get("model", "")
     return model if current_runtime().catalogue.accepts(model) else Configuration.model
-
-
-def _log_fields() -> dict[str, object]:
-    sent = incoming()
-    return {
-        "request_id": g.request_id,
-        "who": who(sent),
-        "path": sent.sent_path[:_MOST_CHARACTERS],
-        "agent": sent.user_agent.string[:_MOST_CHARACTERS],
-    }

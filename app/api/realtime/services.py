@@ -5,16 +5,20 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from flask import g
+
 from app.api import current_runtime
 from app.api.access import caller, caller_or_address
+from app.api.accounting import who
 from app.api.admitted import admitted_in_time
+from app.api.application import IncomingRequest, incoming
 from app.api.realtime.client_events import Fields, check_event, parse_event
+from app.api.realtime.session_record import SessionRecord
 from app.realtime.configuration import LIVE_MODELS
 from app.realtime.interface import Heard, LiveTranscript, TurnDetection, TurnDetector
 from app.realtime.live_transcript import LiveText
 from app.realtime.session import Services
 from app.realtime.turn_detection import new_turn_detector
-from app.realtime.utterance import Answered
 from app.request_context import RequestContext
 from app.requests.parse import AudioRequest, parse
 from app.runtime import Lease, Runtime
@@ -22,10 +26,24 @@ from app.transcript import Transcript
 from app.transcription.request import TranscriptionRequest
 from app.transcription.transcribe import collected
 
+_MAX_CHARACTERS = 200
+
 
 def worker_services() -> "WorkerServices":
     """What the client of the request being answered may use."""
-    return WorkerServices(current_runtime(), caller(), caller_or_address())
+    runtime = current_runtime()
+    record = SessionRecord(runtime.metrics, _described(incoming()))
+    return WorkerServices(runtime, caller(), caller_or_address(), record)
+
+
+def _described(request: IncomingRequest) -> dict[str, object]:
+    """How the log describes the request that opens a session."""
+    return {
+        "request_id": g.request_id,
+        "who": who(request),
+        "path": request.sent_path[:_MAX_CHARACTERS],
+        "agent": request.user_agent.string[:_MAX_CHARACTERS],
+    }
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,7 @@ class WorkerServices:
     runtime: Runtime
     caller: str
     permit_owner: str
+    record: SessionRecord
 
     def services(self) -> Services:
         """What its session calls."""
@@ -68,7 +87,7 @@ class WorkerServices:
             self.new_context,
             self.hold_model,
             self.new_turn_detector,
-            self.answered,
+            self.record,
         )
 
     def parse(self, fields: Fields) -> AudioRequest:
@@ -79,17 +98,15 @@ class WorkerServices:
 
     def new_context(self, client_gone: Callable[[], bool]) -> RequestContext:
         """The context of the work for an utterance."""
-        return self.runtime.request_context(client_gone, self.caller)
+        return self.runtime.request_context(client_gone, self.caller, self.record.cost)
 
     @contextmanager
     def hold_model(self, name: str, context: RequestContext) -> Iterator[LeasedModel]:
         """The model that a name means, loaded. Raises ServerBusy where it can't be had in time."""
+        self.record.model = name[:_MAX_CHARACTERS]
         with self.runtime.lease(name, context) as lease:
             yield LeasedModel(self.runtime, lease, self.permit_owner)
 
     def new_turn_detector(self, detection: TurnDetection, heard: Callable[[], Heard]) -> TurnDetector:
         """A session's detector of turns."""
         return new_turn_detector(detection, self.runtime.new_voice(), heard)
-
-    def answered(self, answered: Answered) -> None:
-        """Count an utterance."""
