@@ -2,8 +2,8 @@
 
 import json
 import subprocess
-from errno import ENOENT
 from collections.abc import Sequence
+from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -26,5 +26,5 @@ def environment_python(folder: Path, package: str) -> Path:
     Raises FileNotFoundError, which skips a test where it may, if it is not installed.
     """
     if not (folder / ".venv" / ".installed").exists():
-        raise FileNotFoundError(ENOENT, "not installed: `make test-all` or `make test-real` does that", package)
+        raise FileNotFoundError(ENOENT, "not installed: make test-all or test-real does that", package)
     return folder / ".venv" / "bin" / "python"

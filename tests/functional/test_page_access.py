@@ -113,7 +113,9 @@ def test_german_where_the_browser_wants_it(server: GunicornServer, tmp_path: Pat
         assert complaints(browser) == []
 
 
-def test_the_microphone_is_read_while_somebody_speaks_and_recorded(server: GunicornServer, tmp_path: Path) -> None:
+def test_the_microphone_is_read_while_somebody_speaks_and_recorded(
+    server: GunicornServer, tmp_path: Path
+) -> None:
     spoken = convert(FLAGSHIP, tmp_path / "spoken.wav", "-ar", "48000", "-af", "adelay=300,apad=pad_dur=1")
     arguments = (
         "--use-fake-device-for-media-stream",

@@ -1,4 +1,4 @@
-"""Real clients of realtime sessions, in programs of their own. OpenAI's Agents SDK is in test_agents_sdk.py."""
+"""Real clients of realtime sessions, in programs of their own; another one is in test_agents_sdk.py."""
 
 import json
 import subprocess
