@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 MODEL := demo
 NODE := tests/functional/node
 AGENTS := tests/functional/agents
+LIVEKIT := tests/real/livekit
 # Spread over processes; a file stays in one of them, so that its tests share their server.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --numprocesses
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -37,7 +38,7 @@ test-quick: $(VENV)/.installed-dev ## the unit tests that run no model, codec or
 soak: $(VENV)/.installed-dev ## the tests that take minutes to an hour each, one after the other
 	$(BIN)/python -m pytest -m long
 
-test-real: $(VENV)/.installed-dev ## real weights and speech, under half an hour; SPEECH_SAMPLES names recordings
+test-real: $(VENV)/.installed-dev $(LIVEKIT)/.venv/.installed ## real weights and speech, under half an hour; SPEECH_SAMPLES names recordings
 	$(BIN)/python -m pytest -m "real or slow" tests/real
 
 check: $(VENV)/.installed-dev ## style, types, layers and sizes
@@ -80,7 +81,7 @@ $(NODE)/node_modules/.installed: $(NODE)/package-lock.json
 	  echo "Without Node.js 18 or newer and npm the tests of Node clients are skipped." >&2; \
 	fi
 
-$(AGENTS)/.venv/.installed: $(AGENTS)/requirements.txt | $(BIN)/python
+$(AGENTS)/.venv/.installed $(LIVEKIT)/.venv/.installed: %/.venv/.installed: %/requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@

@@ -18,7 +18,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 PROGRAMS = {"curl", "espeak-ng", "ffmpeg", "flite", "nginx", "node", "npm", "openssl", "strace", "unshare"}
 PROGRAMS |= {"chromium", "chromedriver"}
-PROGRAMS |= {"openai-agents"}  # Python packages that need an environment of their own
+PROGRAMS |= {"openai-agents", "livekit"}  # Python packages that need an environment of their own
 
 
 MORE_THAN_PYTHON = {

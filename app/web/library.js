@@ -11,9 +11,10 @@ const WRITE_MILLISECONDS = 400;
 const RUNNING = ["uploading", "hearing", "busy", "lost"];
 
 /**
- * A recording is `{id, name, bytes, createdAt, seconds, options, state, message, uploaded, heard, pause,
+ * A recording is `{id, name, bytes, createdAt, seconds, draft, options, state, message, uploaded, heard, pause,
  * file, transcript}`. `state` is waiting, uploading, hearing, busy, lost, done, failed or cancelled;
- * `uploaded` a share, `heard` seconds; `file` null where the browser doesn't have it any more.
+ * `draft` the text that was read while it was spoken; `uploaded` a share, `heard` seconds; `file` null where
+ * the browser doesn't have it any more.
  * Tells of `list`, and of `state` and `progress` with the recording as detail.
  */
 export class Library extends EventTarget {
@@ -218,6 +219,7 @@ function newRecording(file, options) {
     bytes: file.size,
     createdAt: Date.now(),
     seconds: file.seconds ?? null,
+    draft: file.draft ?? "",
     options,
     state: "waiting",
     message: "",

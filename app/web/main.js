@@ -5,6 +5,7 @@ import { fill, length, say, size } from "./i18n.js";
 import { askKey } from "./key_dialog.js";
 import { Library, isRunning } from "./library.js";
 import { ListView } from "./list_view.js";
+import { LiveText } from "./live_text.js";
 import * as options from "./options.js";
 import { Player } from "./player.js";
 import { Recorder } from "./recorder.js";
@@ -26,7 +27,7 @@ const player = new Player({
 });
 const text = new TextView({ play: (seconds) => player.playFrom(seconds), changed: renderText });
 const list = new ListView(library, { open: choose, remove, options: options.chosen });
-new Recorder((file) => add([file]));
+new Recorder({ listen, done: recorded });
 
 library.addEventListener("state", ({ detail }) => {
   if (detail !== current) return;
@@ -62,6 +63,20 @@ function add(files) {
   if (!files.length) return;
   const [first] = library.add(files, options.chosen());
   if (!current || !isRunning(current)) open(first);
+}
+
+/* While somebody speaks the text so far stands in the place of the recording that was shown. */
+function listen(stream) {
+  byId("live-text").textContent = "";
+  byId("text-region").classList.add("live");
+  return new LiveText(stream, options.chosen(), askKey, (soFar) => {
+    byId("live-text").textContent = soFar;
+  });
+}
+
+function recorded(file) {
+  byId("text-region").classList.remove("live");
+  add([Object.assign(file, { draft: byId("live-text").textContent })]);
 }
 
 function open(recording) {
@@ -109,6 +124,7 @@ function renderText() {
   byId("text-tools").hidden = state !== "done";
   byId("save").hidden = !transcript.segments.length;
   byId("text-none").hidden = state !== "done" || transcript.segments.length > 0;
+  byId("text-waiting").textContent = current.draft || say("state.listening");
   byId("text-waiting").hidden = transcript.segments.length > 0 || ["done", "failed", "cancelled"].includes(state);
   byId("undo").disabled = !transcript.canUndo;
   byId("redo").disabled = !transcript.canRedo;

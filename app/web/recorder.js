@@ -5,13 +5,16 @@ import { clock, language, say } from "./i18n.js";
 const TYPES = ["audio/webm;codecs=opus", "audio/mp4", "audio/ogg;codecs=opus"];
 const SUFFIXES = { "audio/webm": "webm", "audio/mp4": "m4a", "audio/ogg": "ogg" };
 
-/** `done(file)` is called with each recording; `file.seconds` is its length. */
+/**
+ * `done(file)` is called with each recording; `file.seconds` is its length. `listen(stream)` is called when it
+ * begins; what it gives is closed when it ends.
+ */
 export class Recorder {
-  #done;
+  #actions;
   #recorder = null;
 
-  constructor(done) {
-    this.#done = done;
+  constructor(actions) {
+    this.#actions = actions;
     byId("record").onclick = () => (this.#recorder ? this.#recorder.stop() : this.#start());
   }
 
@@ -34,15 +37,17 @@ export class Recorder {
     const pieces = [];
     const began = performance.now();
     const meter = new LevelMeter(stream, byId("level"));
+    const listener = this.#actions.listen(stream);
     const ticking = setInterval(() => this.#renderTime((performance.now() - began) / 1000), 250);
     recorder.ondataavailable = ({ data }) => pieces.push(data);
     recorder.onstop = () => {
       clearInterval(ticking);
       meter.close();
+      listener.close();
       stream.getTracks().forEach((track) => track.stop());
       this.#recorder = null;
       this.#render();
-      this.#done(fileOf(pieces, recorder.mimeType, (performance.now() - began) / 1000));
+      this.#actions.done(fileOf(pieces, recorder.mimeType, (performance.now() - began) / 1000));
     };
     // Where the microphone is unplugged, what was recorded by then is kept.
     stream.getAudioTracks()[0].onended = () => recorder.state === "recording" && recorder.stop();

@@ -17,6 +17,11 @@ def run_node(program: str, server: GunicornServer, call: str, **job: Any) -> dic
 
     The job goes through stdin, since a recording in base64 is too long for a command line.
     """
+    require_installed()
+    return json_printed_by(["node", NODE / program, f"{server.url}/v1", call], json.dumps(job))
+
+
+def require_installed() -> None:
+    """Raise FileNotFoundError, which skips a test where it may, if the clients are not installed."""
     if not INSTALLED.exists():
         raise FileNotFoundError(ENOENT, "the Node clients are not installed: `make test` does that", "npm")
-    return json_printed_by(["node", NODE / program, f"{server.url}/v1", call], json.dumps(job))

@@ -5,11 +5,9 @@ took a minute, or never came.
 """
 
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from select import select
 
 import pytest
@@ -18,6 +16,7 @@ from openai import OpenAI
 
 from app.admission import READING, THREADS, WRITING
 from app.server.worker import HEAD_SECONDS
+from tests.functional.certificates import make_certificate
 from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.nginx_proxy import Nginx
@@ -225,14 +224,3 @@ def test_half_a_handshake_keeps_nobody_out(
         spoken = session.post(f"{url}/v1/audio/speech", json=sound, timeout=PATIENCE_SECONDS)
         assert len(spoken.content) > 5_000_000
     assert "Traceback" not in own.log
-
-
-def make_certificate(folder: Path) -> Path:
-    """A certificate for 127.0.0.1 that signs itself; `key.pem` lies beside it."""
-    certificate = folder / "certificate.pem"
-    options = (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    )
-    files = ["-keyout", folder / "key.pem", "-out", certificate]
-    subprocess.run(["openssl", *options.split(), *files], check=True, capture_output=True)
-    return certificate

@@ -19,6 +19,8 @@ export default {
   "record.denied": "Der Browser lässt diese Seite das Mikrofon nicht benutzen. Erlauben Sie es in der Adresszeile und versuchen Sie es noch einmal.",
   "record.missing": "Kein Mikrofon gefunden.",
   "record.failed": "Die Aufnahme ist gescheitert: {reason}",
+  "live.title": "Text, während Sie sprechen",
+  "live.hint": "Eine Vorschau. Sobald Sie stoppen, wird die ganze Aufnahme transkribiert.",
   "options.title": "Einstellungen",
   "options.more": "Mehr Einstellungen",
   "options.language": "Gesprochene Sprache",

@@ -19,6 +19,8 @@ export default {
   "record.denied": "The browser doesn't let this page use the microphone. Allow it in the address bar, then try again.",
   "record.missing": "No microphone was found.",
   "record.failed": "Recording failed: {reason}",
+  "live.title": "Text while you speak",
+  "live.hint": "A preview. When you stop, the whole recording is transcribed.",
   "options.title": "Options",
   "options.more": "More options",
   "options.language": "Language spoken",
