@@ -39,7 +39,7 @@ soak: $(VENV)/.installed-dev ## the tests that take minutes to an hour each, one
 	$(BIN)/python -m pytest -m long
 
 test-real: $(VENV)/.installed-dev $(LIVEKIT)/.venv/.installed ## real weights and speech, under half an hour; SPEECH_SAMPLES names recordings
-	$(BIN)/python -m pytest -m "real or slow" tests/real
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "real or slow" tests/real
 
 check: $(VENV)/.installed-dev ## style, types, layers and sizes
 	$(BIN)/ruff check
