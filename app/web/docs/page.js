@@ -17,7 +17,7 @@ function referred(schema, spec) {
 function withEmptyForms(spec) {
   const shown = structuredClone(spec);
   for (const operations of Object.values(shown.paths)) {
-    const content = operations.post?.requestBody.content ?? {};
+    const content = operations.post?.requestBody?.content ?? {};
     if (content["multipart/form-data"]) {
       content["multipart/form-data"] = emptied(content["multipart/form-data"], spec);
     }
