@@ -165,6 +165,8 @@ class Session:
             )
         if (updated.format, updated.turn_detection) != (before.format, before.turn_detection):
             self._audio.configure(updated.format, self._detector(updated))
+            if updated.turn_detection:
+                self._drop_utterance()  # the new detector's first turn is another one
         self._configuration = updated
         self._send(events.event("session.updated", session=self._described()))
 

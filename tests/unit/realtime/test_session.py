@@ -103,6 +103,16 @@ def test_turns_that_are_detected() -> None:
     assert worker.files == [500, 300]
 
 
+def test_another_detector_begins_another_item() -> None:
+    worker = Worker(SpeechStarted(100), SpeechStarted(1_100))
+    talk = Talk(worker)
+    for pause_ms in (500, 300):
+        detection = {"type": "server_vad", "silence_duration_ms": pause_ms}
+        talk.tell(event("session.update", session=session_of(turn_detection=detection)), *[append(100)] * 10)
+    started = [sent["item_id"] for sent in talk.sent if sent["type"].endswith("speech_started")]
+    assert len(set(started)) == 2
+
+
 def test_audio_is_held_until_it_is_answered() -> None:
     worker = Worker()
     worker.may_answer.clear()
