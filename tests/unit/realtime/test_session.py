@@ -184,7 +184,7 @@ def test_closing_cancels_everything() -> None:
     talk = Talk(worker)
     talk.tell(UPDATE, append(1_000), COMMIT, append(1_000))
     talk.session.close()
-    talk.rest()
+    assert talk.session.idle
     assert talk.transcripts() == []
     assert (worker.held, talk.held.samples) == (0, 0)
 
