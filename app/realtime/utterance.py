@@ -13,7 +13,6 @@ from app.realtime.configuration import Transcription
 from app.realtime.events import Event
 from app.realtime.interface import Heard, HoldModel, LiveTranscript, UtteranceModel
 from app.request_context import RequestContext
-from app.scheduling import SchedulingClass
 from app.transcript import Transcript
 from app.waveform import Samples
 
@@ -31,10 +30,11 @@ class Committed:
 
 @dataclass(frozen=True)
 class Answered:
-    """An utterance that was answered: `seconds` since its commit, its error if it failed."""
+    """The answer to an utterance: `seconds` since its commit, the events to send, its error if it failed."""
 
     seconds: float
-    error: SpeechError | None
+    events: list[Event]
+    error: SpeechError | None = None
 
 
 class Utterance:
@@ -51,11 +51,11 @@ class Utterance:
         item_id: str,
         transcription: Transcription,
         hold_model: HoldModel,
-        new_context: Callable[[SchedulingClass], RequestContext],
+        new_context: Callable[[], RequestContext],
     ) -> None:
         self.item_id = item_id
         self.heard = Heard()
-        self.live_context = new_context(SchedulingClass.LIVE_TEXT)
+        self.live_context = new_context()
         self._transcription = transcription
         self._hold_model = hold_model
         self._new_context = new_context
@@ -89,24 +89,26 @@ class Utterance:
                 send(events.delta(self.item_id, text))
         return sends
 
-    def answer(self, committed: Committed, send: Send) -> Answered:
-        """Send the last `delta` and `completed`, or `failed`."""
-        error: SpeechError | None = None
+    def answer(self, committed: Committed) -> Answered:
+        """Transcribe it: the last `delta` and `completed`, or `failed`, or nothing if the client has gone."""
         try:
-            transcript = self._transcribe(committed)
-            text = transcript.text.strip()
-            rest = self._live.finish(text) if self._live else text
-            if rest:
-                send(events.delta(self.item_id, rest))
-            send(events.completed(self.item_id, transcript, committed.transcription.request.render_options))
+            sent = self._completed(committed)
+            return Answered(monotonic() - committed.at, sent)
         except SpeechError as known:
             error = known
         except Exception as cause:
             error = SpeechError(f"The server had an error while transcribing the item {self.item_id}.")
             error.__cause__ = cause
-        if error and not isinstance(error, ClientGone):
-            send(events.failed(self.item_id, error))
-        return Answered(monotonic() - committed.at, error)
+        sent = [] if isinstance(error, ClientGone) else [events.failed(self.item_id, error)]
+        return Answered(monotonic() - committed.at, sent, error)
+
+    def _completed(self, committed: Committed) -> list[Event]:
+        transcript = self._transcribe(committed)
+        text = transcript.text.strip()
+        rest = self._live.finish(text) if self._live else text
+        options = committed.transcription.request.render_options
+        completed = events.completed(self.item_id, transcript, options)
+        return [events.delta(self.item_id, rest), completed] if rest else [completed]
 
     def _more_text(self, samples: Samples) -> str:
         request = self._transcription.request.transcription
@@ -117,7 +119,7 @@ class Utterance:
         return text
 
     def _transcribe(self, committed: Committed) -> Transcript:
-        context, wanted = self._new_context(SchedulingClass.UTTERANCE), committed.transcription
+        context, wanted = self._new_context(), committed.transcription
         try:
             model = self._hold(wanted.model, context)
             return model.transcribe(BytesIO(committed.file), wanted.request.transcription, context)

@@ -1,17 +1,23 @@
 """OpenAI's SDK in a realtime session: every event is held strictly against the SDK's own types."""
 
+import io
+import wave
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import requests
 from openai.resources.realtime.realtime import RealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
+from openai.types.websocket_connection_options import WebSocketConnectionOptions
 from pydantic import TypeAdapter
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 from tests.functional.checked_clients import openai_client
-from tests.functional.gunicorn_server import PATIENCE_SECONDS
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import convert_to_pipe
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
@@ -29,6 +35,24 @@ Event = dict[str, Any]
 def audio_of(recording: Path, format: str = "audio/pcm") -> bytes:
     """A recording as a session's audio."""
     return convert_to_pipe(recording, "-ac", "1", *ENCODINGS[format])
+
+
+def answer_for(server: GunicornServer, audio: bytes, **fields: str) -> Event:
+    """What POST /v1/audio/transcriptions answers for an utterance in 24 kHz PCM."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(24_000)
+        writer.writeframes(audio)
+    answer = requests.post(
+        f"{server.url}/v1/audio/transcriptions",
+        data={"model": "whisper-1", **fields},
+        files={"file": ("utterance.wav", file.getvalue())},
+        timeout=PATIENCE_SECONDS,
+    )
+    body: Event = answer.json()
+    return body
 
 
 def session_of(model: str = "whisper-1", **input: Any) -> Event:
@@ -93,15 +117,30 @@ class RealtimeClient:
         return [event["type"] for event in self.events]
 
 
-Connect = Callable[..., "RealtimeClient"]
+def websocket(
+    port: int, key: str | None = None, origin: str | None = None, **headers: str
+) -> ClientConnection:
+    """A WebSocket as browsers open it."""
+    names = ["realtime", *([f"openai-insecure-api-key.{key}"] if key else [])]
+    return connect(
+        f"ws://127.0.0.1:{port}/v1/realtime?intent=transcription",
+        subprotocols=[Subprotocol(name) for name in names],
+        origin=Origin(origin) if origin else None,
+        additional_headers=headers,
+        proxy=None,
+        open_timeout=PATIENCE_SECONDS,
+        close_timeout=PATIENCE_SECONDS,
+    )
 
 
 @contextmanager
-def realtime(url: str, query: dict[str, Any] = INTENT, **options: Any) -> Iterator[RealtimeClient]:
+def realtime(
+    url: str, query: dict[str, Any] = INTENT, socket: WebSocketConnectionOptions | None = None, **options: Any
+) -> Iterator[RealtimeClient]:
     """A session, whose `session.created` was received."""
     with (
         openai_client(url, **options) as client,
-        client.realtime.connect(extra_query=query) as connection,
+        client.realtime.connect(extra_query=query, websocket_connection_options=socket or {}) as connection,
     ):
         session = RealtimeClient(connection)
         session.receive_until("session.created")

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin, Subprotocol
 
 from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
-from tests.functional.realtime_client import INTENT, audio_of, realtime, session_of
+from tests.functional.realtime_client import INTENT, audio_of, realtime, session_of, websocket
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
 KEY = "sk-one-of-the-keys-of-this-server"
@@ -25,22 +23,6 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
         yield running.wait_until_ready()
 
 
-def browser(
-    server: GunicornServer, key: str | None = None, origin: str | None = None, **headers: str
-) -> ClientConnection:
-    """A WebSocket as browsers open it."""
-    names = ["realtime", *([f"openai-insecure-api-key.{key}"] if key else [])]
-    url = f"ws://127.0.0.1:{server.port}/v1/realtime?intent=transcription"
-    return connect(
-        url,
-        subprotocols=[Subprotocol(name) for name in names],
-        origin=Origin(origin) if origin else None,
-        additional_headers=headers,
-        proxy=None,
-        open_timeout=PATIENCE_SECONDS,
-    )
-
-
 def secret_of(server: GunicornServer, **fields: object) -> str:
     url = f"{server.url}/v1/realtime/client_secrets"
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -51,13 +33,13 @@ def secret_of(server: GunicornServer, **fields: object) -> str:
 @pytest.mark.parametrize("key", [None, "sk-wrong", "ek_wrong"])
 def test_without_a_right_key_it_is_refused(keyed: GunicornServer, key: str | None) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        browser(keyed, key)
+        websocket(keyed.port, key)
     assert refused.value.response.status_code == 401
     assert b'"error"' in (refused.value.response.body or b"")
 
 
 def test_the_key_of_a_browser_is_a_subprotocol(keyed: GunicornServer) -> None:
-    with browser(keyed, KEY) as socket:
+    with websocket(keyed.port, KEY) as socket:
         assert socket.subprotocol == "realtime"
         assert "session.created" in str(socket.recv(PATIENCE_SECONDS))
 
@@ -83,14 +65,14 @@ def test_a_client_secret_opens_nothing_else(keyed: GunicornServer) -> None:
 @pytest.mark.parametrize("origin", [PAGE, "{own}"])
 def test_pages_that_may_connect(keyed: GunicornServer, origin: str) -> None:
     own = f"http://127.0.0.1:{keyed.port}"
-    with browser(keyed, KEY, origin.format(own=own)) as socket:
+    with websocket(keyed.port, KEY, origin.format(own=own)) as socket:
         assert "session.created" in str(socket.recv(PATIENCE_SECONDS))
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1:x"])
 def test_other_pages_may_not(keyed: GunicornServer, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        browser(keyed, KEY, origin)
+        websocket(keyed.port, KEY, origin)
     assert refused.value.response.status_code == 403
 
 
@@ -109,7 +91,7 @@ def test_what_is_no_handshake(keyed: GunicornServer, headers: dict[str, str]) ->
 def test_no_key_is_in_the_log(keyed: GunicornServer) -> None:
     secret = secret_of(keyed)
     for key in (KEY, secret):
-        with browser(keyed, key) as socket:
+        with websocket(keyed.port, key) as socket:
             socket.recv(PATIENCE_SECONDS)
     keyed.wait_for_log("realtime session closed")
     assert KEY not in keyed.log
@@ -122,11 +104,11 @@ def test_the_limit_of_a_key(start_server: StartServer) -> None:
         WHISPER_REALTIME_SESSIONS_PER_KEY="2", WHISPER_REALTIME_SESSIONS="3"
     ).wait_until_ready()
     other = {"X-Forwarded-For": "192.0.2.1"}
-    with browser(server), browser(server):
+    with websocket(server.port), websocket(server.port):
         with pytest.raises(InvalidStatus) as refused:
-            browser(server)
+            websocket(server.port)
         assert refused.value.response.status_code == 503
         assert int(refused.value.response.headers["Retry-After"]) > 0
-        with browser(server, **other), pytest.raises(InvalidStatus) as full:
-            browser(server, **{"X-Forwarded-For": "192.0.2.2"})
+        with websocket(server.port, **other), pytest.raises(InvalidStatus) as full:
+            websocket(server.port, **{"X-Forwarded-For": "192.0.2.2"})
         assert full.value.response.status_code == 503

@@ -1,19 +1,17 @@
 """Turns that the server finds in a session's audio: when they begin and end, and what becomes of them."""
 
-import io
 import time
-import wave
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 
-from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.realtime_client import (
     TRANSCRIPTION,
     Event,
     RealtimeClient,
+    answer_for,
     audio_of,
     realtime,
     session_of,
@@ -95,27 +93,14 @@ def test_the_times_are_those_of_the_audio(session: RealtimeClient, server: Gunic
     ends = [event["audio_end_ms"] for event in of_type(session, f"{BUFFER}.speech_stopped")]
     assert starts[0] >= 500
     for start, end, completed in zip(starts, ends, texts, strict=True):
-        answer = transcript_of(server, audio[start * BYTES_PER_MS : end * BYTES_PER_MS])
+        answer = answer_for(
+            server,
+            audio[start * BYTES_PER_MS : end * BYTES_PER_MS],
+            **{"model": "gpt-4o-transcribe", "include[]": "logprobs"},
+        )
         assert completed["transcript"] == answer["text"]
         assert completed["logprobs"] == answer["logprobs"]
         assert completed["usage"] == answer["usage"]
-
-
-def transcript_of(server: GunicornServer, audio: bytes) -> dict[str, Any]:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(24_000)
-        writer.writeframes(audio)
-    answer = requests.post(
-        f"{server.url}/v1/audio/transcriptions",
-        data={"model": "gpt-4o-transcribe", "include[]": "logprobs"},
-        files={"file": ("utterance.wav", file.getvalue())},
-        timeout=PATIENCE_SECONDS,
-    )
-    body: dict[str, Any] = answer.json()
-    return body
 
 
 def test_telephone_audio_has_turns_too(session: RealtimeClient) -> None:

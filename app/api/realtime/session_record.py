@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from threading import Lock
 from time import perf_counter
 
-from app.errors import SpeechError
+from app.errors import ClientGone, SpeechError
 from app.logs import fields
 from app.metrics import Metrics
 from app.request_cost import CostTotals, RequestCost
@@ -38,10 +38,12 @@ class SessionRecord:
 
     def answered(self, item_id: str, seconds: float, error: SpeechError | None) -> None:
         """An utterance was, so long after its commit; `error` if it failed. An error's cause is logged."""
+        self._count_cost()
+        if isinstance(error, ClientGone):
+            return
         self._utterances += 1
         self._failed += error is not None
         self._metrics.utterance_answered("failed" if error else "completed", seconds)
-        self._count_cost()
         if error and error.status == SpeechError.status and error.__cause__:
             known = fields(request_id=self._described["request_id"], item_id=item_id)
             _log.error("An utterance of a realtime session failed", exc_info=error, extra=known)

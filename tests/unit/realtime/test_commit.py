@@ -43,7 +43,6 @@ class Model:
 
     def __init__(self) -> None:
         self.engine = LateEngine(lambda window, options: result(*spell(" Hello")))
-        self.contexts: list[RequestContext] = []
         reader = AudioReader(AudioLimits(), lambda limit: limit)
         self._transcriber = Transcriber(lambda context: self.engine, Policy(), reader, ResumeStore(0))
 
@@ -59,9 +58,8 @@ class Model:
     def hold(self, name: str, context: RequestContext) -> Iterator["Model"]:
         yield self
 
-    def new_context(self, scheduling_class: SchedulingClass) -> RequestContext:
-        self.contexts.append(RequestContext.of(PATIENCE_SECONDS, scheduling_class=scheduling_class))
-        return self.contexts[-1]
+    def new_context(self) -> RequestContext:
+        return RequestContext.of(PATIENCE_SECONDS, scheduling_class=SchedulingClass.UTTERANCE)
 
 
 def test_a_commit_ends_the_look_for_text() -> None:
@@ -75,7 +73,7 @@ def test_a_commit_ends_the_look_for_text() -> None:
     jobs.add(lambda: utterance.update(SPEECH, sent.append))
     assert asked.wait(PATIENCE_SECONDS)
     utterance.live_context.cancel()
-    jobs.add(lambda: utterance.answer(Committed(b"", transcription), sent.append))
+    jobs.add(lambda: sent.extend(utterance.answer(Committed(b"", transcription)).events))
     assert idle.wait(PATIENCE_SECONDS)
     assert [(event["type"].split(".")[-1], event.get("transcript")) for event in sent] == [
         ("delta", None),
@@ -84,7 +82,3 @@ def test_a_commit_ends_the_look_for_text() -> None:
     (job,) = model.engine.jobs
     assert job.window.recording.closed  # the engine drops it
     assert job.window.recording.scheduling_class is SchedulingClass.LIVE_TEXT
-    assert [context.scheduling_class for context in model.contexts] == [
-        SchedulingClass.LIVE_TEXT,
-        SchedulingClass.UTTERANCE,
-    ]

@@ -1,0 +1,156 @@
+"""How many realtime sessions there may be, how long they last, and how much one may send."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
+
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.process_state import ProcessState
+from tests.functional.realtime_client import RealtimeClient, audio_of, realtime, session_of, websocket
+from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.functional.test_faults import wait_until
+
+APPEND = "input_audio_buffer.append"
+SESSIONS = 200
+IDLE_SECONDS, SESSION_SECONDS = 2, 6
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
+    log = tmp_path_factory.mktemp("limited") / "server.log"
+    with GunicornServer(log, WHISPER_REALTIME_SENDING="2") as running:
+        yield running.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
+    """Sessions end soon."""
+    limits = {
+        "WHISPER_REALTIME_IDLE_SECONDS": f"{IDLE_SECONDS}",
+        "WHISPER_REALTIME_SESSION_SECONDS": f"{SESSION_SECONDS}",
+    }
+    with GunicornServer(tmp_path_factory.mktemp("brief") / "server.log", **limits) as running:
+        yield running.wait_until_ready()
+
+
+def sending(session: RealtimeClient) -> None:
+    """A session that sends audio."""
+    session.update(session_of())
+    session.append(bytes(4_800))
+    session.update(session_of())  # answered: the audio has arrived
+
+
+def test_so_many_sessions_send_at_a_time(limited: GunicornServer) -> None:
+    with realtime(limited.url) as first, realtime(limited.url) as second, realtime(limited.url) as third:
+        third.update(session_of())
+        for session in (first, second):
+            sending(session)
+        third.append(bytes(4_800))
+        error = third.receive_until("error")["error"]
+        assert (error["type"], "2 realtime sessions" in error["message"]) == ("server_error", True)
+        with pytest.raises(InvalidStatus) as refused:
+            websocket(limited.port)
+        assert refused.value.response.status_code == 503
+        assert int(refused.value.response.headers["Retry-After"]) > 0
+        assert limited.get("/health").status_code == 200
+        first.connection.close()
+        wait_until(lambda: is_taken(third), "there is room for another sender")
+
+
+def is_taken(session: RealtimeClient) -> bool:
+    """Whether audio is taken now."""
+    session.append(bytes(4_800))
+    session.send("session.update", session=session_of())
+    refused = session.receive()["type"] == "error"
+    if refused:
+        session.receive_until("session.updated")
+    return not refused
+
+
+def test_sessions_that_send_nothing_are_none_that_send(limited: GunicornServer) -> None:
+    with ExitStack() as held:
+        for _ in range(5):
+            held.enter_context(realtime(limited.url))
+        with realtime(limited.url) as session:
+            session.update(session_of())
+            assert session.transcribe(audio_of(FLAGSHIP))["transcript"] == FLAGSHIP_TEXT
+
+
+@pytest.mark.slow
+def test_two_hundred_open_sessions_leave_everything_else_as_it_was(server: GunicornServer) -> None:
+    before = ProcessState.of(server.workers[0])
+    with ExitStack() as held:
+        for number in range(SESSIONS):
+            headers = {"X-Forwarded-For": f"192.0.2.{number % 4}"}
+            socket = held.enter_context(websocket(server.port, **headers))
+            assert "session.created" in str(socket.recv(PATIENCE_SECONDS))
+        assert f"whisper_realtime_sessions {SESSIONS}.0" in server.get("/metrics").text
+        with pytest.raises(InvalidStatus) as refused:
+            websocket(server.port, **{"X-Forwarded-For": "192.0.2.9"})
+        assert refused.value.response.status_code == 503
+        assert server.get("/health").status_code == 200
+        assert server.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
+        during = ProcessState.of(server.workers[0])
+        assert during.threads - before.threads >= SESSIONS
+        assert during.resident_mb - before.resident_mb < SESSIONS  # a megabyte each
+    wait_until(lambda: "whisper_realtime_sessions 0.0" in server.get("/metrics").text, "all have ended")
+    wait_until(
+        lambda: ProcessState.of(server.workers[0]).descriptors <= before.descriptors + 4, "none is left"
+    )
+    assert ProcessState.of(server.workers[0]).threads <= before.threads + 4
+
+
+def closed(socket: ClientConnection) -> tuple[int, str]:
+    """How the server ended it."""
+    with pytest.raises(ConnectionClosed) as end:
+        while True:
+            socket.recv(PATIENCE_SECONDS)
+    assert end.value.rcvd is not None
+    return end.value.rcvd.code, end.value.rcvd.reason
+
+
+def test_a_session_in_which_nothing_happens_ends(brief: GunicornServer) -> None:
+    code, reason = closed(websocket(brief.port))
+    assert (code, reason) == (1001, f"Nothing was sent for {IDLE_SECONDS} seconds.")
+
+
+def test_a_session_has_an_end_whatever_happens(brief: GunicornServer) -> None:
+    with websocket(brief.port) as socket:
+        created = json.loads(socket.recv(PATIENCE_SECONDS))
+        assert created["session"]["expires_at"] > 1_700_000_000
+        with pytest.raises(ConnectionClosed) as end:
+            while True:
+                socket.send('{"type": "input_audio_buffer.clear"}')
+                assert "cleared" in str(socket.recv(PATIENCE_SECONDS))
+                socket.pong(b"")
+        assert end.value.rcvd is not None
+        assert (end.value.rcvd.code, end.value.rcvd.reason) == (
+            1001,
+            f"The session has reached its maximum duration of {SESSION_SECONDS} seconds.",
+        )
+
+
+def test_a_message_that_is_too_long_is_dropped(server: GunicornServer) -> None:
+    with realtime(server.url) as session:
+        session.update(session_of())
+        session.append(audio_of(FLAGSHIP))
+        session.send(APPEND, audio="A" * (21 * 1024 * 1024))
+        error = session.receive_until("error")["error"]
+        assert (error["code"], "bytes" in error["message"]) == ("message_too_long", True)
+        session.send("input_audio_buffer.commit")
+        text = session.receive_until("conversation.item.input_audio_transcription.completed")
+        assert text["transcript"] == FLAGSHIP_TEXT
+
+
+def test_a_message_in_many_fragments_is_too_long_as_well(server: GunicornServer) -> None:
+    with realtime(server.url) as session:
+        socket = session.connection._connection
+        piece = "A" * (1024 * 1024)
+        socket.send(iter(['{"type": "input_audio_buffer.append", "audio": "', *[piece] * 21, '"}']))
+        assert session.receive_until("error")["error"]["code"] == "message_too_long"
+        session.update(session_of())
+        assert session.transcribe(audio_of(FLAGSHIP))["transcript"] == FLAGSHIP_TEXT
