@@ -9,10 +9,12 @@ The recordings of realtime sessions are short and many, so they would always com
 waits, they get three of four tasks together, and it gets the fourth.
 """
 
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from app.scheduling import SchedulingClass
@@ -20,6 +22,7 @@ from app.scheduling import SchedulingClass
 TaskT = TypeVar("TaskT")
 
 _SESSION_TASKS_PER_UPLOAD_TASK = 3
+_OF_UPLOADS: Mapping[SchedulingClass, int] = MappingProxyType({SchedulingClass.UPLOAD: sys.maxsize})
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Scheduler(Generic[TaskT]):
         self._steps_since_task = steps_between_tasks
         self._steps_since_join = holdoff_steps_after_join
         self._steps_since_utterance = holdoff_steps_after_join
+        self._interruptible = False  # nothing runs but text that isn't over
         self._session_tasks = 0  # since the last task of an upload, while one waits
 
     @property
@@ -72,19 +76,26 @@ class Scheduler(Generic[TaskT]):
         self._queues.setdefault(queued.owner, deque()).append(queued)
 
     def next(
-        self, running_rows: int, running_windows: Mapping[object, int], running_uploads: int = 0
+        self,
+        running_rows: int,
+        running_windows: Mapping[object, int],
+        running_classes: Mapping[SchedulingClass, int] = _OF_UPLOADS,
     ) -> QueuedTask[TaskT] | Action:
         """The next task if one may run now, else what to do instead.
 
         `running_windows`: how many windows each owner has in the batch, for owners that have any.
-        `running_uploads`: how many of these windows are uploads'.
+        `running_classes`: how many of the windows are of each class.
         """
+        self._interruptible = sum(running_windows.values()) == running_classes.get(SchedulingClass.LIVE_TEXT)
         owners = self._in_turn(running_windows)
         owner = None
         if self._is_uploads_turn():
             uploads = [each for each in owners if self._class_of(each) is SchedulingClass.UPLOAD]
             owner = self._first_ready(uploads, running_rows, running_windows)
-            if not running_uploads or self._steps_since_task < self._steps_between_tasks:
+            if (
+                not running_classes.get(SchedulingClass.UPLOAD)
+                or self._steps_since_task < self._steps_between_tasks
+            ):
                 owners = []  # sessions go on only where uploads wait for rows that uploads have
         if owner is None:
             owner = self._first_ready(owners, running_rows, running_windows)
@@ -159,10 +170,13 @@ class Scheduler(Generic[TaskT]):
 
     def _required_steps(self, owner: object, running_windows: Mapping[object, int]) -> int:
         """How many steps must come between the last task and an owner's."""
+        scheduling_class = self._class_of(owner)
         if not running_windows:
             return 0
+        if self._interruptible and scheduling_class is SchedulingClass.UTTERANCE:
+            return 0  # text that isn't over can wait for one that is
         is_new_request = owner not in running_windows
-        if self._class_of(owner) is SchedulingClass.LIVE_TEXT and self._holds_live_text_off():
+        if scheduling_class is SchedulingClass.LIVE_TEXT and self._holds_live_text_off():
             return self._holdoff_steps_after_join
         if is_new_request and min(running_windows.values()) > 1:
             return 1  # every running owner has more than one window: they can wait, but they do advance
