@@ -195,6 +195,17 @@ def test_text_so_far_joins_no_utterance_that_is_being_transcribed() -> None:
     assert steps == HOLDOFF_STEPS_AFTER_JOIN
 
 
+def test_it_joins_as_soon_as_that_is_transcribed() -> None:
+    queue = scheduler()
+    add(queue, UTTERANCE, "over", rows=1)
+    assert queue.next(1, {"live": 1}, {LIVE_TEXT: 1}).task == "over"
+    add(queue, LIVE_TEXT, "more")
+    running: dict[object, int] = {"live": 1, "over": 1}
+    for _ in range(10):
+        assert queue.next(2, running, {LIVE_TEXT: 1, UTTERANCE: 1}) is Action.STEP
+    assert queue.next(1, {"live": 1}, {LIVE_TEXT: 1}).task == "more"
+
+
 def test_whose_utterance_is_over_waits_for_no_step_of_text_so_far() -> None:
     queue = scheduler()
     add(queue, LIVE_TEXT, "live", rows=1)
