@@ -113,7 +113,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         """Speak, and wait for all transcripts."""
         try:
-            with connect(self._url, max_size=None) as connection:
+            with connect(self._url, max_size=None, ping_interval=None) as connection:
                 receiving = threading.Thread(target=self._receive, args=[connection], daemon=True)
                 receiving.start()
                 _send(connection, "session.update", session=_SESSION)

@@ -33,7 +33,7 @@ def closed_on_error(recording: "LogMel") -> Iterator[None]:
 class LogMel:
     """A recording's features `[n_mels, frames]`, padded with silence up to one full window.
 
-    Call `compute` for every block, then `clip` once. `window` must not be called earlier.
+    Call `compute` for every block but the last, then `finish`. `window` must not be called earlier.
     """
 
     def __init__(
@@ -84,8 +84,13 @@ class LogMel:
         power = mel_filters(device, self._mel.shape[0]) @ (stft.abs() ** 2)
         self._mel[:, first:end] = torch.clamp(power, min=1e-10).log10()
 
+    def finish(self, first: int, end: int) -> None:
+        """Compute the last block, and clip all."""
+        self.compute(first, end)
+        self.clip()
+
     def clip(self) -> None:
-        """Finish: clip at 8 below the maximum and scale, as the model was trained."""
+        """Clip at 8 below the maximum and scale, as the model was trained."""
         self._samples = None
         floor = self._mel.max() - 8.0
         self._mel.clamp_(min=floor.item()).add_(4.0).div_(4.0)

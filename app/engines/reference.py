@@ -97,9 +97,10 @@ class ReferenceEngine:
         """Compute the features of 16 kHz mono samples `[n]`, block by block between other work."""
         recording = LogMel(samples, self._model.dims.n_mels, torch.device("cpu"), scheduling_class)
         with closed_on_error(recording):
-            for first, end in recording.blocks():
+            *blocks, last = recording.blocks()
+            for first, end in blocks:
                 wait(self._call(recording, partial(recording.compute, first, end)))
-            wait(self._call(recording, recording.clip))
+            wait(self._call(recording, partial(recording.finish, *last)))
         return recording
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:

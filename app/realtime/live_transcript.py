@@ -30,7 +30,7 @@ class LiveText:
     """A LiveTranscript: the text of one utterance while it is spoken. One thread at a time may call it.
 
     `request` is that of the final transcript. `voice` is the utterance's own: while nobody speaks nothing is
-    decoded. `sent` is all that was returned so far.
+    decoded. `sent` is all that was returned so far; what an update that failed has found comes with the next.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class LiveText:
         rules: Rules | None = None,
     ) -> None:
         self.sent = ""
+        self._stable = ""
         self._transcriber = transcriber
         self._request = request
         self._rules = rules or Rules()
@@ -68,11 +69,11 @@ class LiveText:
         if not self._ears.spoken_since(samples, self._decoded) or fresh_seconds < self._rules.step_seconds:
             return ""
         self._decoded = len(samples)
-        sent = len(self.sent)
         while len(samples) - self._begin > _WINDOW_SAMPLES:
             self._end_window(samples, context)
         self._hear_latest(samples, context)
-        return self.sent[sent:]
+        delta, self.sent = self._stable[len(self.sent) :], self._stable
+        return delta
 
     def finish(self, transcript: str) -> str:
         """The rest of the final transcript; empty if it doesn't begin with what was sent."""
@@ -81,14 +82,14 @@ class LiveText:
         return rest
 
     def _hear_latest(self, samples: Samples, context: RequestContext) -> None:
-        """Decode the latest window, and send what will stay."""
+        """Decode the latest window, and keep what will stay."""
         before, self._latest = self._latest, self._hear(samples, context)
         if self._latest is not None:
             seconds = (len(samples) - self._begin) / SAMPLE_RATE
-            self._send(stable_tokens(self._latest, before, seconds, self._rules), self._latest)
+            self._keep(stable_tokens(self._latest, before, seconds, self._rules), self._latest)
 
     def _end_window(self, samples: Samples, context: RequestContext) -> None:
-        """Decode a full window for the last time, send its segments, and begin the next one after them."""
+        """Decode a full window for the last time, keep its segments, and begin the next one after them."""
         text, self._latest = self._hear(samples[: self._begin + _WINDOW_SAMPLES], context), None
         if text is None:
             self._begin += _WINDOW_SAMPLES
@@ -97,7 +98,7 @@ class LiveText:
         begin = text.tokenizer.timestamp_begin
         segments = cut(text.tokens, begin, 0, WINDOW_FRAMES)
         ended = text.tokens[: sum(len(draft.tokens) for draft in segments.drafts)]
-        self._send(ended, text)
+        self._keep(ended, text)
         self._ended += text.tokenizer.decode(ended)
         # What was sent of a segment that the next window repeats
         repeated = tuple(token for token in self._known.prefix[len(ended) :] if token < begin)
@@ -111,13 +112,13 @@ class LiveText:
         known = self._known.prefix
         return text if text and text.tokens[: len(known)] == known else None
 
-    def _send(self, tokens: tuple[int, ...], text: UnfinishedText) -> None:
-        """Send so many of the window's first tokens, if these are more than were sent already."""
+    def _keep(self, tokens: tuple[int, ...], text: UnfinishedText) -> None:
+        """Have so many of the window's first tokens sent, if these are more than before."""
         known = self._known
         if len(tokens) <= len(known.prefix):
             return
         self._stream = self._stream or TextStream(text.tokenizer)
-        self.sent += self._stream.feed(tokens[len(known.prefix) :])
+        self._stable += self._stream.feed(tokens[len(known.prefix) :])
         self._known = KnownText(known.previous, tokens, text.end_seconds(tokens), text.language)
 
 

@@ -17,7 +17,6 @@ from app.realtime.interface import Heard, HoldModel, NewTurnDetector, SessionRec
 from app.realtime.job_thread import JobThread
 from app.realtime.utterance import Committed, Send, Utterance
 from app.request_context import RequestContext
-from app.scheduling import SchedulingClass
 from app.waveform import SAMPLE_RATE, Samples
 
 Fields = dict[str, Any]
@@ -40,14 +39,14 @@ class Services:
     """What sessions use. All of it may be called from any thread.
 
     `parse_event` makes fields of a client event, and `check_event` checks them; both raise InvalidRequest.
-    `parse` makes the request of a configuration. `new_context(client_gone, scheduling_class)` is for the work
-    for an utterance, `hold_model` gives it its model.
+    `parse` makes the request of a configuration. `new_context(client_gone)` is for the work for an utterance,
+    `hold_model` gives it its model.
     """
 
     parse_event: Callable[[bytes | bytearray], Fields]
     check_event: Callable[[Fields], None]
     parse: Parse
-    new_context: Callable[[Callable[[], bool], SchedulingClass], RequestContext]
+    new_context: Callable[[Callable[[], bool]], RequestContext]
     hold_model: HoldModel
     new_turn_detector: NewTurnDetector
     record: SessionRecord
@@ -229,8 +228,8 @@ class Session:
         assert transcription is not None  # or there would be no audio
         return transcription
 
-    def _new_context(self, scheduling_class: SchedulingClass) -> RequestContext:
-        return self._services.new_context(lambda: self._closed, scheduling_class)
+    def _new_context(self) -> RequestContext:
+        return self._services.new_context(lambda: self._closed)
 
     def _end_utterance(self, audio: bytes) -> None:
         """Make an item of the audio, and have it transcribed."""

@@ -13,7 +13,6 @@ from app.realtime.configuration import Transcription
 from app.realtime.events import Event
 from app.realtime.interface import Heard, HoldModel, LiveTranscript, UtteranceModel
 from app.request_context import RequestContext
-from app.scheduling import SchedulingClass
 from app.transcript import Transcript
 from app.waveform import Samples
 
@@ -52,11 +51,11 @@ class Utterance:
         item_id: str,
         transcription: Transcription,
         hold_model: HoldModel,
-        new_context: Callable[[SchedulingClass], RequestContext],
+        new_context: Callable[[], RequestContext],
     ) -> None:
         self.item_id = item_id
         self.heard = Heard()
-        self.live_context = new_context(SchedulingClass.LIVE_TEXT)
+        self.live_context = new_context()
         self._transcription = transcription
         self._hold_model = hold_model
         self._new_context = new_context
@@ -129,7 +128,7 @@ class Utterance:
         return text
 
     def _transcribe(self, committed: Committed) -> Transcript:
-        context, wanted = self._new_context(SchedulingClass.UTTERANCE), committed.transcription
+        context, wanted = self._new_context(), committed.transcription
         try:
             model = self._hold(wanted.model, context)
             return model.transcribe(BytesIO(committed.file), wanted.request.transcription, context)

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from app.engines.interface import Engine
 from app.request_context import RequestContext
+from app.scheduling import SchedulingClass
 from app.transcript import Transcript, TranscriptDelta
 from app.transcription.audio_reader import AudioReader
 from app.transcription.request import Policy, TranscriptionRequest
@@ -73,7 +74,7 @@ class Transcriber:
         Raises RequestTimeout, ClientGone, EngineFailure.
         """
         engine = self.engine_for(context)
-        with open_audio(engine, samples, context) as audio:
+        with open_audio(engine, samples, context, SchedulingClass.LIVE_TEXT) as audio:
             return UnfinishedListener(engine, request, self.policy, context).hear(audio, known)
 
     def _stream(self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext) -> Deltas:

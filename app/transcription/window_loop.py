@@ -15,6 +15,7 @@ from app.engines.interface import (
     WindowResult,
 )
 from app.request_context import RequestContext
+from app.scheduling import SchedulingClass
 from app.transcript import Segment, TokenLogprob
 from app.transcription import hallucination
 from app.transcription.fallback import Decoded, at_temperature, decode_with_fallback, is_silence
@@ -43,12 +44,18 @@ class OpenAudio:
 
 
 @contextmanager
-def open_audio(engine: Engine, samples: Samples, context: RequestContext) -> Iterator[OpenAudio]:
+def open_audio(
+    engine: Engine,
+    samples: Samples,
+    context: RequestContext,
+    scheduling_class: SchedulingClass | None = None,
+) -> Iterator[OpenAudio]:
     """Open samples in the engine. On leaving, the recording is closed, which cancels its windows.
 
-    Raises RequestTimeout, ClientGone, EngineFailure.
+    Without a `scheduling_class` it has the context's. Raises RequestTimeout, ClientGone, EngineFailure.
     """
-    with closing(engine.open(samples, context.scheduling_class, context.wait)) as recording:
+    recording = engine.open(samples, scheduling_class or context.scheduling_class, context.wait)
+    with closing(recording):
         yield OpenAudio(samples, recording)
 
 

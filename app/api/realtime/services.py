@@ -97,11 +97,10 @@ class WorkerServices:
             fields = {**fields, "model": self.runtime.catalogue.require(fields["model"])}
         return parse(fields, "transcribe", self.runtime.settings.ignore_prompts)
 
-    def new_context(
-        self, client_gone: Callable[[], bool], scheduling_class: SchedulingClass
-    ) -> RequestContext:
+    def new_context(self, client_gone: Callable[[], bool]) -> RequestContext:
         """The context of the work for an utterance."""
-        return self.runtime.request_context(client_gone, self.caller, self.record.cost, scheduling_class)
+        utterance = SchedulingClass.UTTERANCE
+        return self.runtime.request_context(client_gone, self.caller, self.record.cost, utterance)
 
     @contextmanager
     def hold_model(self, name: str, context: RequestContext) -> Iterator[LeasedModel]:

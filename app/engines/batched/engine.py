@@ -87,9 +87,10 @@ class BatchedEngine:
         """Compute the features of 16 kHz mono samples `[n]`, block by block between other work."""
         recording = LogMel(samples, self._model.dims.n_mels, self._model.device, scheduling_class)
         with closed_on_error(recording):
-            for first, end in recording.blocks():
+            *blocks, last = recording.blocks()
+            for first, end in blocks:
                 wait(self._submit(recording, partial(recording.compute, first, end)))
-            wait(self._submit(recording, recording.clip))
+            wait(self._submit(recording, partial(recording.finish, *last)))
         return recording
 
     def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
@@ -145,10 +146,8 @@ class BatchedEngine:
         """Run one task or one step; False when there is nothing to do."""
         self._drop_abandoned()
         running_windows: Counter[object] = Counter(task.recording for task in self._running.values())
-        uploads = sum(
-            task.recording.scheduling_class is SchedulingClass.UPLOAD for task in self._running.values()
-        )
-        scheduled = self._scheduler.next(self._runner.batch.size, running_windows, uploads)
+        classes = Counter(task.recording.scheduling_class for task in self._running.values())
+        scheduled = self._scheduler.next(self._runner.batch.size, running_windows, classes)
         if isinstance(scheduled, QueuedTask):
             self._start(scheduled.task)
         elif scheduled is Action.STEP:

@@ -9,10 +9,12 @@ The recordings of realtime sessions are short and many, so they would always com
 waits, they get three of four tasks together, and it gets the fourth.
 """
 
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from app.scheduling import SchedulingClass
@@ -20,6 +22,7 @@ from app.scheduling import SchedulingClass
 TaskT = TypeVar("TaskT")
 
 _SESSION_TASKS_PER_UPLOAD_TASK = 3
+_OF_UPLOADS: Mapping[SchedulingClass, int] = MappingProxyType({SchedulingClass.UPLOAD: sys.maxsize})
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Scheduler(Generic[TaskT]):
     in the batch) while another owner has several windows. `steps_between_tasks`: decoding steps between two
     tasks. `holdoff_steps_after_join`: for so many steps after a new request has joined others, an owner that
     has a window in the batch gets no second one, because a meeting's encodes and rows are what slows a note
-    down. Text of an utterance that isn't over joins without that, and waits for utterances that are.
+    down. Text of an utterance that isn't over joins without that, and waits for those that are.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Scheduler(Generic[TaskT]):
         self._steps_since_task = steps_between_tasks
         self._steps_since_join = holdoff_steps_after_join
         self._steps_since_utterance = holdoff_steps_after_join
+        self._running_classes = _OF_UPLOADS
         self._session_tasks = 0  # since the last task of an upload, while one waits
 
     @property
@@ -72,19 +76,26 @@ class Scheduler(Generic[TaskT]):
         self._queues.setdefault(queued.owner, deque()).append(queued)
 
     def next(
-        self, running_rows: int, running_windows: Mapping[object, int], running_uploads: int = 0
+        self,
+        running_rows: int,
+        running_windows: Mapping[object, int],
+        running_classes: Mapping[SchedulingClass, int] = _OF_UPLOADS,
     ) -> QueuedTask[TaskT] | Action:
         """The next task if one may run now, else what to do instead.
 
         `running_windows`: how many windows each owner has in the batch, for owners that have any.
-        `running_uploads`: how many of these windows are uploads'.
+        `running_classes`: how many of the windows are of each class.
         """
+        self._running_classes = running_classes
         owners = self._in_turn(running_windows)
         owner = None
         if self._is_uploads_turn():
             uploads = [each for each in owners if self._class_of(each) is SchedulingClass.UPLOAD]
             owner = self._first_ready(uploads, running_rows, running_windows)
-            if not running_uploads or self._steps_since_task < self._steps_between_tasks:
+            if (
+                not running_classes.get(SchedulingClass.UPLOAD)
+                or self._steps_since_task < self._steps_between_tasks
+            ):
                 owners = []  # sessions go on only where uploads wait for rows that uploads have
         if owner is None:
             owner = self._first_ready(owners, running_rows, running_windows)
@@ -128,7 +139,7 @@ class Scheduler(Generic[TaskT]):
         return enough and self._waits(SchedulingClass.UPLOAD)
 
     def _in_turn(self, running_windows: Mapping[object, int]) -> list[object]:
-        """Owners in the order in which their tasks may run, and may run at the earliest."""
+        """Owners in the order in which their tasks may run."""
         holds_off = self._holds_live_text_off() or self._waits(SchedulingClass.UTTERANCE)
         return sorted(
             self._queues,
@@ -145,7 +156,7 @@ class Scheduler(Generic[TaskT]):
         full = False
         for owner in owners:
             if self._steps_since_task < self._required_steps(owner, running_windows):
-                return None  # none of the owners after it may run earlier
+                continue
             added_rows = self._queues[owner][0].rows
             if not added_rows or (
                 not full and self._has_room(owner, added_rows, running_rows, running_windows)
@@ -154,15 +165,24 @@ class Scheduler(Generic[TaskT]):
             full = True  # no task with rows overtakes one that waits for room, or it would wait for ever
         return None
 
+    def _runs_live_text_alone(self) -> bool:
+        running = {each for each, windows in self._running_classes.items() if windows}
+        return running == {SchedulingClass.LIVE_TEXT}
+
     def _holds_live_text_off(self) -> bool:
-        return self._steps_since_utterance < self._holdoff_steps_after_join
+        """Whether an utterance runs that has joined lately."""
+        joined_lately = self._steps_since_utterance < self._holdoff_steps_after_join
+        return joined_lately and self._running_classes.get(SchedulingClass.UTTERANCE, 0) > 0
 
     def _required_steps(self, owner: object, running_windows: Mapping[object, int]) -> int:
         """How many steps must come between the last task and an owner's."""
+        scheduling_class = self._class_of(owner)
         if not running_windows:
             return 0
+        if scheduling_class is SchedulingClass.UTTERANCE and self._runs_live_text_alone():
+            return 0
         is_new_request = owner not in running_windows
-        if self._class_of(owner) is SchedulingClass.LIVE_TEXT and self._holds_live_text_off():
+        if scheduling_class is SchedulingClass.LIVE_TEXT and self._holds_live_text_off():
             return self._holdoff_steps_after_join
         if is_new_request and min(running_windows.values()) > 1:
             return 1  # every running owner has more than one window: they can wait, but they do advance

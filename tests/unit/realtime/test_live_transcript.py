@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.engines.interface import Window, WindowOptions, WindowResult
-from app.errors import ClientGone
+from app.errors import ClientGone, EngineFailure
 from app.realtime.interface import Heard
 from app.realtime.live_transcript import LiveText
 from app.realtime.stable_words import Rules
@@ -265,6 +265,24 @@ def test_a_full_window_without_text_is_left_behind() -> None:
     assert update(live, 31) == ""
     engine.changes = {}
     assert update(live, 33).split() == COUNTING.split()[60:65]
+
+
+def test_what_was_never_returned_counts_as_not_sent() -> None:
+    """The first of two windows was decoded, and the second one failed."""
+    engine = HearingEngine()
+    live = live_text(engine)
+    answer, fails = engine.answer, iter([False, True])
+
+    def failing(window: Window, options: WindowOptions) -> WindowResult:
+        if next(fails):
+            raise EngineFailure("The model failed on this request.")
+        return answer(window, options)
+
+    engine.answer = failing
+    with pytest.raises(EngineFailure):
+        update(live, 40)
+    assert live.sent == ""
+    assert live.finish("w0 w1 w2") == "w0 w1 w2"
 
 
 def test_a_cancelled_update_ends_and_the_next_one_goes_on() -> None:

@@ -38,7 +38,7 @@ class Server:
     """Runs tasks and steps. Rows last for `session_steps` and `upload_steps`.
 
     Each session has another recording as soon as the one before is done, with the four tasks of an update:
-    features, their end, a decode, and the times of its words. An upload has another window at once, and
+    features, a language, a decode, and the times of its words. An upload has another window at once, and
     decodes `at_a_time` of them side by side.
     """
 
@@ -64,9 +64,9 @@ class Server:
     def run(self, decisions: int) -> "Server":
         for _ in range(decisions):
             windows: Counter[object] = Counter(owner for owner, *_ in self.running)
-            uploads = sum(each is UPLOAD for _, each, _ in self.running)
+            classes = Counter(each for _, each, _ in self.running)
             upload_waits = self.queue._waits(UPLOAD)
-            found = self.queue.next(len(self.running), windows, uploads)
+            found = self.queue.next(len(self.running), windows, classes)
             if isinstance(found, QueuedTask):
                 self.served.append(found.scheduling_class)
                 self.waited_upload.append(upload_waits)
@@ -173,8 +173,8 @@ def test_sessions_that_fill_the_batch_leave_room_for_an_upload() -> None:
     assert [queue.next(0, {}).task for _ in range(3)] == ["s0", "s1", "s2"]
     full: dict[object, int] = {"a": 1, "b": 1}
     for _ in range(100):
-        assert queue.next(2, full) is Action.STEP
-    assert queue.next(1, {"a": 1}).task == "u"
+        assert queue.next(2, full, {LIVE_TEXT: 2}) is Action.STEP
+    assert queue.next(1, {"a": 1}, {LIVE_TEXT: 1}).task == "u"
 
 
 def test_whose_utterance_is_over_comes_before_text_of_others() -> None:
@@ -191,8 +191,36 @@ def test_text_so_far_joins_no_utterance_that_is_being_transcribed() -> None:
     assert queue.next(0, {}).task == "over"
     add(queue, LIVE_TEXT, "live")
     running: dict[object, int] = {"over": 1}
-    steps = next(steps for steps in range(1_000) if queue.next(1, running) is not Action.STEP)
+    steps = next(steps for steps in range(1_000) if queue.next(1, running, {UTTERANCE: 1}) is not Action.STEP)
     assert steps == HOLDOFF_STEPS_AFTER_JOIN
+
+
+def test_it_joins_as_soon_as_that_is_transcribed() -> None:
+    queue = scheduler()
+    add(queue, UTTERANCE, "over", rows=1)
+    assert queue.next(1, {"live": 1}, {LIVE_TEXT: 1}).task == "over"
+    add(queue, LIVE_TEXT, "more")
+    running: dict[object, int] = {"live": 1, "over": 1}
+    for _ in range(10):
+        assert queue.next(2, running, {LIVE_TEXT: 1, UTTERANCE: 1}) is Action.STEP
+    assert queue.next(1, {"live": 1}, {LIVE_TEXT: 1}).task == "more"
+
+
+def test_whose_utterance_is_over_waits_for_no_step_of_text_so_far() -> None:
+    queue = scheduler()
+    add(queue, LIVE_TEXT, "live", rows=1)
+    assert queue.next(0, {}).task == "live"
+    add(queue, UTTERANCE, "features", "over")
+    assert [queue.next(1, {"live": 1}, {LIVE_TEXT: 1}).task for _ in range(2)] == ["features", "over"]
+
+
+def test_it_waits_for_steps_of_a_meeting() -> None:
+    queue = scheduler()
+    add(queue, LIVE_TEXT, "live", rows=1)
+    assert queue.next(1, {"meeting": 1}, {UPLOAD: 1}).task == "live"
+    add(queue, UTTERANCE, "over")
+    running: dict[object, int] = {"meeting": 1, "live": 1}
+    assert queue.next(2, running, {UPLOAD: 1, LIVE_TEXT: 1}) is Action.STEP
 
 
 def test_text_so_far_waits_for_no_utterance_that_has_been_answered() -> None:
@@ -208,7 +236,8 @@ def test_another_utterance_joins_as_any_request() -> None:
     add(queue, UTTERANCE, "first", rows=1)
     queue.next(0, {})
     add(queue, UTTERANCE, "second", rows=1)
-    steps = next(steps for steps in range(1_000) if queue.next(1, {"first": 1}) is not Action.STEP)
+    running: dict[object, int] = {"first": 1}
+    steps = next(steps for steps in range(1_000) if queue.next(1, running, {UTTERANCE: 1}) is not Action.STEP)
     assert steps == STEPS_BETWEEN_TASKS
 
 
@@ -218,8 +247,10 @@ def test_a_meeting_makes_room_for_what_is_over_not_for_text_so_far(
 ) -> None:
     queue = scheduler()
     add(queue, joins, "session", rows=1)
-    assert queue.next(2, {"meeting": 2}, 2).task == "session"
+    assert queue.next(2, {"meeting": 2}, {UPLOAD: 2}).task == "session"
     queue.add(QueuedTask("m", "meeting", 1))
     running: dict[object, int] = {"meeting": 2, "session": 1}
-    waited = next(count for count in range(1_000) if queue.next(3, running, 2) is not Action.STEP)
+    waited = next(
+        count for count in range(1_000) if queue.next(3, running, {UPLOAD: 2, joins: 1}) is not Action.STEP
+    )
     assert waited == steps
