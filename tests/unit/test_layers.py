@@ -59,6 +59,7 @@ LAYERS = {
         "app.checkpoints",
         "app.engines",
         "app.loaded_model",
+        "app.model_catalogue",
         "app.model_list",
         "app.model_pool",
         "app.pool_slots",
