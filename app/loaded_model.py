@@ -1,7 +1,9 @@
 """A model that has been loaded, and what is known of it."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from app.checkpoints.verified import Verified
 from app.engines.interface import Engine, LiveEngine, ModelCard
@@ -50,9 +52,10 @@ class LoadedModel:
     meter: Meter
 
     @classmethod
-    def of(cls, engine: LiveEngine) -> "LoadedModel":
+    def of(cls, engine: LiveEngine, clock: Callable[[], float] = monotonic) -> "LoadedModel":
         """An engine that has just been started."""
-        return cls(engine, Meter(engine.warm_up_seconds))
+        # without the turns of other models, since admission adds up what each of them takes
+        return cls(engine, Meter(engine.warm_up_seconds, lambda: clock() - engine.others_seconds))
 
     @property
     def card(self) -> ModelCard:

@@ -1,130 +1,17 @@
-"""The metrics for Prometheus. Their names must not change."""
+"""The metrics for Prometheus."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Summary,
-    generate_latest,
-    values,
-)
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from app.metric_series import ModelSeries, RealtimeSeries, RequestSeries
 from app.request_cost import CostTotals
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
-_WAITS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 _FIRST_CODE, _LAST_CODE = 1000, 1015
-_LATENCIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
-_FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
-
-
-class _Series:
-    """All series, at zero."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter(
-            "whisper_requests",
-            "Answers, by route and HTTP status. A stream counts as what it ended in; 499: the client left.",
-            ["endpoint", "status"],
-            registry=registry,
-        )
-        self.in_progress = Gauge(
-            "whisper_requests_in_progress",
-            "Requests that are being read, worked on or answered.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.refused = Counter(
-            "whisper_requests_refused", "Requests for work answered with 503.", registry=registry
-        )
-        self.request_seconds = Histogram(
-            "whisper_request_seconds",
-            "From the first byte of a request to the last of its answer.",
-            ["endpoint"],
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self.audio_seconds = Counter(
-            "whisper_audio_seconds", "Length of the recordings that were answered.", registry=registry
-        )
-        self.decode_seconds = Counter(
-            "whisper_decode_seconds", "Time spent on reading audio files.", registry=registry
-        )
-        self.queue_seconds = Histogram(
-            "whisper_queue_seconds",
-            "How long the work of one request waited for the model, over all its windows.",
-            registry=registry,
-            buckets=_WAITS,
-        )
-        self.model_seconds = Counter(
-            "whisper_model_seconds",
-            "How long the model took, added up over windows that run side by side.",
-            registry=registry,
-        )
-        self.windows = Counter(
-            "whisper_windows", "Windows decoded, again at each temperature.", registry=registry
-        )
-        self.fallbacks = Counter(
-            "whisper_fallbacks", "Windows decoded once more at a higher temperature.", registry=registry
-        )
-        self.batch_fill = Summary(
-            "whisper_batch_fill",
-            "At each decoding step: rows that run, divided by the rows there is room for.",
-            registry=registry,
-        )
-        self.real_time_factor = Histogram(
-            "whisper_real_time_factor",
-            "Seconds that a second of audio took, from request to answer.",
-            registry=registry,
-            buckets=_FACTORS,
-        )
-        self.decoder_restarts = Counter(
-            "whisper_decoder_restarts", "Audio decoders replaced because they died.", registry=registry
-        )
-
-
-class _RealtimeSeries:
-    """Those of realtime sessions, at zero."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.sessions = Gauge(
-            "whisper_realtime_sessions",
-            "Realtime sessions that are open.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.closed = Counter(
-            "whisper_realtime_sessions_closed",
-            "Realtime sessions that have ended, by WebSocket close code; 1006: the client has gone.",
-            ["code"],
-            registry=registry,
-        )
-        self.utterances = Counter(
-            "whisper_realtime_utterances",
-            "Utterances of realtime sessions that were answered: completed or failed.",
-            ["outcome"],
-            registry=registry,
-        )
-        self.delta_seconds = Histogram(
-            "whisper_realtime_delta_seconds",
-            "From the arrival of an utterance's audio to the delta with what was heard in it.",
-            registry=registry,
-            buckets=_LATENCIES,
-        )
-        self.completed_seconds = Histogram(
-            "whisper_realtime_completed_seconds",
-            "From the commit of an utterance to its transcript.",
-            registry=registry,
-            buckets=_LATENCIES,
-        )
 
 
 class Metrics:
@@ -137,8 +24,7 @@ class Metrics:
     def __init__(self) -> None:
         values.ValueClass = values.MutexValue
         self._shown = CollectorRegistry()
-        self._series = _Series(self._shown)
-        self._realtime = _RealtimeSeries(self._shown)
+        self._count_in(self._shown)
 
     def share(self, folder: Path, number: int) -> None:
         """Count in files of `folder`, which PROMETHEUS_MULTIPROC_DIR must name; `text()` sums them up.
@@ -147,36 +33,41 @@ class Metrics:
         its counts, so there are never more files than there were processes at a time.
         """
         values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
-        registry = CollectorRegistry()
-        self._series, self._realtime = _Series(registry), _RealtimeSeries(registry)
+        self._count_in(CollectorRegistry())
         self._shown = CollectorRegistry()
         MultiProcessCollector(self._shown, str(folder))  # type: ignore[no-untyped-call]
+
+    def _count_in(self, registry: CollectorRegistry) -> None:
+        self._series, self._models = RequestSeries(registry), ModelSeries(registry)
+        self._realtime = RealtimeSeries(registry)
+
+    def know(self, model: str) -> None:
+        """Show a model's counts from now on, though they are zero."""
+        self._models.show(model)
 
     def begin(self) -> None:
         """Count a request that has arrived."""
         self._series.in_progress.inc()
 
-    def end(self, endpoint: str, status: int, seconds: float, cost: CostTotals) -> None:
-        """Count a request that has been answered. `endpoint` becomes a label, so it must be one of few."""
+    def end(self, endpoint: str, status: int, seconds: float, cost: CostTotals, model: str = "") -> None:
+        """Count a request that has been answered.
+
+        `endpoint` and `model`, the name of the model that answered, become labels, so both must be of few.
+        """
         series = self._series
         series.in_progress.dec()
-        series.requests.labels(endpoint, str(status)).inc()
-        series.request_seconds.labels(endpoint).observe(seconds)
+        series.requests.labels(endpoint, str(status), model).inc()
+        series.request_seconds.labels(endpoint, model).observe(seconds)
         answered_seconds = cost.audio_seconds if status < 400 else 0.0
-        self.work(replace(cost, audio_seconds=answered_seconds))
-        if answered_seconds:
-            series.real_time_factor.observe(seconds / answered_seconds)
+        self.work(replace(cost, audio_seconds=answered_seconds), model)
+        if model and answered_seconds:
+            self._models.real_time_factor.labels(model).observe(seconds / answered_seconds)
 
-    def work(self, cost: CostTotals) -> None:
-        """Count what the model and the decoders have done for a request, or an utterance."""
-        series = self._series
-        series.decode_seconds.inc(cost.read_seconds)
-        series.model_seconds.inc(cost.model_seconds)
-        series.windows.inc(cost.windows)
-        series.fallbacks.inc(cost.fallbacks)
-        series.audio_seconds.inc(cost.audio_seconds)
-        if cost.windows:
-            series.queue_seconds.observe(cost.queue_seconds)
+    def work(self, cost: CostTotals, model: str) -> None:
+        """Count what the decoders and a model have done for a request, or for an utterance."""
+        self._series.decode_seconds.inc(cost.read_seconds)
+        if model:
+            self._models.count_work(model, cost)
 
     def session_opened(self) -> None:
         """Count a realtime session."""
@@ -201,9 +92,9 @@ class Metrics:
         """Count a request that was refused with a 503."""
         self._series.refused.inc()
 
-    def batch_step(self, rows: int, capacity: int) -> None:
-        """Count a decoding step with so many running rows."""
-        self._series.batch_fill.observe(rows / capacity)
+    def batch_step(self, model: str, rows: int, capacity: int) -> None:
+        """Count a decoding step of a model with so many running rows."""
+        self._models.count_step(model, rows, capacity)
 
     def decoder_restarted(self) -> None:
         """Count a decoder process that died and was replaced."""

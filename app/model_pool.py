@@ -5,9 +5,10 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from math import inf
-from threading import Condition, Timer
+from threading import Condition
 from time import monotonic
 
+from app.alarm import Alarm
 from app.background import run_in_background
 from app.errors import ServerBusy, StartError
 from app.loaded_model import LoadedModel
@@ -44,8 +45,7 @@ class ModelPool:
         self._weight_bytes: dict[Hashable, int] = {}
         self._waiting = 0
         self._closed = False
-        self._sweeper: Timer | None = None
-        self._next_sweep = inf
+        self._alarm = Alarm(self._sweep_again)
 
     def add(self, wanted: Wanted, model: LoadedModel) -> None:
         """Take in a model that has been loaded elsewhere."""
@@ -57,7 +57,7 @@ class ModelPool:
         """The models that can be used at once, the least recently used one first."""
         with self._changed:
             slots = sorted(self._slots.values(), key=lambda slot: slot.used_at)
-            return [self._shown(slot) for slot in slots if slot.state is SlotState.LOADED]
+            return [slot.shown(self._clock()) for slot in slots if slot.state is SlotState.LOADED]
 
     def get(self, key: Hashable) -> LoadedModel | None:
         """The model with a key if it is loaded."""
@@ -89,16 +89,15 @@ class ModelPool:
             slot = self._slots.get(key)
             if slot is None or not slot.idle:
                 return False
-            self._unload(slot)
-            self._changed.wait_for(lambda: self._slots.get(key) is not slot)
-            return True
+            begun = self._unload(slot)
+            self._changed.wait_for(lambda: not begun or self._slots.get(key) is not slot)
+            return begun
 
     def close(self) -> None:
         """Refuse all who wait, and close the loaded models' engines."""
         with self._changed:
             self._closed = True
-            if self._sweeper:
-                self._sweeper.cancel()
+            self._alarm.cancel()
             models = [slot.model for slot in self._slots.values() if slot.model]
             self._changed.notify_all()
         for model in models:
@@ -130,8 +129,12 @@ class ModelPool:
             self._claims.append(claim)
         if self._claims[0] is not claim or not self._has_room(wanted):
             return None
-        slot = self._slots[wanted.key] = self._new_slot(wanted)
-        run_in_background(partial(self._load, slot), "model-loader")
+        slot = self._new_slot(wanted)
+        try:
+            run_in_background(partial(self._load, slot), "model-loader")
+        except RuntimeError as error:  # no memory for a thread
+            raise ServerBusy(self._failure(wanted.name, error), retry_after_seconds=RETRY_SECONDS) from error
+        self._slots[wanted.key] = slot
         return slot
 
     def _refuse_hopeless(self, wanted: Wanted) -> None:
@@ -142,7 +145,7 @@ class ModelPool:
         if self.limits.memory_bytes and size > self.limits.memory_bytes:
             raise ServerBusy(
                 f"The model '{wanted.name}' takes {size} bytes, more than this server may use for models "
-                "(WHISPER_MODEL_MEMORY).",
+                f"(WHISPER_MODEL_MEMORY). {self._told()}",
                 retry_after_seconds=120,
             )
 
@@ -250,9 +253,15 @@ class ModelPool:
         slot.model, slot.state, slot.used_at = model, SlotState.LOADED, self._clock()
         self._sweep()
 
-    def _unload(self, slot: Slot) -> None:
+    def _unload(self, slot: Slot) -> bool:
+        """Begin to. False where it can't be done."""
+        try:
+            run_in_background(partial(self._close_model, slot), "model-unloader")
+        except RuntimeError:  # no memory for a thread: it stays until somebody asks again
+            _log.warning("Can't unload %s at present", slot.wanted.name, exc_info=True)
+            return False
         slot.state = SlotState.UNLOADING
-        run_in_background(partial(self._close_model, slot), "model-unloader")
+        return True
 
     def _close_model(self, slot: Slot) -> None:
         """Runs in a thread of its own. The slot is free when the memory is."""
@@ -274,16 +283,12 @@ class ModelPool:
                 self._unload(slot)
             else:
                 due = min(due, slot.used_at + slot.idle_seconds)
-        if due < self._next_sweep and not self._closed:
-            if self._sweeper:
-                self._sweeper.cancel()
-            self._next_sweep, self._sweeper = due, Timer(due - now, self._sweep_again)
-            self._sweeper.daemon = True
-            self._sweeper.start()
+        if not self._closed:
+            self._alarm.set(due, now)
 
     def _sweep_again(self) -> None:
         with self._changed:
-            self._next_sweep = inf
+            self._alarm.rung()
             self._sweep()
 
     def _new_slot(self, wanted: Wanted) -> Slot:
@@ -292,8 +297,3 @@ class ModelPool:
     def _expected_bytes(self, wanted: Wanted) -> int:
         """What it took the last time, or else what its files take."""
         return self._weight_bytes.get(wanted.key, wanted.file_bytes)
-
-    def _shown(self, slot: Slot) -> LoadedSlot:
-        assert slot.model is not None
-        left = inf if slot.leases else max(0.0, slot.used_at + slot.idle_seconds - self._clock())
-        return LoadedSlot(slot.wanted.key, slot.model, slot.weight_bytes, slot.leases, left)

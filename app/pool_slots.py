@@ -3,10 +3,13 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import Enum
+from errno import ENOMEM
 from math import inf
 from typing import NamedTuple
 
 from app.loaded_model import LoadedModel
+
+_OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "can't start new thread")
 
 
 class PoolLimits(NamedTuple):
@@ -36,6 +39,16 @@ class SlotState(Enum):
     LOADING, LOADED, UNLOADING, FAILED = range(4)
 
 
+class LoadedSlot(NamedTuple):
+    """A loaded model as others are told of it; `expires_in_seconds` is inf while it is in use, or stays."""
+
+    key: Hashable
+    model: LoadedModel
+    weight_bytes: int
+    leases: int
+    expires_in_seconds: float
+
+
 @dataclass(eq=False)
 class Slot:
     """A place for one model. `leases`: the requests that use it, or wait for it to be loaded."""
@@ -54,25 +67,24 @@ class Slot:
         """Whether it can be unloaded."""
         return self.state is SlotState.LOADED and not self.leases
 
-
-class LoadedSlot(NamedTuple):
-    """A loaded model as others are told of it; `expires_in_seconds` is inf while it is in use, or stays."""
-
-    key: Hashable
-    model: LoadedModel
-    weight_bytes: int
-    leases: int
-    expires_in_seconds: float
+    def shown(self, now: float) -> LoadedSlot:
+        """What others are told of it while it is loaded."""
+        assert self.model is not None
+        left = inf if self.leases else max(0.0, self.used_at + self.idle_seconds - now)
+        return LoadedSlot(self.wanted.key, self.model, self.weight_bytes, self.leases, left)
 
 
 def out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that caused it, is for want of memory.
 
-    torch has an error of its own for GPUs; on a CPU it is a RuntimeError of its allocator. What fails in an
-    engine's thread, as a warm-up does, is an EngineFailure that hides the cause.
+    torch has an error of its own for GPUs; on a CPU it is a RuntimeError of its allocator, as it is where no
+    thread can be started. What fails in an engine's thread, as a warm-up does, is an EngineFailure that hides
+    the cause.
     """
     if error is None:
         return False
     names = {kind.__name__ for kind in type(error).__mro__}
-    found = names & {"MemoryError", "OutOfMemoryError"} or "can't allocate memory" in str(error)
-    return bool(found) or out_of_memory(error.__cause__)
+    by_name = bool(names & {"MemoryError", "OutOfMemoryError"})
+    by_number = isinstance(error, OSError) and error.errno == ENOMEM
+    by_text = any(text in str(error) for text in _OUT_OF_MEMORY)
+    return by_name or by_number or by_text or out_of_memory(error.__cause__)

@@ -129,6 +129,8 @@ class Runtime:
         self._start_audio_input(EngineOptions(batch=settings.batch).rows(device))
         self.synthesizer = synthesis.start(settings.speech_engine, settings.speech_voice)
         model = self.models.start(device, checkpoint, known or {})
+        for served in (self.models.first, *self.models.more.values()):
+            self.metrics.know(self.models.name_of(served))
         self._tokenizer = model.engine.tokenizer(None, "transcribe")
         if decoders := self.transcriber.reader.decoders:
             decoders.wait_until_started()
@@ -169,6 +171,10 @@ class Runtime:
     def notice(self) -> str | None:
         """The first model's `x-model-notice`, if any."""
         return self.facts.notice if self.facts else None
+
+    def name_of(self, name: str) -> str:
+        """What the model that answers a request's `name` is called in metrics and in the log."""
+        return self.models.name_of(self.models.served(self.catalogue.listed(name)))
 
     @contextmanager
     def lease(self, name: str, context: RequestContext, keep_seconds: float | None = None) -> Iterator[Lease]:

@@ -1,18 +1,21 @@
 """The models of one worker: the first one, those of WHISPER_MODELS, and which of them are loaded."""
 
 import logging
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app import engines
 from app.admission import WAITING
 from app.checkpoints import Checkpoint, resolve
 from app.checkpoints.verified import Verified, VerifiedCheckpoints, stamp_of
-from app.engines.interface import EngineOptions, LiveEngine, OnStep
+from app.engines.interface import EngineOptions, LiveEngine
 from app.errors import CheckpointError, ServerBusy, StartError
 from app.loaded_model import LoadedModel, ModelFacts
+from app.model_catalogue import TRANSCRIPTION_MODELS
 from app.model_list import ServedModel, first_model, more_models, preloaded, verifying
 from app.model_pool import ModelPool
 from app.pool_slots import LoadedSlot, PoolLimits, Wanted
@@ -26,6 +29,11 @@ _log = logging.getLogger(__name__)
 
 _STARTING = "The model is still being loaded. Please retry."
 _BUSY_SECONDS = 5
+_FIRST = "WHISPER_MODEL"
+"""What the first model is called where WHISPER_MODELS gives all its names to others."""
+
+OnModelStep = Callable[[str, int, int], None]
+"""Told of each decoding step: the model's name, how many rows run, and for how many there is room."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class HeldModel:
 class WorkerModels:
     """Made before the fork, started after it. With `engine`, for tests, the first model is there already."""
 
-    def __init__(self, settings: Settings, on_step: OnStep, engine: LiveEngine | None = None) -> None:
+    def __init__(self, settings: Settings, on_step: OnModelStep, engine: LiveEngine | None = None) -> None:
         self.first = first_model(settings)
         self.more: dict[str, ServedModel] = {}
         self.pool = ModelPool(_limits(settings), engines.give_back_memory)
@@ -97,6 +105,22 @@ class WorkerModels:
         """The model of WHISPER_MODELS under a name; the first one for any other."""
         return self.more.get(name, self.first)
 
+    def name_of(self, served: ServedModel) -> str:
+        """What metrics, the log and /api/ps call a model; "" for the first one before it has been loaded.
+
+        No two models have the same: the first one's own name may be another's in WHISPER_MODELS.
+        """
+        return served.name or self._first_name(self.facts.names if self.facts else ())
+
+    def _first_name(self, own_names: tuple[str, ...]) -> str:
+        if not own_names:
+            return ""
+        free = (name for name in (*own_names, *TRANSCRIPTION_MODELS) if not self._is_listed(name))
+        return next(free, _FIRST)
+
+    def _is_listed(self, name: str) -> bool:
+        return any(fnmatchcase(name, listed) for listed in self.more)
+
     def named(self, name: str) -> ServedModel:
         """The model of WHISPER_MODELS under a name, "" for the first. Raises ServerBusy.
 
@@ -112,8 +136,8 @@ class WorkerModels:
 
     def copies(self) -> list[tuple[list[str], LoadedSlot]]:
         """What is loaded, each with all the names under which requests use it."""
-        names = [(self.facts.names[0] if self.facts else "", self._key(self.first))]
-        names += [(name, self._key(served)) for name, served in self.more.items()]
+        models = (self.first, *self.more.values())
+        names = [(self.name_of(served), self._key(served)) for served in models]
         return [([name for name, key in names if key == slot.key], slot) for slot in self.pool.loaded()]
 
     def load(self, served: ServedModel, check: Check, keep_seconds: float | None) -> bool:
@@ -182,7 +206,7 @@ class WorkerModels:
     def _wanted(self, served: ServedModel, verified: Verified) -> Wanted:
         checkpoint = verified.checkpoint
         key = (checkpoint.sha256, served.precision)
-        name = served.name or checkpoint.name
+        name = served.name or self._first_name(checkpoint.names)
         return Wanted(key, name, verified.file_bytes, lambda: self._load_later(served, verified))
 
     def _load_later(self, served: ServedModel, verified: Verified) -> LoadedModel:
@@ -194,13 +218,14 @@ class WorkerModels:
         return self._load(served, verified.checkpoint, beside=True)
 
     def _load(self, served: ServedModel, checkpoint: Checkpoint, *, beside: bool) -> LoadedModel:
-        settings = self._settings
+        settings, name = self._settings, served.name or self._first_name(checkpoint.names)
+        on_step = partial(self._on_step, name)
         options = EngineOptions(
-            settings.threads, settings.batch, served.precision, self._on_step, self._thread, beside
+            settings.threads, settings.batch, served.precision, on_step, self._thread, beside
         )
         engine = engines.start(settings.engine, checkpoint, self.device, options)
         if beside:
-            _log.info("Loaded %s on %s", served.name or checkpoint.name, self.device)
+            _log.info("Loaded %s on %s", name, self.device)
         return LoadedModel.of(engine)
 
 

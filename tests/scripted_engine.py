@@ -81,6 +81,7 @@ class ScriptedEngine:
     recordings: list[ScriptedRecording] = field(default_factory=list)
     alive: bool = True
     warm_up_seconds: float = 0.0
+    others_seconds: float = 0.0
 
     @property
     def card(self) -> ModelCard:

@@ -64,7 +64,7 @@ class RequestRecord:
         cost = self.request.cost.totals()
         seconds = perf_counter() - self.began
         status = self.request.outcome or self.status
-        self.metrics.end(self.endpoint, status, seconds, cost)
+        self.metrics.end(self.endpoint, status, seconds, cost, self.request.served)
         if status == ServerBusy.status and self.request.blueprint not in _QUIET:
             self.metrics.refuse()
         quiet = status == _SWITCHING or (self.request.blueprint in _QUIET and status < 400)

@@ -56,8 +56,9 @@ def leased(name: str, context: RequestContext, keep_seconds: float | None = None
     `keep_seconds`: how long it stays loaded afterwards if nobody uses it; None for what holds already.
     Raises ServerBusy where it can't be had in time.
     """
-    with current_runtime().lease(name, context, keep_seconds) as lease:
-        incoming().served = lease.name
+    runtime = current_runtime()
+    incoming().served = runtime.name_of(name)  # also where it can't be had
+    with runtime.lease(name, context, keep_seconds) as lease:
         yield lease
 
 

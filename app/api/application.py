@@ -83,9 +83,9 @@ class IncomingRequest(Request):
     """A request that counts its body, raises errors in its form, and notices that its client has gone.
 
     `path` is the canonical URL, `sent_path` the client's spelling of it, and `deployment` the name in Azure's
-    URLs or "". `model` is the model it names, `served` the one of WHISPER_MODELS that answers, "" for the
-    first; `cost` is what it has cost so far. `outcome` is the real status of an answer that failed after its
-    headers were sent, else None. `shape_error` makes the endpoint's own error body of OpenAI's.
+    URLs or "". `model` is the model it names, `served` what the one that it means is called here, "" if it
+    needs none; `cost` is what it has cost so far. `outcome` is the real status of an answer that failed after
+    its headers were sent, else None. `shape_error` makes the endpoint's own error body of OpenAI's.
     """
 
     def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:

@@ -31,12 +31,10 @@ def retrieve_model(name: str) -> Response:
 
 
 def _loaded() -> set[str]:
-    """The models that any worker has loaded, by their names in WHISPER_MODELS, "" for the first."""
-    runtime = current_runtime()
+    """The models that any worker has loaded, by the names that /api/ps has for them."""
     with request_context() as context:
-        workers = runtime.instance.listing(context.check)
-    names = (name for worker in workers for copy in worker.models for name in copy.names)
-    return {runtime.models.served(name).name for name in names}
+        workers = current_runtime().instance.listing(context.check)
+    return {name for worker in workers for copy in worker.models for name in copy.names}
 
 
 def _model(name: str, loaded: set[str]) -> dict[str, str | int]:
@@ -55,7 +53,7 @@ def _model(name: str, loaded: set[str]) -> dict[str, str | int]:
         "owned_by": model.owner,
     }
     if runtime.catalogue.accepts(name):
-        entry |= {"loaded": served.name in loaded, "size": model.file_bytes}
+        entry |= {"loaded": runtime.models.name_of(served) in loaded, "size": model.file_bytes}
     return entry | _notice(model, served)
 
 

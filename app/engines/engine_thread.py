@@ -6,11 +6,13 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
 from app import memory
+from app.engines.busy_time import BusyTime
 from app.engines.timed_future import TimedFuture
 from app.errors import EngineFailure, SpeechError, StartError
 
@@ -39,6 +41,10 @@ class CallQueue(Protocol):
     def alive(self) -> bool:
         """True while calls are taken."""
 
+    @property
+    def others_seconds(self) -> float:
+        """How long the thread has worked for others, up to now."""
+
     def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = ...) -> Future[T]:
         """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if this is closed."""
 
@@ -56,7 +62,10 @@ class EngineThread:
     every thread that runs it, and teams don't survive a fork.
     """
 
+    others_seconds = 0.0
+
     def __init__(self) -> None:
+        self.busy_time = BusyTime()
         self._queue: queue.SimpleQueue[_QueuedCall | None] = queue.SimpleQueue()
         self._closing = False
         self._releases: tuple[Callable[[], object], ...] = ()
@@ -130,9 +139,14 @@ class EngineLane:
         """True while calls are taken."""
         return self._thread.alive and not self._closed
 
+    @property
+    def others_seconds(self) -> float:
+        """How long the thread has worked for other lanes, up to now."""
+        return self._thread.busy_time.others_seconds(self)
+
     def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = _never_abandoned) -> Future[T]:
         """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if the lane is closed."""
-        return self._thread.submit(run, lambda: self._closed or is_abandoned())
+        return self._thread.submit(partial(self._timed, run), lambda: self._closed or is_abandoned())
 
     def when_idle(self, release: Callable[[], object]) -> None:
         """Call `release` in the thread whenever that has had no work for a while, until it is closed."""
@@ -145,6 +159,11 @@ class EngineLane:
         for release in self._releases:
             self._thread.forget(release)
         wait([self._thread.submit(lambda: None)])
+        self._thread.busy_time.forget(self)
+
+    def _timed(self, run: Callable[[], T]) -> T:
+        with self._thread.busy_time.working_for(self):
+            return run()
 
 
 def _cancel(call: _QueuedCall) -> None:

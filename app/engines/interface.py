@@ -255,6 +255,10 @@ class LiveEngine(Engine, Protocol):
     def alive(self) -> bool:
         """True while the engine thread takes work."""
 
+    @property
+    def others_seconds(self) -> float:
+        """How long the thread has worked for other engines, up to now; it never decreases."""
+
     def close(self) -> None:
         """Stop the thread; what is queued is cancelled."""
 

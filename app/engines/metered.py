@@ -32,6 +32,7 @@ class Meter:
     `queue_seconds` and `model_seconds` are added up over engine calls, of which many run at a time;
     `busy_seconds` is the time in which any call was in flight. What it takes is counted by encoded position,
     since windows differ in those. `full_window_seconds`: a first measurement, of a window with all of them.
+    `clock` may stand still while others work on the same device.
     """
 
     def __init__(self, full_window_seconds: float = 0.0, clock: Callable[[], float] = monotonic) -> None:

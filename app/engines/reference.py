@@ -84,6 +84,11 @@ class ReferenceEngine:
         """True while the engine thread takes work."""
         return self._thread.alive
 
+    @property
+    def others_seconds(self) -> float:
+        """How long the engine thread has worked for other engines, up to now."""
+        return self._thread.others_seconds
+
     def tokenizer(self, language: str | None, task: Task) -> Tokenizer:
         """The tokenizer of a language (code) and task."""
         return self._tokenizers.get(language, task)

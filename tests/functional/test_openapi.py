@@ -78,6 +78,8 @@ CALLS = [
     Call("POST", "/v1/audio/speech", {"json": SPEECH | {"voice": "nobody"}}, 400, JSON),
     Call("POST", "/v1/chat/completions", {"json": CHAT}, 200, JSON),
     Call("POST", "/v1/chat/completions", {"json": CHAT | {"stream": True}}, 200, STREAM),
+    Call("GET", "/v1/realtime", {}, 426, JSON),
+    Call("POST", "/v1/realtime/client_secrets", {"json": {}}, 200, JSON),
     Call("POST", "/v1/responses", {"json": {}}, 404, JSON),
     Call("POST", "/inference", form(), 200, JSON),
     Call("POST", "/inference", form(response_format="verbose_json"), 200, JSON),

@@ -1,12 +1,15 @@
 """Two models in one server: the demo model and one with random weights, loaded and unloaded on demand."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.random_weights import TINY_TURBO, write
 from tests.functional.gunicorn_server import GunicornServer
@@ -21,6 +24,11 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer
     listed = f"other={folder / 'random.pt'},gpt-4o-transcribe=other"
     with GunicornServer(folder / "server.log", WHISPER_MODELS=listed, WHISPER_MODELS_LOADED="1") as running:
         yield running.wait_until_ready()
+
+
+def samples(server: GunicornServer, name: str) -> list[Any]:
+    families = text_string_to_metric_families(server.get("/metrics").text)
+    return [sample for family in families for sample in family.samples if sample.name == name]
 
 
 def text_of(server: GunicornServer, model: str) -> str:
@@ -41,6 +49,22 @@ def test_each_name_is_answered_by_its_model_whatever_is_loaded(several: Gunicorn
     assert several.get("/ready").status_code == 200
     assert "Unloaded demo" in several.log and "Loaded other" in several.log
     assert "served=other" in several.log
+
+
+def test_counts_and_log_name_the_model(several: GunicornServer) -> None:
+    def counts(name: str) -> dict[str, float]:
+        return {sample.labels["model"]: sample.value for sample in samples(several, f"whisper_{name}")}
+
+    text_of(several, "whisper-1")
+    several.wait_for_log("model=whisper-1")
+    before, lines = counts("windows_total"), several.log.count(" served=gpt-4o-transcribe")
+    assert set(before) == {"demo", "other", "gpt-4o-transcribe"}
+    text_of(several, "gpt-4o-transcribe")
+    several.wait_for_log(" served=gpt-4o-transcribe", lines + 1)
+    after = counts("windows_total")
+    assert after["gpt-4o-transcribe"] > before["gpt-4o-transcribe"]
+    assert re.search(r"model=whisper-1 .* served=demo$", several.log, re.MULTILINE)
+    assert counts("batch_fill_count")["other"] > 0  # it was loaded under this name
 
 
 def test_all_names_are_listed(several: GunicornServer) -> None:

@@ -86,6 +86,10 @@ class ScriptedRuntime:
         return self
 
     name = fingerprint = ""
+
+    def name_of(self, _name: str) -> str:
+        return "scripted"
+
     pace = None
     short = False
 

@@ -1,14 +1,30 @@
 """What is known of a loaded checkpoint, and whose work is counted where."""
 
 import re
+from concurrent.futures import Future
 from itertools import product
+from threading import Event
+
+import pytest
 
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH, DEMO_SHA256, Checkpoint
 from app.checkpoints.verified import Verified, stamp_of
-from app.engines.interface import Window, WindowOptions
+from app.engines.busy_time import BusyTime
+from app.engines.engine_thread import EngineLane, EngineThread
+from app.engines.interface import Window, WindowOptions, WindowResult
 from app.loaded_model import LoadedModel, ModelFacts
 from app.request_context import RequestContext
 from tests.scripted_engine import ScriptedEngine, result, silence, spell
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def engine() -> ScriptedEngine:
@@ -60,6 +76,48 @@ def test_work_is_counted_for_the_request_and_for_all() -> None:
         counted.submit(Window(counted.open(silence(1)), 0, 100), WindowOptions()).result(0)
     assert [context.cost.totals().windows for context in contexts] == [1, 1]
     assert model.meter.windows_finished == 2
+
+
+class Paced(ScriptedEngine):
+    """Its windows take `seconds` of a clock, in a lane of a thread; `others_seconds` are the lane's."""
+
+    def __init__(self, thread: EngineThread, clock: Clock, seconds: float) -> None:
+        super().__init__(lambda window, options: result())
+        self._lane, self._clock, self._seconds = EngineLane(thread), clock, seconds
+
+    @property
+    def others_seconds(self) -> float:
+        return self._lane.others_seconds
+
+    @others_seconds.setter
+    def others_seconds(self, _seconds: float) -> None:
+        pass
+
+    def submit(self, window: Window, options: WindowOptions) -> Future[WindowResult]:
+        return self._lane.submit(self._decode)
+
+    def _decode(self) -> WindowResult:
+        self._clock.now += self._seconds
+        return result()
+
+
+def test_models_that_share_a_thread_have_each_its_own_pace() -> None:
+    clock, thread, release = Clock(), EngineThread(), Event()
+    thread.busy_time = BusyTime(clock)
+    fast, slow = (LoadedModel.of(Paced(thread, clock, seconds), clock) for seconds in (1.0, 5.0))
+    try:
+        thread.submit(release.wait)
+        futures = []
+        for model in (fast, slow) * 3:
+            engine = model.engine_for(RequestContext.of(60))
+            futures.append(engine.submit(Window(engine.open(silence(30)), 0, 3000), WindowOptions()))
+        release.set()
+        for future in futures:
+            future.result(60)
+    finally:
+        thread.close()
+    assert fast.meter.seconds_per_full_window == pytest.approx(1.0)
+    assert slow.meter.seconds_per_full_window == pytest.approx(5.0)
 
 
 def test_tokens_are_whispers() -> None:

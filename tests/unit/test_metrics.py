@@ -11,6 +11,7 @@ from app.metrics import Metrics, forget_dead
 from app.request_cost import CostTotals
 
 ENDPOINT = "/v1/audio/transcriptions"
+MODEL = "base"
 
 
 @pytest.fixture
@@ -25,12 +26,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
     families = text_string_to_metric_families(metrics.text().decode())
     found = [entry for family in families for entry in family.samples if entry.name == name]
+    if any("model" in entry.labels for entry in found):
+        labels = {"model": MODEL, **labels}
     return next((entry.value for entry in found if entry.labels == labels), None)
 
 
 def transcribed(metrics: Metrics, status: int = 200, **cost: float) -> None:
     metrics.begin()
-    metrics.end(ENDPOINT, status, 2.0, CostTotals(**cost))
+    metrics.end(ENDPOINT, status, 2.0, CostTotals(**cost), MODEL)
 
 
 def test_a_request_is_counted() -> None:
@@ -70,6 +73,30 @@ def test_audio_that_was_not_answered_is_not_counted_but_its_cost_is() -> None:
     assert sample(metrics, "whisper_model_seconds_total") == 1.5
 
 
+def test_each_model_is_counted_by_its_name() -> None:
+    metrics = Metrics()
+    for model, seconds in (("base", 1.0), ("turbo", 3.0), ("turbo", 4.0), ("", 0.0)):
+        metrics.begin()
+        metrics.end(
+            ENDPOINT, 200, 2.0, CostTotals(audio_seconds=8.0, windows=1, model_seconds=seconds), model
+        )
+    metrics.batch_step("turbo", 1, 8)
+    assert sample(metrics, "whisper_model_seconds_total", model="base") == 1.0
+    assert sample(metrics, "whisper_model_seconds_total", model="turbo") == 7.0
+    assert sample(metrics, "whisper_queue_seconds_count", model="turbo") == 2.0
+    assert sample(metrics, "whisper_batch_fill_count", model="turbo") == 1.0
+    assert sample(metrics, "whisper_requests_total", endpoint=ENDPOINT, status="200", model="turbo") == 2.0
+    assert sample(metrics, "whisper_requests_total", endpoint=ENDPOINT, status="200", model="") == 1.0
+    assert sample(metrics, "whisper_model_seconds_total", model="") is None
+
+
+def test_a_model_that_is_known_is_at_zero_before_its_first_request() -> None:
+    metrics = Metrics()
+    metrics.know("turbo")
+    for name in ("audio_seconds_total", "model_seconds_total", "windows_total", "queue_seconds_count"):
+        assert sample(metrics, f"whisper_{name}", model="turbo") == 0.0
+
+
 def test_a_request_without_windows_says_nothing_of_the_queue() -> None:
     metrics = Metrics()
     transcribed(metrics)
@@ -79,7 +106,7 @@ def test_a_request_without_windows_says_nothing_of_the_queue() -> None:
 def test_the_rate_of_the_batch_fill_is_its_mean() -> None:
     metrics = Metrics()
     for rows in (8, 4, 0):
-        metrics.batch_step(rows, 8)
+        metrics.batch_step(MODEL, rows, 8)
     assert sample(metrics, "whisper_batch_fill_sum") == 1.5
     assert sample(metrics, "whisper_batch_fill_count") == 3.0
 

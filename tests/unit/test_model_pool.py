@@ -4,11 +4,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from errno import ENOMEM
 from math import inf
 from time import monotonic, sleep
 
 import pytest
 
+from app import model_pool
 from app.errors import CheckpointError, ClientGone, EngineFailure, ServerBusy
 from app.loaded_model import LoadedModel
 from app.model_pool import ModelPool
@@ -205,6 +207,8 @@ def in_the_warm_up(cause: Exception) -> EngineFailure:
     [
         (MemoryError(), "there is not enough memory for it"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
+        (OSError(ENOMEM, "Cannot allocate memory"), "there is not enough memory for it"),
+        (RuntimeError("can't start new thread"), "there is not enough memory for it"),
         (in_the_warm_up(MemoryError()), "there is not enough memory for it"),
         (CheckpointError("/secret/path.pt is damaged"), "the server's log says why"),
     ],
@@ -222,6 +226,26 @@ def test_a_load_that_fails_is_a_sentence_and_is_not_tried_at_once(
         assert "secret" not in caught.value.message
     assert models.loads == ["a", "b"]
     use(pool, models.wanted("a"))
+
+
+def test_without_a_thread_nothing_is_held_and_it_can_be_tried_again(
+    models: Models, pool_of: Callable[..., ModelPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pool_of(1)
+
+    def fail(_work: object, _name: str) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(model_pool, "run_in_background", fail)
+        with pytest.raises(ServerBusy, match=r"not enough memory for it\. Loaded: none"):
+            use(pool, models.wanted("a"))
+    assert not pool.has("a")
+    use(pool, models.wanted("a"))
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(model_pool, "run_in_background", fail)
+        assert not pool.unload("a")
+    assert pool.unload("a")
 
 
 def test_a_client_that_leaves_waits_no_longer(models: Models, pool_of: Callable[..., ModelPool]) -> None:

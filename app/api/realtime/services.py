@@ -105,7 +105,7 @@ class WorkerServices:
     @contextmanager
     def hold_model(self, name: str, context: RequestContext) -> Iterator[LeasedModel]:
         """The model that a name means, loaded. Raises ServerBusy where it can't be had in time."""
-        self.record.model = name[:_MAX_CHARACTERS]
+        self.record.model, self.record.served = name[:_MAX_CHARACTERS], self.runtime.name_of(name)
         with self.runtime.lease(name, context) as lease:
             yield LeasedModel(self.runtime, lease, self.permit_owner)
 

@@ -14,13 +14,13 @@ _log = logging.getLogger(__name__)
 
 
 class SessionRecord:
-    """One session. `described` begins its line; `cost` is that of all its utterances; `model` is the name of
-    the last one that it used.
+    """One session. `described` begins its line; `cost` is that of all its utterances. `model` is the name
+    of the last one, as the client sent it, and `served` that of the model it means, which becomes a label.
     """
 
     def __init__(self, metrics: Metrics, described: Mapping[str, object]) -> None:
         self.cost = RequestCost()
-        self.model = ""
+        self.model = self.served = ""
         self._metrics = metrics
         self._described = described
         self._began = perf_counter()
@@ -72,5 +72,5 @@ class SessionRecord:
         """Count what has been done since the last time."""
         with self._lock:
             totals = self.cost.totals()
-            self._metrics.work(totals.since(self._counted))
+            self._metrics.work(totals.since(self._counted), self.served)
             self._counted = totals

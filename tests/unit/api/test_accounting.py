@@ -83,6 +83,7 @@ def test_a_transcription(client: FlaskClient, caplog: pytest.LogCaptureFixture) 
         "windows": 3,
         "fallbacks": 1,
         "agent": f"Werkzeug/{line['agent'].partition('/')[2]}",
+        "served": "scripted",
     }
     assert counted(client, "audio_seconds_total") == 45.0
     assert counted(client, "fallbacks_total") == 1.0

@@ -9,5 +9,5 @@ def test_the_counts_are_prometheus_text(client):
     families = {family.name: family for family in text_string_to_metric_families(response.text)}
     assert {"whisper_requests", "whisper_batch_fill", "whisper_real_time_factor"} <= set(families)
     [counted] = [entry for entry in families["whisper_requests"].samples if entry.name.endswith("_total")]
-    assert counted.labels == {"endpoint": "/v1/audio/transcriptions", "status": "400"}
+    assert counted.labels == {"endpoint": "/v1/audio/transcriptions", "status": "400", "model": ""}
     assert families["whisper_requests_in_progress"].samples[0].value == 1.0  # this one

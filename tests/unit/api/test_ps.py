@@ -81,6 +81,18 @@ def test_names_of_the_first_model(loads: Loads) -> None:
     assert loads.client.get("/ready").status_code == 200
 
 
+def test_the_first_models_own_name_may_be_anothers(loads: Loads) -> None:
+    models = loads.runtime.models
+    models.more["scripted"] = replace(models.first, name="scripted", source="other.pt")
+    assert loads.listed() == ["whisper-1"]
+    found = {model["id"]: model["loaded"] for model in loads.client.get("/v1/models").json["data"]}
+    assert (found["whisper-1"], found["scripted"]) == (True, False)
+    assert loads.client.post("/api/ps/scripted").status_code == 201
+    assert loads.client.delete("/api/ps/whisper-1").status_code == 200
+    found = {model["id"]: model["loaded"] for model in loads.client.get("/v1/models").json["data"]}
+    assert (found["whisper-1"], found["scripted"]) == (False, True)
+
+
 def test_one_that_is_loaded_is_409_unless_its_time_is_set(loads: Loads) -> None:
     conflict = loads.client.post("/api/ps/scripted")
     assert (conflict.status_code, error_of(conflict)["code"]) == (409, "model_already_loaded")

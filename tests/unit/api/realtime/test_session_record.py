@@ -30,7 +30,7 @@ def test_the_line_and_the_counts(
 ) -> None:
     record.opened()
     assert counts(metrics)["whisper_realtime_sessions"] == 1
-    record.model = "whisper-1"
+    record.model, record.served = "whisper-1", "base"
     record.delta_sent(0.5)
     record.cost.add_audio(2.0)
     record.cost.start_call()
@@ -47,10 +47,10 @@ def test_the_line_and_the_counts(
         "whisper_realtime_utterances_totalfailed": 1.0,
         "whisper_realtime_delta_seconds_sum": 0.5,
         "whisper_realtime_completed_seconds_count": 1.0,
-        "whisper_audio_seconds_total": 2.0,
-        "whisper_windows_total": 2.0,
-        "whisper_model_seconds_total": 1.5,
-        "whisper_queue_seconds_count": 1.0,
+        "whisper_audio_seconds_totalbase": 2.0,
+        "whisper_windows_totalbase": 2.0,
+        "whisper_model_seconds_totalbase": 1.5,
+        "whisper_queue_seconds_countbase": 1.0,
     }
     assert {name: found[name] for name in expected} == expected
     [line] = caplog.records
