@@ -16,7 +16,9 @@ from app.realtime.protocol import MAX_MESSAGE_BYTES, RealtimeProtocol, TooLong
 from app.realtime.waker import Waker
 
 PING_SECONDS = 20.0
-"""After so long without a byte from the client it is sent a ping, and after twice as long it has gone."""
+"""After so long without a byte in either direction the client is sent a ping: proxies close connections that
+are silent in one. If nothing at all comes for so long after that, it has gone.
+"""
 LINGER_SECONDS = 2.0
 """How long a client that is told to close has for it."""
 
@@ -86,7 +88,7 @@ class Connection:
         self._fragments = bytearray()
         self._is_text = True
         self._too_long = False
-        self._heard = self._pinged = monotonic()
+        self._heard = self._sent = self._pinged = monotonic()
         self._lost = False
         self._waker = Waker()
 
@@ -136,11 +138,12 @@ class Connection:
         if reads and self._pinged > self._heard and now - self._pinged > PING_SECONDS:
             self._lost = True
             return now
-        if now - max(self._heard, self._pinged) >= PING_SECONDS:
+        ping_due = max(self._pinged, min(self._heard, self._sent)) + PING_SECONDS
+        if now >= ping_due:
             self._pinged = now
             self._protocol.send_ping(b"")
             return now
-        return max(self._heard, self._pinged) + PING_SECONDS
+        return ping_due
 
     def _wait(self, seconds: float, *, reads: bool) -> bool:
         """Whether there is something to read, or the client has gone. Ends early when woken."""
@@ -217,6 +220,7 @@ class Connection:
         self._write_messages()
         data = b"".join(self._protocol.data_to_send())
         if data and not self._lost:
+            self._sent = monotonic()
             self.stream.reset_send_timer()
             self.stream.settimeout(None)
             try:

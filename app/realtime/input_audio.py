@@ -17,7 +17,9 @@ LONGEST_TURN_MS = 300_000
 
 _SAMPLES_PER_MS = SAMPLE_RATE // 1000
 _STEP_MS = 1_000
-"""How much audio is looked at, at a time: what is found in it is settled before more is held."""
+"""The most audio that is looked at, at a time: what is found in it is settled before more is held."""
+_LEAST_MS = 96
+"""The least: three of the detector's frames. Clients send pieces of 20 ms, and each look has its price."""
 _KEPT_MS = 12_000
 """How much is kept of what may be silence: the longest padding before a turn, and a margin."""
 
@@ -75,12 +77,14 @@ class InputAudio:
         for start in range(0, len(audio), step):
             piece = audio[start : start + step]
             self._buffer.append(piece)
-            samples = self._hear(piece)
-            if self._detector:
-                yield from self._turns(self._detector, samples * STEP)
+            self._unheard += piece
+            if len(self._unheard) >= _LEAST_MS * self.format.bytes_per_ms:
+                samples = self._hear()
+                if self._detector:
+                    yield from self._turns(self._detector, samples * STEP)
 
     def so_far(self) -> Samples:
-        """The 16 kHz samples of the utterance that is under way."""
+        """The 16 kHz samples of the utterance that is under way, but for its last tenth of a second."""
         start_ms = self._buffer.start_ms if self._turn_ms is None else self._turn_ms
         skipped = max(0, start_ms * _SAMPLES_PER_MS - self._first_sample)
         return np.concatenate([np.empty(0, np.int16), *self._samples])[skipped:] * STEP
@@ -97,7 +101,13 @@ class InputAudio:
         self._forget()
 
     def configure(self, format: AudioFormat, detector: TurnDetector | None) -> None:
-        """From now on audio has another format, for which there must be none left, or another detector."""
+        """From now on audio has another format, for which there must be none left, or another detector.
+
+        A turn that is under way goes on as an utterance that the client commits, if there is no detector.
+        """
+        self._hear()
+        if self._detector:
+            self._keep_from(self.now_ms if self._turn_ms is None else self._turn_ms)
         if format != self.format:
             self._buffer.change_format(format)
             self._start_hearing()
@@ -106,8 +116,9 @@ class InputAudio:
         if detector:
             detector.reset(self.now_ms)
 
-    def _hear(self, piece: bytes) -> Pcm:
-        samples = self._resampler.feed(piece)
+    def _hear(self) -> Pcm:
+        samples = self._resampler.feed(bytes(self._unheard))
+        self._unheard.clear()
         self._samples.append(samples)
         return samples
 
@@ -122,7 +133,7 @@ class InputAudio:
             self._keep_from(self.now_ms - _KEPT_MS)
         elif self.now_ms - self._turn_ms >= LONGEST_TURN_MS:
             yield self._end_turn(self._turn_ms, self.now_ms)
-            detector.reset(self.now_ms)
+            self._forget()
 
     def _end_turn(self, start_ms: int, end_ms: int) -> TurnEnded:
         self._turn_ms = None
@@ -147,5 +158,6 @@ class InputAudio:
 
     def _start_hearing(self) -> None:
         self._resampler = StreamResampler(self.format.codec, self.format.rate, self.format.sample_bytes)
+        self._unheard = bytearray()
         self._samples: deque[Pcm] = deque()
         self._first_sample = self.now_ms * _SAMPLES_PER_MS  # how many came before, in the whole session

@@ -28,7 +28,8 @@ OFFERED = (
 LONGEST_EVENT_ID = 512
 MOST_WAITING = 3
 """The most utterances that wait to be transcribed; until one is, nothing more is read."""
-
+CANCEL_SECONDS = 2.0
+"""How long work that was cancelled may take until it notices; a worker that stops waits for it."""
 UPDATE_MS = 200
 """How much must be heard until more text is looked for."""
 
@@ -131,10 +132,11 @@ class Session:
         self._settle()
 
     def close(self) -> None:
-        """The client has gone: its audio is dropped and its work cancelled."""
+        """The client has gone: its audio is dropped, and its work is cancelled and has ended, if it does."""
         self._closed = True
         self.stop()
         self._channel.held.close()
+        self._jobs.wait(CANCEL_SECONDS)
 
     def _described(self) -> Fields:
         fixed = {"id": self.id, "object": "realtime.transcription_session", "expires_at": self._expires_at}
@@ -165,6 +167,8 @@ class Session:
             )
         if (updated.format, updated.turn_detection) != (before.format, before.turn_detection):
             self._audio.configure(updated.format, self._detector(updated))
+            if updated.turn_detection:
+                self._drop_utterance()  # the new detector's first turn is another one
         self._configuration = updated
         self._send(events.event("session.updated", session=self._described()))
 

@@ -19,7 +19,7 @@ from app.realtime.connection import Bytes, Connection, Stream
 from app.realtime.events import error_event
 from app.realtime.message_room import MessagePlace, MessageRoom
 from app.realtime.protocol import MAX_MESSAGE_BYTES, RealtimeProtocol
-from app.realtime.session import Channel, Services, Session
+from app.realtime.session import CANCEL_SECONDS, Channel, Services, Session
 
 STOP_SECONDS = 8.0
 """How long a session of a worker that stops may take to answer what was committed."""
@@ -139,8 +139,9 @@ class Sessions:
 
     def wait_until_closed(self) -> None:
         """Wait for the end of all sessions, after `stop`, but not much longer than they have for it."""
+        limit = self._stop_at + CANCEL_SECONDS + 1
         with self._changed:
-            self._changed.wait_for(lambda: not self._places, max(0.0, self._stop_at + 1 - monotonic()))
+            self._changed.wait_for(lambda: not self._places, max(0.0, limit - monotonic()))
 
 
 class AdmittedSession:

@@ -97,10 +97,19 @@ class Utterance:
         except SpeechError as known:
             error = known
         except Exception as cause:
-            error = SpeechError(f"The server had an error while transcribing the item {self.item_id}.")
-            error.__cause__ = cause
+            error = self._failure(cause)
         sent = [] if isinstance(error, ClientGone) else [events.failed(self.item_id, error)]
         return Answered(monotonic() - committed.at, sent, error)
+
+    def _failure(self, cause: Exception) -> SpeechError:
+        """What an unexpected error means to the client; none, once it has gone."""
+        try:
+            self._new_context().check()
+        except SpeechError as gone:
+            return gone
+        error = SpeechError(f"The server had an error while transcribing the item {self.item_id}.")
+        error.__cause__ = cause
+        return error
 
     def _completed(self, committed: Committed) -> list[Event]:
         transcript = self._transcribe(committed)

@@ -69,3 +69,15 @@ def test_nothing_is_lost_between_threads() -> None:
     for thread in threads:
         thread.join()
     assert held.samples == 0
+
+
+def test_a_share_is_split_without_asking_again() -> None:
+    held = HeldAudio(1)
+    share = held.share()
+    share.take(16_000)
+    part = share.split(10_000)
+    assert (share.samples, part.samples, held.samples) == (6_000, 10_000, 16_000)
+    rest = share.split(10_000)
+    assert (share.samples, rest.samples) == (0, 6_000)
+    part.close()
+    assert held.samples == 6_000

@@ -67,3 +67,15 @@ def test_does_not_wait_for_ever() -> None:
     cost.start_call()
     cost.wait_until_finished(0.01)
     assert cost.totals().unfinished == 1
+
+
+def test_what_came_later() -> None:
+    cost = RequestCost()
+    cost.add_audio(2.0)
+    before = cost.totals()
+    cost.add_audio(1.5)
+    cost.start_call()
+    cost.finish_call(3, 0.5, 0.25)
+    assert cost.totals().since(before) == CostTotals(
+        audio_seconds=1.5, windows=3, queue_seconds=0.5, model_seconds=0.25
+    )

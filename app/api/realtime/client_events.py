@@ -5,13 +5,15 @@ from typing import Any
 from app.api.bodies import check
 from app.api.schemas import REALTIME_EVENT
 from app.bounded_json import TooComplex, check_structure, parse
-from app.errors import InvalidParameter, InvalidRequest, UnsupportedValue
+from app.errors import InvalidParameter, InvalidRequest, MissingParameter, UnsupportedValue
 from app.realtime.session import OFFERED
 
 Fields = dict[str, Any]
 
 _MOST_STRUCTURE = 10_000
 _OLD_UPDATE = "transcription_session.update"
+_NEEDED = {"session.update": "session", "input_audio_buffer.append": "audio"}
+"""Not in the schema: its conditions would take longer than all else that is done for 20 ms of audio."""
 _CONVERSATION = ("conversation.", "response.", "output_audio_buffer.")
 
 
@@ -46,6 +48,9 @@ def check_event(fields: Fields) -> None:
         message = f"The session type 'realtime' is not supported. {OFFERED}"
         raise UnsupportedValue(message, param="session.type")
     check(REALTIME_EVENT, fields)
+    needed = _NEEDED.get(kind)
+    if needed and needed not in fields:
+        raise MissingParameter(f"Missing required parameter: '{needed}'.", param=needed)
 
 
 def _session_type(fields: Fields) -> object:

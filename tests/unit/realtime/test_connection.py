@@ -213,6 +213,24 @@ def test_a_silent_client_is_pinged_and_then_given_up(monkeypatch: pytest.MonkeyP
     pair.client.close()
 
 
+def test_a_client_that_is_sent_nothing_is_pinged_though_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PING_SECONDS", 0.3)
+    pair = Pair()
+    over = Event()
+
+    def keep_sending() -> None:
+        while not over.wait(0.02):
+            pair.send(text("audio"))
+
+    sending = Thread(target=keep_sending)
+    sending.start()
+    assert [pair.receive() for _ in range(2)] == [Frame(Opcode.PING, b"")] * 2
+    over.set()
+    sending.join()
+    pair.client.close()
+    pair.end()
+
+
 def test_a_long_message_for_which_there_is_no_room() -> None:
     room = MessageRoom(2_000_000)
     other = room.place()

@@ -18,11 +18,13 @@ class ScriptedDetector:
     def __init__(self, *script: SpeechStarted | SpeechStopped, late_ms: int = 100) -> None:
         self.script = list(script)
         self.resets: list[int] = []
+        self.times = 0
         self._late_ms = late_ms
         self._samples = 0
 
     def feed(self, samples: Samples) -> list[SpeechStarted | SpeechStopped]:
         assert samples.dtype == np.float32
+        self.times += 1
         self._samples += len(samples)
         now_ms = self._samples / SAMPLES_PER_MS
         due = [event for event in self.script if event.at_ms + self._late_ms <= now_ms]
@@ -57,6 +59,35 @@ def test_a_long_piece_of_audio_is_looked_at_in_steps() -> None:
         sound[8 * 20_000 : 8 * 21_000],
         sound[8 * 21_000 : 8 * 22_500],
     ]
+
+
+def test_small_pieces_are_looked_at_together() -> None:
+    """Ten times a second, though they come fifty times."""
+    detector = ScriptedDetector()
+    audio = InputAudio(PCM, detector)
+    for _ in range(500):
+        assert list(audio.append(bytes(48 * 20))) == []
+    assert detector.times <= 100
+    assert audio.now_ms == 10_000
+
+
+def test_the_silence_before_turns_were_switched_off_is_dropped() -> None:
+    audio = InputAudio(TELEPHONE, ScriptedDetector())
+    list(audio.append(numbered(3_050)))
+    audio.configure(TELEPHONE, None)
+    assert (audio.milliseconds, audio.in_utterance) == (0, False)
+    list(audio.append(numbered(200)))
+    assert (audio.take(), audio.now_ms) == (numbered(200), 3_250)
+
+
+def test_a_turn_goes_on_when_turns_are_switched_off() -> None:
+    audio = InputAudio(TELEPHONE, ScriptedDetector(SpeechStarted(1_000)))
+    sound = numbered(3_050)
+    list(audio.append(sound))
+    audio.configure(TELEPHONE, None)
+    assert audio.in_utterance
+    assert len(audio.so_far()) == pytest.approx(2_050 * SAMPLES_PER_MS, abs=40)
+    assert audio.take() == sound[8 * 1_000 :]
 
 
 def test_silence_is_not_kept() -> None:

@@ -56,3 +56,15 @@ def test_an_error_is_logged_and_the_next_job_done(caplog: pytest.LogCaptureFixtu
         assert idle.reached.wait(PATIENCE_SECONDS)
     assert "ZeroDivisionError" in caplog.text
     assert done == [1]
+
+
+def test_waiting_for_the_last_one() -> None:
+    idle, may_end, done = Idle(), Event(), []
+    jobs = JobThread(idle)
+    jobs.wait(PATIENCE_SECONDS)
+    jobs.add(lambda: done.append(may_end.wait(PATIENCE_SECONDS)))
+    jobs.wait(0.01)
+    assert done == []
+    may_end.set()
+    jobs.wait(PATIENCE_SECONDS)
+    assert done == [True]

@@ -193,3 +193,16 @@ def test_nobody_is_told_once_the_client_has_gone() -> None:
     answer = spoken.utterance.answer(Committed(b"audio", transcription()))
     assert (answer.events, type(answer.error)) == ([], ClientGone)
     assert models.notes[-1] == "-first"
+
+
+def test_an_error_is_none_if_it_comes_after_the_client_has_gone() -> None:
+    models = Models()
+    spoken = Spoken(models)
+
+    def transcribe(*_: object) -> Transcript:
+        spoken.gone = True
+        raise RuntimeError("the engine is closed")
+
+    models.transcribe = transcribe  # type: ignore[assignment, method-assign]
+    answer = spoken.utterance.answer(Committed(b"audio", transcription()))
+    assert (answer.events, type(answer.error)) == ([], ClientGone)
