@@ -14,6 +14,7 @@ CHECKPOINTS = PAGES["docs/checkpoints.md"]
 CLIENTS = PAGES["docs/clients.md"]
 CONTRIBUTING = PAGES["CONTRIBUTING.md"]
 FIELDS = PAGES["docs/fields.md"]
+REALTIME = PAGES["docs/realtime.md"]
 SETTINGS = PAGES["docs/settings.md"]
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -17,7 +17,7 @@ class JobThread:
 
     def __init__(self, on_idle: Job) -> None:
         self._on_idle = on_idle
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[tuple[Job, float]] = deque()
         self._changed = Condition()
         self._running = False
 
@@ -26,10 +26,16 @@ class JobThread:
         """How many jobs are not done yet."""
         return len(self._jobs)
 
-    def add(self, job: Job) -> None:
-        """Have a job done. An error in it is logged."""
+    @property
+    def waiting_seconds(self) -> float:
+        """How much audio the jobs have that are not done yet."""
         with self._changed:
-            self._jobs.append(job)
+            return sum(seconds for _, seconds in self._jobs)
+
+    def add(self, job: Job, seconds: float = 0.0) -> None:
+        """Have a job done, which has so much audio. An error in it is logged."""
+        with self._changed:
+            self._jobs.append((job, seconds))
             if self._running:
                 return
             self._running = True
@@ -43,9 +49,11 @@ class JobThread:
     def _run(self) -> None:
         while True:
             try:
-                self._jobs[0]()
+                job, _ = self._jobs[0]
+                job()
             except Exception:
                 _log.exception("A job of a realtime session failed")
+            del job  # it may be large, and the last one
             with self._changed:
                 self._jobs.popleft()
                 if not self._jobs:

@@ -26,8 +26,13 @@ OFFERED = (
     "session.update with session.type 'transcription' and session.audio.input.transcription."
 )
 LONGEST_EVENT_ID = 512
-MOST_WAITING = 3
-"""The most utterances that wait to be transcribed; until one is, nothing more is read."""
+MOST_WAITING = 100
+MOST_WAITING_SECONDS = 300
+"""The most utterances that wait to be transcribed, and their audio; until one is, nothing more is read.
+
+A client whose data are not read doesn't get its pings answered either, and may think that the server has
+gone. So this is as much as a client sends that has a file and no microphone.
+"""
 CANCEL_SECONDS = 2.0
 """How long work that was cancelled may take until it notices; a worker that stops waits for it."""
 UPDATE_MS = 200
@@ -96,7 +101,7 @@ class Session:
     @property
     def takes_more(self) -> bool:
         """Whether more events may be handed over; else the client must wait."""
-        return self._jobs.waiting < MOST_WAITING
+        return self._jobs.waiting < MOST_WAITING and self._jobs.waiting_seconds < MOST_WAITING_SECONDS
 
     @property
     def idle(self) -> bool:
@@ -238,9 +243,10 @@ class Session:
         for event in events.committed(utterance.item_id, self._previous_item_id):
             self._send(event)
         self._previous_item_id = utterance.item_id
-        held = self._channel.held.split(samples_in(self._audio.format, len(audio)))
+        samples = samples_in(self._audio.format, len(audio))
+        held = self._channel.held.split(samples)
         committed = Committed(self._audio.format.wav(audio), self._transcription())
-        self._jobs.add(partial(self._answer, utterance, committed, held))
+        self._jobs.add(partial(self._answer, utterance, committed, held), samples / SAMPLE_RATE)
 
     def _answer(self, utterance: Utterance, committed: Committed, held: AudioShare) -> None:
         with held:

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from math import inf
+from math import ceil, inf
 from threading import Condition
 from time import monotonic, time
 
@@ -90,7 +90,7 @@ class Sessions:
                 raise _full(f"{limits.sessions} realtime sessions are open, which is the maximum.")
             if self._places[caller] >= limits.per_caller:
                 raise _full(f"You have {limits.per_caller} realtime sessions open, which is the maximum.")
-            self._check_sending()
+            self._check_sending(caller)
             self._places[caller] += 1
         return AdmittedSession(self, opening)
 
@@ -98,7 +98,7 @@ class Sessions:
         """A session is about to take audio. Raises ServerBusy."""
         with self._changed:
             if not opened.sending:
-                self._check_sending()
+                self._check_sending(opened.caller)
             opened.heard = monotonic()
 
     def share(self) -> AudioShare:
@@ -109,11 +109,14 @@ class Sessions:
         """A new session's part of the room for long messages."""
         return self._room.place()
 
-    def _check_sending(self) -> None:
-        if sum(opened.sending for opened in self._open) >= self.limits.sending:
-            raise _full(
-                f"{self.limits.sending} realtime sessions send audio, which is this server's maximum."
-            )
+    def _check_sending(self, caller: str) -> None:
+        """Raise ServerBusy if no more may send; one caller may take half while others have sessions."""
+        most, senders = self.limits.sending, [opened.caller for opened in self._open if opened.sending]
+        if len(senders) >= most:
+            raise _full(f"{most} realtime sessions send audio, which is this server's maximum.")
+        share = ceil(most / 2)
+        if senders.count(caller) >= share and any(opened.caller != caller for opened in self._open):
+            raise _full(f"{share} of your realtime sessions send audio, which is your share of {most}.")
 
     def add(self, opened: "OpenSession") -> None:
         """A session has its connection."""
@@ -171,10 +174,11 @@ class AdmittedSession:
 
 
 class OpenSession:
-    """A session and its connection: a Handler. `heard`: when it sent audio last (monotonic)."""
+    """A session and its connection: a Handler. `heard`: when `caller` sent audio last (monotonic)."""
 
     def __init__(self, sessions: Sessions, stream: Stream, early: bytes, opening: Opening) -> None:
         self.heard = -inf
+        self.caller = opening.caller
         self._limits = limits = sessions.limits
         self._connection = connection = Connection(stream, opening.protocol, sessions.place(), early)
         self._session = Session(

@@ -1,6 +1,8 @@
 """Realtime transcription through OpenAI's SDK: what is said in a session, and what is heard."""
 
 import asyncio
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.functional.realtime_client import (
     session_of,
 )
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT, convert
+from tests.readme import REALTIME, blocks
 
 SPOKEN = b64encode(bytes(9600)).decode()
 """0.2 seconds of silence."""
@@ -81,6 +84,19 @@ def test_completed_is_what_the_same_file_gives(
 
 
 CODECS = {"audio/pcm": "pcm_s16le", "audio/pcmu": "pcm_mulaw", "audio/pcma": "pcm_alaw"}
+
+
+def test_the_program_of_the_documentation(server: GunicornServer, tmp_path: Path) -> None:
+    [program] = blocks("python", REALTIME)
+    (tmp_path / "speech.pcm").write_bytes(audio_of(FLAGSHIP))
+    finished = subprocess.run(
+        [sys.executable, "-c", program.replace(":8000", f":{server.port}")],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert finished.stdout.splitlines() == [FLAGSHIP_TEXT, FLAGSHIP_TEXT]
 
 
 def test_the_asynchronous_client(server: GunicornServer) -> None:

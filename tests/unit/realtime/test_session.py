@@ -8,7 +8,7 @@ import pytest
 from app.held_audio import HeldAudio
 from app.realtime.configuration import Configuration
 from app.realtime.interface import SpeechStarted, SpeechStopped
-from app.realtime.session import MOST_WAITING, Channel, Session
+from app.realtime.session import MOST_WAITING, MOST_WAITING_SECONDS, Channel, Session
 from app.waveform import SAMPLE_RATE
 from tests.unit.realtime.sessions_parts import (
     COMMIT,
@@ -142,6 +142,20 @@ def test_it_takes_no_more_while_so_many_utterances_wait() -> None:
     talk.rest()
     assert talk.session.takes_more
     assert talk.transcripts() == ["100 ms"] * MOST_WAITING
+
+
+def test_or_so_much_of_their_audio() -> None:
+    worker = Worker()
+    worker.may_answer.clear()
+    talk = Talk(worker)
+    talk.tell(UPDATE)
+    for _ in range(MOST_WAITING_SECONDS // 150):
+        assert talk.session.takes_more
+        talk.tell(append(150_000), COMMIT)
+    assert not talk.session.takes_more
+    worker.may_answer.set()
+    talk.rest()
+    assert talk.session.takes_more
 
 
 def test_no_other_format_while_there_is_audio() -> None:

@@ -120,6 +120,26 @@ def test_so_many_may_send(monkeypatch: pytest.MonkeyPatch, held: ExitStack) -> N
     second.receive("100 ms")
 
 
+def test_one_caller_leaves_half_to_others(monkeypatch: pytest.MonkeyPatch, held: ExitStack) -> None:
+    monkeypatch.setattr(sessions, "SENDING_SECONDS", PATIENCE_SECONDS)
+    opened, worker = Sessions(Limits(sending=3)), Worker()
+    clients = [held.enter_context(Client(opened, worker, caller)) for caller in "aaab"]
+    for client in clients:
+        client.send(UPDATE)
+        client.receive("session.updated")
+    for client in clients[:2]:
+        client.send(append(100), COMMIT)
+        client.receive("100 ms")
+    clients[2].send(append(100))
+    clients[2].receive("2 of your realtime sessions send audio")
+    clients[3].send(append(100), COMMIT)
+    clients[3].receive("100 ms")
+    clients[3].socket.close()
+    wait_until_ended(opened, 3)
+    clients[2].send(append(100), COMMIT)
+    clients[2].receive("100 ms")
+
+
 def test_stopping_waits_for_what_was_committed(held: ExitStack) -> None:
     opened, worker = Sessions(Limits()), Worker()
     worker.may_answer.clear()

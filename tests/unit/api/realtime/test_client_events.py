@@ -25,7 +25,7 @@ GOOD: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("event", GOOD, ids=str)
+@pytest.mark.parametrize("event", GOOD)
 def test_good_events(event: dict[str, Any]) -> None:
     check_event(event)
 
@@ -63,7 +63,6 @@ def test_the_types_are_those_that_a_session_takes() -> None:
         ),
         (session(turn_detection={}), "session.audio.input.turn_detection.type"),
     ],
-    ids=str,
 )
 def test_what_is_wrong_is_named(event: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
