@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.functional.gunicorn_server import GunicornServer
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.realtime_client import TRANSCRIPTION, RealtimeClient, audio_of, realtime, session_of
 from tests.functional.recordings import DATA
 
@@ -52,6 +53,21 @@ def test_a_long_utterance_is_sent_while_it_is_spoken(session: RealtimeClient) ->
     text = completed["transcript"]
     assert "".join(deltas(session)) == (text if text.startswith(before) else before)
     assert {event["item_id"] for event in session.events if event["type"] == DELTA} == {completed["item_id"]}
+
+
+def test_an_upload_and_a_session_keep_each_other_going(
+    server: GunicornServer, session: RealtimeClient
+) -> None:
+    """Neither has to end for the other one to go on: the upload is answered before the session's commit."""
+    session.update(session_of(transcription={"model": "whisper-1", "language": "en"}))
+    with ThreadPoolExecutor(1) as uploads:
+        upload = uploads.submit(server.transcribe, DATA / "minute.flac", language="en")
+        speak(session, audio_of(DATA / "minute.flac")[: 4 * BYTES_PER_SECOND])
+        assert upload.result(PATIENCE_SECONDS).json()["text"].startswith("The sun rises")
+    if not deltas(session):
+        session.receive_until(DELTA)
+    session.send("input_audio_buffer.commit")
+    assert session.receive_until(COMPLETED)["transcript"].startswith("The sun rises")
 
 
 def test_silence_sends_nothing(session: RealtimeClient) -> None:

@@ -46,7 +46,8 @@ class Scheduler(Generic[TaskT]):
     """One queue of tasks for each owner.
 
     `capacity`: rows in the batch at most. `max_rows`: the same for a new request (an owner without a window
-    in the batch) while another owner has several windows. `steps_between_tasks`: decoding steps between two
+    in the batch) while another owner has several windows, and for an utterance that is over while text of one
+    that isn't is in the batch. `steps_between_tasks`: decoding steps between two
     tasks. `holdoff_steps_after_join`: for so many steps after a new request has joined others, an owner that
     has a window in the batch gets no second one, because a meeting's encodes and rows are what slows a note
     down. Text of an utterance that isn't over joins without that, and waits for those that are.
@@ -87,18 +88,7 @@ class Scheduler(Generic[TaskT]):
         `running_classes`: how many of the windows are of each class.
         """
         self._running_classes = running_classes
-        owners = self._in_turn(running_windows)
-        owner = None
-        if self._is_uploads_turn():
-            uploads = [each for each in owners if self._class_of(each) is SchedulingClass.UPLOAD]
-            owner = self._first_ready(uploads, running_rows, running_windows)
-            if (
-                not running_classes.get(SchedulingClass.UPLOAD)
-                or self._steps_since_task < self._steps_between_tasks
-            ):
-                owners = []  # sessions go on only where uploads wait for rows that uploads have
-        if owner is None:
-            owner = self._first_ready(owners, running_rows, running_windows)
+        owner = self._next_owner(running_rows, running_windows)
         if owner is not None:
             return self._dequeue(owner, running_windows)
         if not running_rows:
@@ -125,6 +115,18 @@ class Scheduler(Generic[TaskT]):
                     kept.append(queued)
             self._set_queue(owner, kept)
         return dropped
+
+    def _next_owner(self, running_rows: int, running_windows: Mapping[object, int]) -> object | None:
+        """Whose task may run now, if anybody's."""
+        owners = self._in_turn(running_windows)
+        if self._is_uploads_turn():
+            uploads = [owner for owner in owners if self._class_of(owner) is SchedulingClass.UPLOAD]
+            ready = self._first_ready(uploads, running_rows, running_windows)
+            waits_for_room = self._steps_since_task >= self._steps_between_tasks
+            if ready is not None or not (waits_for_room and self._runs(SchedulingClass.UPLOAD)):
+                return ready
+            # the room that an upload waits for is taken by uploads, so sessions may go on
+        return self._first_ready(owners, running_rows, running_windows)
 
     def _class_of(self, owner: object) -> SchedulingClass:
         return self._queues[owner][0].scheduling_class
@@ -165,14 +167,17 @@ class Scheduler(Generic[TaskT]):
             full = True  # no task with rows overtakes one that waits for room, or it would wait for ever
         return None
 
+    def _runs(self, scheduling_class: SchedulingClass) -> bool:
+        """Whether the batch has a window of that class."""
+        return self._running_classes.get(scheduling_class, 0) > 0
+
     def _runs_live_text_alone(self) -> bool:
-        running = {each for each, windows in self._running_classes.items() if windows}
-        return running == {SchedulingClass.LIVE_TEXT}
+        return {each for each in SchedulingClass if self._runs(each)} == {SchedulingClass.LIVE_TEXT}
 
     def _holds_live_text_off(self) -> bool:
         """Whether an utterance runs that has joined lately."""
         joined_lately = self._steps_since_utterance < self._holdoff_steps_after_join
-        return joined_lately and self._running_classes.get(SchedulingClass.UTTERANCE, 0) > 0
+        return joined_lately and self._runs(SchedulingClass.UTTERANCE)
 
     def _required_steps(self, owner: object, running_windows: Mapping[object, int]) -> int:
         """How many steps must come between the last task and an owner's."""
@@ -196,7 +201,10 @@ class Scheduler(Generic[TaskT]):
     ) -> bool:
         """Whether the rows fit. A task with more rows than the batch may hold runs alone."""
         is_new_request = owner not in running_windows
-        may_exceed_capacity = is_new_request and max(running_windows.values(), default=0) > 1
+        can_wait = max(running_windows.values(), default=0) > 1
+        if self._class_of(owner) is SchedulingClass.UTTERANCE:
+            can_wait = can_wait or self._runs(SchedulingClass.LIVE_TEXT)
+        may_exceed_capacity = is_new_request and can_wait
         limit = self._max_rows if may_exceed_capacity else self.capacity
         return not running_rows or running_rows + added_rows <= limit
 

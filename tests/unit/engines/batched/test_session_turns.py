@@ -214,6 +214,15 @@ def test_whose_utterance_is_over_waits_for_no_step_of_text_so_far() -> None:
     assert [queue.next(1, {"live": 1}, {LIVE_TEXT: 1}).task for _ in range(2)] == ["features", "over"]
 
 
+def test_it_has_room_above_the_capacity_where_text_so_far_fills_it() -> None:
+    queue = scheduler()
+    full: dict[object, int] = {f"live {number}": 1 for number in range(CAPACITY)}
+    add(queue, LIVE_TEXT, "more", rows=1)
+    assert queue.next(CAPACITY, full, {LIVE_TEXT: CAPACITY}) is Action.STEP
+    add(queue, UTTERANCE, "over", rows=1)
+    assert queue.next(CAPACITY, full, {LIVE_TEXT: CAPACITY}).task == "over"
+
+
 def test_it_waits_for_steps_of_a_meeting() -> None:
     queue = scheduler()
     add(queue, LIVE_TEXT, "live", rows=1)
