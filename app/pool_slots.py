@@ -36,6 +36,13 @@ class SlotState(Enum):
     LOADING, LOADED, UNLOADING, FAILED = range(4)
 
 
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """A request that waits for room for its model."""
+
+    wanted: Wanted
+
+
 @dataclass(eq=False)
 class Slot:
     """A place for one model. `leases`: the requests that use it, or wait for it to be loaded."""
