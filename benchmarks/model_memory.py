@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from app import memory
 from app.checkpoints import Checkpoint, resolve
 from app.engines import give_back_memory, new_thread, start
 from app.engines.interface import EngineOptions, LiveEngine, Window, WindowOptions
@@ -30,6 +31,7 @@ TOLERANCE = 0.05
 def main(arguments: list[str] | None = None) -> int:
     """Run the rounds. The exit status is 1 if one has held more than TOLERANCE over the first."""
     options = _parser().parse_args(arguments)
+    memory.limit_arenas()  # as a server does
     with tempfile.TemporaryDirectory() as folder:
         path = options.weights or _random(options.size, Path(folder))
         checkpoint = resolve(Settings(model=str(path)), fetch=False)
