@@ -1,11 +1,14 @@
 """Runs a function in a thread of its own."""
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread
 from typing import TypeVar
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 def run_in_background(work: Callable[[], T], thread_name: str) -> Future[T]:
@@ -19,6 +22,16 @@ def run_in_background(work: Callable[[], T], thread_name: str) -> Future[T]:
     future: Future[T] = Future()
     Thread(target=_run, args=(work, future), name=thread_name, daemon=True).start()
     return future
+
+
+def tried_in_background(work: Callable[[], None], thread_name: str) -> bool:
+    """Call `work` in a new daemon thread; False if the system has none to spare. It must raise nothing."""
+    try:
+        run_in_background(work, thread_name)
+    except RuntimeError as error:
+        _log.error("The thread %s can't be started: %s", thread_name, error)
+        return False
+    return True
 
 
 def _run(work: Callable[[], T], future: Future[T]) -> None:

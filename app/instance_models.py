@@ -124,8 +124,8 @@ class InstanceModels:
         loaded = self._models.load(served, check, inf if keep == -1 else keep)
         return {"outcome": "loaded" if loaded else "was loaded"}
 
-    def _unload(self, question: Message, _check: Check) -> Message:
-        return {"outcome": self._models.unload(self._models.named(question["model"]))}
+    def _unload(self, question: Message, check: Check) -> Message:
+        return {"outcome": self._models.unload(self._models.named(question["model"]), check)}
 
 
 def _copy(names: list[str], weight_bytes: int, leases: int, left: float) -> LoadedCopy:

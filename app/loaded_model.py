@@ -1,6 +1,7 @@
 """A model that has been loaded, and what is known of it."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -10,6 +11,8 @@ from app.engines.interface import Engine, LiveEngine, ModelCard
 from app.engines.metered import Meter, MeteredEngine
 from app.request_context import RequestContext
 from app.version import VERSION
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,13 @@ class LoadedModel:
     def count_tokens(self, text: str) -> int:
         """How many of Whisper's tokens a text has."""
         return len(self.engine.tokenizer(None, "transcribe").encode(text))
+
+    def close(self) -> None:
+        """End the engine. If that fails the log says so: whoever waits for it is not to wait for ever."""
+        try:
+            self.engine.close()
+        except BaseException:
+            _log.exception("The engine of %s has not ended properly", self.card.name)
 
 
 def _fingerprint(sha256: str, precision: str, context: str) -> str:

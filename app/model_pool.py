@@ -2,31 +2,32 @@
 
 import logging
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import inf
 from threading import Condition
 from time import monotonic
 
 from app.alarm import Alarm
-from app.background import run_in_background
+from app.background import tried_in_background
 from app.errors import ServerBusy, StartError
 from app.loaded_model import LoadedModel
-from app.pool_slots import LoadedSlot, PoolLimits, Slot, SlotState, Wanted, out_of_memory
+from app.pool_slots import Claim, LoadedSlot, PoolLimits, Slot, SlotState, Wanted, out_of_memory
+from app.pool_waiting import Wait, WaitingRequests
 from app.waiting import POLL_SECONDS, Check
 
 _log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10
 """For so long after a model could not be loaded, it is not tried again."""
-_BUSY_SECONDS = 5
 _STOPPING = "The server is stopping. Please retry."
 
 
 class ModelPool:
     """Lends loaded models. Any thread may ask; loading and unloading run in threads of their own.
 
-    `on_unloaded()` is called when a model has been closed and dropped, or could not be loaded.
+    `on_unloaded()` is called when a model has been closed and dropped, or could not be loaded. Whatever a
+    load, an engine's end or `on_unloaded` raises, nobody waits for it any longer.
     """
 
     def __init__(
@@ -40,12 +41,12 @@ class ModelPool:
         self._clock = clock
         self._changed = Condition()
         self._slots: dict[Hashable, Slot] = {}
-        self._claims: list[object] = []  # who waits for room, in turn
+        self._claims: list[Claim] = []  # in turn
         self._failures: dict[Hashable, tuple[float, str]] = {}
         self._weight_bytes: dict[Hashable, int] = {}
-        self._waiting = 0
+        self._waiting = WaitingRequests(self._changed, limits, self._told, clock)
+        self._sweeper = Alarm(self._sweep_again, clock)
         self._closed = False
-        self._alarm = Alarm(self._sweep_again)
 
     def add(self, wanted: Wanted, model: LoadedModel) -> None:
         """Take in a model that has been loaded elsewhere."""
@@ -57,7 +58,7 @@ class ModelPool:
         """The models that can be used at once, the least recently used one first."""
         with self._changed:
             slots = sorted(self._slots.values(), key=lambda slot: slot.used_at)
-            return [slot.shown(self._clock()) for slot in slots if slot.state is SlotState.LOADED]
+            return [self._shown(slot) for slot in slots if slot.state is SlotState.LOADED]
 
     def get(self, key: Hashable) -> LoadedModel | None:
         """The model with a key if it is loaded."""
@@ -72,44 +73,49 @@ class ModelPool:
         `keep_seconds`: how long it stays afterwards if nobody uses it, in place of what was set before.
         Raises ServerBusy where it can't be had in time, or not at all, and what `check` raises.
         """
-        slot = self._reserve(wanted, check)
-        try:
-            yield self._wait_until_loaded(slot, check)
-        finally:
-            self._release(slot, keep_seconds)
+        with ExitStack() as held:
+            with self._waiting.place(wanted.name, check) as wait:
+                slot = self._reserve(wanted, wait)
+                held.callback(self._release, slot, keep_seconds)
+                model = self._wait_until_loaded(slot, wait)
+            yield model
 
     def has(self, key: Hashable) -> bool:
         """Whether the model is loaded, or about to be."""
         with self._changed:
             return key in self._slots
 
-    def unload(self, key: Hashable) -> bool:
-        """Unload a model that nobody uses, and wait for it. False if it is not loaded, or in use."""
+    def unload(self, key: Hashable, check: Check) -> bool:
+        """Unload a model that nobody uses, and wait for it. False if it is not loaded, or in use.
+
+        Raises what `check` raises; then it goes nevertheless.
+        """
         with self._changed:
             slot = self._slots.get(key)
-            if slot is None or not slot.idle:
+            if slot is None or not slot.idle or not self._unload(slot):
                 return False
-            begun = self._unload(slot)
-            self._changed.wait_for(lambda: not begun or self._slots.get(key) is not slot)
-            return begun
+            while self._slots.get(key) is slot:
+                check()
+                self._changed.wait(POLL_SECONDS)
+            return True
 
     def close(self) -> None:
         """Refuse all who wait, and close the loaded models' engines."""
         with self._changed:
             self._closed = True
-            self._alarm.cancel()
+            self._sweeper.cancel()
             models = [slot.model for slot in self._slots.values() if slot.model]
             self._changed.notify_all()
         for model in models:
-            model.engine.close()
+            model.close()
 
-    def _reserve(self, wanted: Wanted, check: Check) -> Slot:
+    def _reserve(self, wanted: Wanted, wait: Wait) -> Slot:
         """The slot of a model, with one lease more: from now on it is not unloaded."""
-        with self._changed, self._wait_place() as wait:
-            claim = object()
+        claim = Claim(wanted)
+        with self._changed:
             try:
                 while not (slot := self._slot_for(wanted, claim)):
-                    wait(check, wanted.name)
+                    wait()
                 slot.leases += 1
                 return slot
             finally:
@@ -117,7 +123,7 @@ class ModelPool:
                     self._claims.remove(claim)
                     self._changed.notify_all()
 
-    def _slot_for(self, wanted: Wanted, claim: object) -> Slot | None:
+    def _slot_for(self, wanted: Wanted, claim: Claim) -> Slot | None:
         """The slot that holds the model or will; None while there is no room for it."""
         if self._closed:
             raise ServerBusy(_STOPPING)
@@ -127,14 +133,12 @@ class ModelPool:
         self._refuse_hopeless(wanted)
         if claim not in self._claims:
             self._claims.append(claim)
-        if self._claims[0] is not claim or not self._has_room(wanted):
+        if self._claims[0] is not claim or not self._make_room(wanted):
             return None
         slot = self._new_slot(wanted)
-        try:
-            run_in_background(partial(self._load, slot), "model-loader")
-        except RuntimeError as error:  # no memory for a thread
-            raise ServerBusy(self._failure(wanted.name, error), retry_after_seconds=RETRY_SECONDS) from error
-        self._slots[wanted.key] = slot
+        if not tried_in_background(partial(self._load, slot), "model-loader"):
+            raise ServerBusy(self._failure(wanted.name, None), retry_after_seconds=RETRY_SECONDS)
+        self._slots[wanted.key] = slot  # the loader needs the lock before it looks for it
         return slot
 
     def _refuse_hopeless(self, wanted: Wanted) -> None:
@@ -145,11 +149,11 @@ class ModelPool:
         if self.limits.memory_bytes and size > self.limits.memory_bytes:
             raise ServerBusy(
                 f"The model '{wanted.name}' takes {size} bytes, more than this server may use for models "
-                f"(WHISPER_MODEL_MEMORY). {self._told()}",
+                "(WHISPER_MODEL_MEMORY).",
                 retry_after_seconds=120,
             )
 
-    def _has_room(self, wanted: Wanted) -> bool:
+    def _make_room(self, wanted: Wanted) -> bool:
         """Whether the model fits. If not, the least recently used one that nobody uses is unloaded."""
         size, limits = self._expected_bytes(wanted), self.limits
         taken = sum(slot.weight_bytes for slot in self._slots.values())
@@ -165,45 +169,19 @@ class ModelPool:
         if idle:
             self._unload(min(idle, key=lambda slot: slot.used_at))
 
-    def _wait_until_loaded(self, slot: Slot, check: Check) -> LoadedModel:
-        with self._changed, self._wait_place() as wait:
+    def _wait_until_loaded(self, slot: Slot, wait: Wait) -> LoadedModel:
+        with self._changed:
             while slot.state is SlotState.LOADING:
                 if self._closed:
                     raise ServerBusy(_STOPPING)
-                wait(check, slot.wanted.name)
+                wait()
             if slot.model is None:
                 raise ServerBusy(slot.failure, retry_after_seconds=RETRY_SECONDS)
             return slot.model
 
-    @contextmanager
-    def _wait_place(self) -> Iterator[Callable[[Check, str], None]]:
-        """How to wait for a change, once in a step: at most so long, and so many requests at a time.
-
-        Called with the lock held. Raises ServerBusy and what the check raises.
-        """
-        deadline, counted = self._clock() + self.limits.wait_seconds, False
-
-        def wait(check: Check, name: str) -> None:
-            nonlocal counted
-            check()
-            if not counted and self._waiting >= self.limits.waiting:
-                raise self._busy(f"{self._waiting} requests wait for a model to be loaded, the maximum")
-            if self._clock() >= deadline:
-                raise self._busy(f"The model '{name}' could not be loaded in time")
-            self._waiting += not counted
-            counted = True
-            self._changed.wait(POLL_SECONDS)
-
-        try:
-            yield wait
-        finally:
-            self._waiting -= counted
-
-    def _busy(self, why: str) -> ServerBusy:
-        return ServerBusy(f"{why}. {self._told()} Please retry.", retry_after_seconds=_BUSY_SECONDS)
-
     def _told(self) -> str:
-        names = [slot.wanted.name for slot in self._slots.values() if slot.model]
+        with self._changed:
+            names = [slot.wanted.name for slot in self._slots.values() if slot.model]
         return f"Loaded: {', '.join(names) or 'none'}."
 
     def _release(self, slot: Slot, keep_seconds: float | None) -> None:
@@ -212,37 +190,45 @@ class ModelPool:
             slot.used_at = self._clock()
             if keep_seconds is not None:
                 slot.idle_seconds = keep_seconds
-            if slot.idle and self._claims:
-                self._unload_least_recently_used()
+            if slot.idle and self._claims:  # before anybody uses it again
+                self._make_room(self._claims[0].wanted)
             self._sweep()
             self._changed.notify_all()
 
     def _load(self, slot: Slot) -> None:
         """Runs in a thread of its own."""
-        failure = ""
+        model, failure = None, _STOPPING
         try:
             model = slot.wanted.load()
-        except Exception as error:
-            failure = self._failure(slot.wanted.name, error)
-        if failure:
-            self._on_unloaded()
+        except BaseException as error:  # whatever it is, others wait for the outcome
+            if not self._closed:
+                failure = self._failure(slot.wanted.name, error)
+        if model:
+            self._loaded(slot, model)
+        else:  # the error, whose traceback has referred to what was loaded, is no more
+            self._not_loaded(slot, failure)
+
+    def _loaded(self, slot: Slot, model: LoadedModel) -> None:
         with self._changed:
-            if failure:
-                slot.state, slot.failure = SlotState.FAILED, failure
-                self._failures[slot.wanted.key] = (self._clock() + RETRY_SECONDS, failure)
-                del self._slots[slot.wanted.key]
-            else:
-                self._fill(slot, model)
+            self._fill(slot, model)
             closed = self._closed
             self._changed.notify_all()
-        if closed and not failure:
-            model.engine.close()
+        if closed:
+            model.close()
 
-    def _failure(self, name: str, error: Exception) -> str:
+    def _not_loaded(self, slot: Slot, failure: str) -> None:
+        self._give_back_memory()
+        with self._changed:
+            slot.state, slot.failure = SlotState.FAILED, failure
+            self._failures[slot.wanted.key] = (self._clock() + RETRY_SECONDS, failure)
+            del self._slots[slot.wanted.key]
+            self._changed.notify_all()
+
+    def _failure(self, name: str, error: BaseException | None) -> str:
         """What clients are told; the log has the rest."""
         if isinstance(error, StartError):
             _log.error("The model %s can't be loaded: %s", name, error)
-        else:
+        elif error:
             _log.error("The model %s can't be loaded", name, exc_info=error)
         why = "there is not enough memory for it" if out_of_memory(error) else "the server's log says why"
         return f"The model '{name}' can't be loaded at present; {why}. {self._told()} Please retry."
@@ -254,41 +240,44 @@ class ModelPool:
         self._sweep()
 
     def _unload(self, slot: Slot) -> bool:
-        """Begin to. False where it can't be done."""
-        try:
-            run_in_background(partial(self._close_model, slot), "model-unloader")
-        except RuntimeError:  # no memory for a thread: it stays until somebody asks again
-            _log.warning("Can't unload %s at present", slot.wanted.name, exc_info=True)
-            return False
+        """Begin to; False if that can't be done now."""
         slot.state = SlotState.UNLOADING
-        return True
+        if not tried_in_background(partial(self._close_model, slot), "model-unloader"):
+            slot.state = SlotState.LOADED
+        return slot.state is SlotState.UNLOADING
 
     def _close_model(self, slot: Slot) -> None:
         """Runs in a thread of its own. The slot is free when the memory is."""
         model, slot.model = slot.model, None
         if model:
-            model.engine.close()
+            model.close()
         del model
-        self._on_unloaded()
+        self._give_back_memory()
         _log.info("Unloaded %s", slot.wanted.name)
         with self._changed:
             del self._slots[slot.wanted.key]
             self._changed.notify_all()
 
+    def _give_back_memory(self) -> None:
+        try:
+            self._on_unloaded()
+        except BaseException:  # the slot is free all the same
+            _log.exception("Memory of a model was not given back")
+
     def _sweep(self) -> None:
         """Unload what nobody has used for so long, and come back when the next one is due."""
         now, due = self._clock(), inf
         for slot in [slot for slot in self._slots.values() if slot.idle]:
-            if slot.used_at + slot.idle_seconds <= now:
-                self._unload(slot)
-            else:
+            if slot.used_at + slot.idle_seconds > now:
                 due = min(due, slot.used_at + slot.idle_seconds)
+            elif not self._unload(slot):
+                due = min(due, now + RETRY_SECONDS)
         if not self._closed:
-            self._alarm.set(due, now)
+            self._sweeper.set(due)
 
     def _sweep_again(self) -> None:
         with self._changed:
-            self._alarm.rung()
+            self._sweeper.rang()
             self._sweep()
 
     def _new_slot(self, wanted: Wanted) -> Slot:
@@ -297,3 +286,8 @@ class ModelPool:
     def _expected_bytes(self, wanted: Wanted) -> int:
         """What it took the last time, or else what its files take."""
         return self._weight_bytes.get(wanted.key, wanted.file_bytes)
+
+    def _shown(self, slot: Slot) -> LoadedSlot:
+        assert slot.model is not None
+        left = inf if slot.leases else max(0.0, slot.used_at + slot.idle_seconds - self._clock())
+        return LoadedSlot(slot.wanted.key, slot.model, slot.weight_bytes, slot.leases, left)

@@ -39,14 +39,11 @@ class SlotState(Enum):
     LOADING, LOADED, UNLOADING, FAILED = range(4)
 
 
-class LoadedSlot(NamedTuple):
-    """A loaded model as others are told of it; `expires_in_seconds` is inf while it is in use, or stays."""
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """A request that waits for room for its model."""
 
-    key: Hashable
-    model: LoadedModel
-    weight_bytes: int
-    leases: int
-    expires_in_seconds: float
+    wanted: Wanted
 
 
 @dataclass(eq=False)
@@ -67,11 +64,15 @@ class Slot:
         """Whether it can be unloaded."""
         return self.state is SlotState.LOADED and not self.leases
 
-    def shown(self, now: float) -> LoadedSlot:
-        """What others are told of it while it is loaded."""
-        assert self.model is not None
-        left = inf if self.leases else max(0.0, self.used_at + self.idle_seconds - now)
-        return LoadedSlot(self.wanted.key, self.model, self.weight_bytes, self.leases, left)
+
+class LoadedSlot(NamedTuple):
+    """A loaded model as others are told of it; `expires_in_seconds` is inf while it is in use, or stays."""
+
+    key: Hashable
+    model: LoadedModel
+    weight_bytes: int
+    leases: int
+    expires_in_seconds: float
 
 
 def out_of_memory(error: BaseException | None) -> bool:

@@ -146,10 +146,10 @@ class WorkerModels:
         with self.hold(served, check, keep_seconds):
             return not was_loaded
 
-    def unload(self, served: ServedModel) -> str:
-        """`unloaded`, `in use` (or being loaded), or `not loaded`."""
+    def unload(self, served: ServedModel, check: Check) -> str:
+        """`unloaded`, `in use` (or being loaded), or `not loaded`. Raises what `check` raises."""
         key = self._key(served)
-        if self.pool.unload(key):
+        if self.pool.unload(key, check):
             return "unloaded"
         return "in use" if self.pool.has(key) else "not loaded"
 

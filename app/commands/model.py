@@ -8,7 +8,7 @@ from app.checkpoints import Checkpoint, resolve
 from app.commands.row import Row, bad, good, warn
 from app.engines import ENGINES, devices
 from app.errors import StartError, listed
-from app.model_list import more_models, verifying
+from app.model_list import more_models, preloaded, verifying
 from app.runtime import Runtime
 from app.settings import Settings
 from app.transcription.request import TranscriptionRequest
@@ -62,9 +62,10 @@ def _checkpoint(settings: Settings) -> tuple[Checkpoint | None, Row]:
 
 
 def _more(settings: Settings) -> Iterator[Row]:
-    """A row for each model of WHISPER_MODELS."""
+    """A row for each model of WHISPER_MODELS, none of which is loaded for it."""
     try:
         models = more_models(settings)
+        preloaded(settings, models)
     except StartError as error:
         yield bad("models", str(error))
         return
@@ -72,10 +73,18 @@ def _more(settings: Settings) -> Iterator[Row]:
     for model in models:
         try:
             found = checkpoints.get(model.source).checkpoint
+            _look_into(found)
         except StartError as error:
-            yield bad("models", str(error))
+            yield bad("models", f"{model.name}: {error}")
         else:
             yield good("models", f"{model.name}: {found.name} at {found.path}, {model.precision}")
+
+
+def _look_into(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError unless it is the whole of a Whisper model."""
+    from app.engines.weights_files import open_weights  # noqa: PLC0415 (imports torch)
+
+    open_weights(checkpoint)
 
 
 def sample(settings: Settings, checkpoint: Checkpoint, device: str) -> Row:

@@ -106,20 +106,38 @@ class EngineThread:
         self._thread.join()
 
     def _run(self) -> None:
-        while (call := self._next()) is not None:
-            if self._closing or call.is_abandoned():
-                _cancel(call)
-            elif call.future.set_running_or_notify_cancel():
-                _complete(call)
+        try:
+            while (call := self._next()) is not None:
+                if self._closing or call.is_abandoned():
+                    _cancel(call)
+                elif call.future.set_running_or_notify_cancel():
+                    _complete(call)
+                del call  # or it would keep a model alive for as long as the thread has nothing else to do
+        finally:
+            self._cancel_queued()
 
     def _next(self) -> _QueuedCall | None:
         try:
             return self._queue.get(timeout=IDLE_SECONDS)
         except queue.Empty:
+            self._give_back()
+        return self._queue.get()
+
+    def _give_back(self) -> None:
+        try:
             for release in self._releases:
                 release()
             memory.trim()
-        return self._queue.get()
+        except Exception:  # the memory stays, and so does the thread
+            _log.exception("memory that only work needs was not given back")
+
+    def _cancel_queued(self) -> None:
+        """However the thread ends, nobody waits for it any more."""
+        with self._submit_lock:
+            self._closing = True
+        while not self._queue.empty():
+            if call := self._queue.get():
+                _cancel(call)
 
 
 class EngineLane:
@@ -132,6 +150,7 @@ class EngineLane:
     def __init__(self, thread: EngineThread) -> None:
         self._thread = thread
         self._closed = False
+        self._submit_lock = threading.Lock()  # no call may be queued behind the one that `close` waits for
         self._releases: list[Callable[[], object]] = []
 
     @property
@@ -146,7 +165,12 @@ class EngineLane:
 
     def submit(self, run: Callable[[], T], is_abandoned: Callable[[], bool] = _never_abandoned) -> Future[T]:
         """Queue a call. It is cancelled if `is_abandoned()` before it runs, or if the lane is closed."""
-        return self._thread.submit(partial(self._timed, run), lambda: self._closed or is_abandoned())
+        with self._submit_lock:
+            if not self._closed:
+                return self._thread.submit(partial(self._timed, run), lambda: self._closed or is_abandoned())
+        call = _QueuedCall(TimedFuture(), run, is_abandoned)
+        _cancel(call)
+        return call.future
 
     def when_idle(self, release: Callable[[], object]) -> None:
         """Call `release` in the thread whenever that has had no work for a while, until it is closed."""
@@ -154,8 +178,12 @@ class EngineLane:
         self._thread.when_idle(release)
 
     def close(self) -> None:
-        """Cancel this lane's queued calls, after the one that is running; not to be called in the thread."""
-        self._closed = True
+        """Cancel this lane's queued calls, after the one that is running; not to be called in the thread.
+
+        Afterwards the thread keeps nothing alive that the lane's calls refer to.
+        """
+        with self._submit_lock:
+            self._closed = True
         for release in self._releases:
             self._thread.forget(release)
         wait([self._thread.submit(lambda: None)])

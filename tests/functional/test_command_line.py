@@ -32,11 +32,20 @@ def states(text: str) -> dict[str, str]:
 def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
     settings = tmp_path / "nginx.conf"
     settings.write_text("client_max_body_size 101m; proxy_read_timeout 3600s;")
-    visit = run("doctor", "--nginx", str(settings))
+    visit = run("doctor", "--nginx", str(settings), WHISPER_MODELS="small=demo;int8")
     assert visit.returncode == 0, visit.stdout + visit.stderr
     found = states(visit.stdout)
     assert found["checkpoint"] == "WARN"
-    good = ("python", "packages", "confinement", "devices", "nginx bodies", "nginx timeout", "sample")
+    good = (
+        "python",
+        "packages",
+        "confinement",
+        "devices",
+        "models",
+        "nginx bodies",
+        "nginx timeout",
+        "sample",
+    )
     assert [found[name] for name in good] == ["OK"] * len(good)
     assert repr(FLAGSHIP_TEXT) in visit.stdout
     assert "\033" not in visit.stdout
@@ -48,14 +57,34 @@ def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
     settings.write_text("server { listen 80; }")
     missing = str(tmp_path / "ca.pem")
     visit = run(
-        "doctor", "--nginx", str(settings), WHISPER_MODEL=str(tmp_path / "my.pt"), SSL_CERT_FILE=missing
+        "doctor",
+        "--nginx",
+        str(settings),
+        WHISPER_MODEL=str(tmp_path / "my.pt"),
+        WHISPER_MODELS=f"other={tmp_path}/none.pt",
+        SSL_CERT_FILE=missing,
     )
     assert visit.returncode == 1
     failed = {name for name, state in states(visit.stdout).items() if state == "FAIL"}
-    assert failed >= {"authorities", "nginx bodies", "nginx timeout", "checkpoint"}
+    assert failed >= {"authorities", "nginx bodies", "nginx timeout", "checkpoint", "models"}
     assert states(visit.stdout)["sample"] == "WARN"
     assert "there is no such file" in visit.stdout
     assert "client_max_body_size 101m" in visit.stdout
+
+
+def test_a_start_whose_list_names_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
+    start = subprocess.run(
+        [sys.executable, "-m", "app.preflight"],
+        cwd=ROOT,
+        env=environment(WHISPER_MODELS=f"good=demo,other={tmp_path}/none.pt"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (start.returncode, start.stdout) == (1, "")
+    assert start.stderr.startswith(f"Error: WHISPER_MODELS, '{tmp_path}/none.pt': ")
+    assert "there is no such file" in start.stderr
+    assert start.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [("checkpoint", "list"), ("doctor",)])

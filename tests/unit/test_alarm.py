@@ -1,58 +1,56 @@
-"""When an alarm rings, by the timers that it starts."""
+"""A call at a later time: the earliest counts, and none is lost."""
 
+import threading
 from math import inf
+from time import monotonic
 
 import pytest
 
-from app import alarm as alarm_module
 from app.alarm import Alarm
 
-
-class Timer:
-    """One that never runs out by itself."""
-
-    def __init__(self, seconds: float, ring: object) -> None:
-        self.seconds, self.ring = seconds, ring
-        self.running = self.daemon = False
-
-    def start(self) -> None:
-        assert self.daemon
-        self.running = True
-
-    def cancel(self) -> None:
-        self.running = False
+PATIENCE_SECONDS = 60
 
 
-@pytest.fixture
-def timers(monkeypatch: pytest.MonkeyPatch) -> list[Timer]:
-    made: list[Timer] = []
-    monkeypatch.setattr(alarm_module, "Timer", lambda *args: made.append(Timer(*args)) or made[-1])
-    return made
+def test_the_earliest_time_counts() -> None:
+    rung = threading.Event()
+    alarm = Alarm(rung.set, monotonic)
+    alarm.set(monotonic() + 3600)
+    alarm.set(monotonic())
+    alarm.set(inf)
+    assert rung.wait(PATIENCE_SECONDS)
 
 
-def running(timers: list[Timer]) -> list[float]:
-    return [timer.seconds for timer in timers if timer.running]
+def test_after_it_rang_a_later_time_counts() -> None:
+    rung = threading.Event()
+    alarm = Alarm(rung.set, lambda: 0.0)
+    for _ in range(2):
+        alarm.set(0.01)
+        assert rung.wait(PATIENCE_SECONDS)
+        rung.clear()
+        alarm.rang()
 
 
-def test_the_earliest_time_counts(timers: list[Timer]) -> None:
-    alarm = Alarm(lambda: None)
-    for at in (inf, 20.0, 30.0, 15.0, 15.0):
-        alarm.set(at, 10.0)
-    assert running(timers) == [5.0]
-    assert len(timers) == 2
-
-
-def test_after_it_has_rung_the_next_time_counts(timers: list[Timer]) -> None:
-    alarm = Alarm(lambda: None)
-    alarm.set(20.0, 10.0)
-    alarm.rung()
-    alarm.set(30.0, 20.0)
-    assert [timer.seconds for timer in timers] == [10.0, 10.0]
-
-
-def test_cancelled_it_does_not_ring(timers: list[Timer]) -> None:
-    alarm = Alarm(lambda: None)
+def test_once_it_is_cancelled_it_does_not_ring() -> None:
+    before = set(threading.enumerate())
+    alarm = Alarm(lambda: pytest.fail("it rang"), lambda: 0.0)
+    alarm.set(3600)
+    [timer] = set(threading.enumerate()) - before
     alarm.cancel()
-    alarm.set(20.0, 10.0)
-    alarm.cancel()
-    assert running(timers) == []
+    timer.join(PATIENCE_SECONDS)
+    assert not timer.is_alive()
+
+
+def test_where_no_thread_can_be_started_the_next_time_counts(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    rung = threading.Event()
+    alarm = Alarm(rung.set, lambda: 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        alarm.set(0)
+    assert "can't start new thread" in caplog.text
+    alarm.set(0.01)
+    assert rung.wait(PATIENCE_SECONDS)

@@ -10,7 +10,6 @@ from time import monotonic, sleep
 
 import pytest
 
-from app import model_pool
 from app.errors import CheckpointError, ClientGone, EngineFailure, ServerBusy
 from app.loaded_model import LoadedModel
 from app.model_pool import ModelPool
@@ -18,6 +17,7 @@ from app.pool_slots import PoolLimits, Wanted
 from tests.scripted_engine import ScriptedEngine, result
 
 PATIENCE_SECONDS = 60
+Clock = Callable[[], float]
 
 
 def stay() -> None:
@@ -25,13 +25,19 @@ def stay() -> None:
 
 
 class Models:
-    """Loads by script: a name's load waits for `gates[name]`, then fails with `failures[name]`."""
+    """Loads by script: a name's load waits for `gates[name]`, then fails with `failures[name]`.
+
+    The end of its engine waits for `ends[name]`, then fails with `end_failures[name]`.
+    """
 
     def __init__(self) -> None:
         self.loads: list[str] = []
         self.engines: dict[str, list[ScriptedEngine]] = {}
         self.gates: dict[str, threading.Event] = {}
-        self.failures: dict[str, Exception] = {}
+        self.failures: dict[str, BaseException] = {}
+        self.ends: dict[str, threading.Event] = {}
+        self.end_failures: dict[str, BaseException] = {}
+        self.ending = threading.Event()
         self.begun = threading.Event()
 
     def wanted(self, name: str, key: str = "", file_bytes: int = 0) -> Wanted:
@@ -44,12 +50,28 @@ class Models:
             assert self.gates[name].wait(PATIENCE_SECONDS)
         if name in self.failures:
             raise self.failures[name]
-        engine = ScriptedEngine(lambda window, options: result())
+        engine = EngineOfThese(lambda window, options: result())
+        engine.models, engine.name = self, name
         self.engines.setdefault(name, []).append(engine)
         return LoadedModel.of(engine)
 
     def alive(self) -> list[str]:
         return sorted(name for name, made in self.engines.items() if any(one.alive for one in made))
+
+
+class EngineOfThese(ScriptedEngine):
+    """Ends as its `models` say."""
+
+    models: Models
+    name: str
+
+    def close(self) -> None:
+        self.models.ending.set()
+        if self.name in self.models.ends:
+            assert self.models.ends[self.name].wait(PATIENCE_SECONDS)
+        if self.name in self.models.end_failures:
+            raise self.models.end_failures[self.name]
+        super().close()
 
 
 @pytest.fixture
@@ -66,8 +88,13 @@ def unloaded() -> list[int]:
 def pool_of(unloaded: list[int]) -> Iterator[Callable[..., ModelPool]]:
     with ExitStack() as made:
 
-        def make(count: int = 2, **limits: float) -> ModelPool:
-            pool = ModelPool(PoolLimits(count, **limits), lambda: unloaded.append(1))
+        def make(
+            count: int = 2,
+            on_unloaded: Callable[[], None] | None = None,
+            clock: Clock = monotonic,
+            **limits: float,
+        ) -> ModelPool:
+            pool = ModelPool(PoolLimits(count, **limits), on_unloaded or (lambda: unloaded.append(1)), clock)
             made.callback(pool.close)
             return pool
 
@@ -128,8 +155,8 @@ def test_one_in_use_never_goes(models: Models, pool_of: Callable[..., ModelPool]
             use(pool, models.wanted("b"))
         assert caught.value.retry_after_seconds
         assert used.engine.alive
-        assert not pool.unload("a")
-    assert pool.unload("a")
+        assert not pool.unload("a", stay)
+    assert pool.unload("a", stay)
     assert models.alive() == []
 
 
@@ -228,26 +255,6 @@ def test_a_load_that_fails_is_a_sentence_and_is_not_tried_at_once(
     use(pool, models.wanted("a"))
 
 
-def test_without_a_thread_nothing_is_held_and_it_can_be_tried_again(
-    models: Models, pool_of: Callable[..., ModelPool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pool = pool_of(1)
-
-    def fail(_work: object, _name: str) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as without_threads:
-        without_threads.setattr(model_pool, "run_in_background", fail)
-        with pytest.raises(ServerBusy, match=r"not enough memory for it\. Loaded: none"):
-            use(pool, models.wanted("a"))
-    assert not pool.has("a")
-    use(pool, models.wanted("a"))
-    with monkeypatch.context() as without_threads:
-        without_threads.setattr(model_pool, "run_in_background", fail)
-        assert not pool.unload("a")
-    assert pool.unload("a")
-
-
 def test_a_client_that_leaves_waits_no_longer(models: Models, pool_of: Callable[..., ModelPool]) -> None:
     pool = pool_of(1)
 
@@ -277,3 +284,157 @@ def test_closing_refuses_who_waits(models: Models, pool_of: Callable[..., ModelP
         with pytest.raises(ServerBusy, match="stopping"):
             waiting.result(PATIENCE_SECONDS)
     assert models.alive() == []
+
+
+FAILURES = [RuntimeError("CUDA error: an illegal memory access"), SystemExit()]
+
+
+def fail_with(error: BaseException) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_nobody_waits_for_an_engine_that_does_not_end_properly(
+    models: Models, pool_of: Callable[..., ModelPool], unloaded: list[int], error: BaseException
+) -> None:
+    pool = pool_of(1)
+    models.end_failures["a"] = error
+    use(pool, models.wanted("a"))
+    assert pool.unload("a", stay)
+    assert unloaded == [1]  # what can be given back is
+    use(pool, models.wanted("a"))
+    use(pool, models.wanted("b"))  # there is room again
+    assert models.loads == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_nobody_waits_for_memory_that_is_not_given_back(
+    models: Models, pool_of: Callable[..., ModelPool], caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    pool = pool_of(1, fail_with(error))
+    use(pool, models.wanted("a"))
+    assert pool.unload("a", stay)
+    models.failures["b"] = MemoryError()
+    with pytest.raises(ServerBusy, match="not enough memory"):
+        use(pool, models.wanted("b"))
+    use(pool, models.wanted("a"))
+    assert caplog.text.count("was not given back") == 2
+
+
+def test_nobody_waits_for_a_load_that_ended_its_thread(
+    models: Models, pool_of: Callable[..., ModelPool]
+) -> None:
+    pool = pool_of()
+    models.failures["a"] = SystemExit()
+    with pytest.raises(ServerBusy, match="the server's log says why"):
+        use(pool, models.wanted("a"))
+    assert pool.loaded() == [] and not pool.has("a")
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """From now on the system starts none, until what this gives is called."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        yield patched.undo
+
+
+def test_a_load_without_a_thread_to_spare_is_refused(
+    models: Models, pool_of: Callable[..., ModelPool], no_threads: Callable[[], None]
+) -> None:
+    pool = pool_of()
+    with pytest.raises(ServerBusy, match="'a' can't be loaded at present"):
+        use(pool, models.wanted("a"))
+    no_threads()
+    assert use(pool, models.wanted("a")).card
+
+
+def test_a_model_stays_where_no_thread_can_unload_it(
+    models: Models, pool_of: Callable[..., ModelPool], no_threads: Callable[[], None], unloaded: list[int]
+) -> None:
+    pool = pool_of(idle_seconds=0)
+    pool.add(models.wanted("a"), models.load("a"))
+    assert not pool.unload("a", stay)
+    assert use(pool, models.wanted("a")).engine.alive
+    no_threads()
+    use(pool, models.wanted("a"))
+    wait_until(lambda: unloaded == [1])
+
+
+def test_who_asks_for_an_unload_and_leaves_waits_no_longer(
+    models: Models, pool_of: Callable[..., ModelPool]
+) -> None:
+    pool, end = pool_of(), threading.Event()
+    models.ends["a"] = end
+    use(pool, models.wanted("a"))
+    with pytest.raises(ClientGone):
+        pool.unload("a", fail_with(ClientGone("gone")))  # type: ignore[arg-type]
+    end.set()
+    wait_until(lambda: not pool.has("a"))
+
+
+def test_no_more_goes_than_there_must_be_room_for(
+    models: Models, pool_of: Callable[..., ModelPool], unloaded: list[int]
+) -> None:
+    pool, end = pool_of(2), threading.Event()
+    models.ends["a"] = end
+    use(pool, models.wanted("a"))
+    with ThreadPoolExecutor(1) as threads:
+        with pool.lease(models.wanted("b"), stay):
+            waiting = threads.submit(use, pool, models.wanted("c"))
+            assert models.ending.wait(PATIENCE_SECONDS)  # `a` makes room
+        end.set()
+        assert waiting.result(PATIENCE_SECONDS)
+    assert models.alive() == ["b", "c"]
+    assert unloaded == [1]
+
+
+def test_a_request_waits_no_longer_for_room_and_the_load_together(
+    models: Models, pool_of: Callable[..., ModelPool]
+) -> None:
+    now, gate, asked = [0.0], threading.Event(), threading.Event()
+    pool = pool_of(1, clock=lambda: now[0], wait_seconds=300)
+    models.gates["b"] = gate
+    with ThreadPoolExecutor(1) as threads:
+        with pool.lease(models.wanted("a"), stay):
+            waiting = threads.submit(lambda: pool.lease(models.wanted("b"), asked.set).__enter__())
+            assert asked.wait(PATIENCE_SECONDS)
+            now[0] = 200
+        wait_until(lambda: "b" in models.loads)
+        now[0] = 301
+        with pytest.raises(ServerBusy, match="in time"):
+            waiting.result(PATIENCE_SECONDS)
+        gate.set()
+
+
+def test_closing_ends_all_engines_though_one_fails(models: Models, pool_of: Callable[..., ModelPool]) -> None:
+    pool = pool_of()
+    for name in "ab":
+        use(pool, models.wanted(name))
+    models.end_failures["a"] = RuntimeError("CUDA error")
+    pool.close()
+    assert models.alive() == ["a"]
+
+
+def test_a_load_that_ends_with_the_server_is_no_failure(
+    models: Models, pool_of: Callable[..., ModelPool], caplog: pytest.LogCaptureFixture
+) -> None:
+    pool, gate = pool_of(), threading.Event()
+    models.gates["a"] = gate
+    models.failures["a"] = RuntimeError("cancelled")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(use, pool, models.wanted("a"))
+        assert models.begun.wait(PATIENCE_SECONDS)
+        pool.close()
+        gate.set()
+        with pytest.raises(ServerBusy, match="stopping"):
+            waiting.result(PATIENCE_SECONDS)
+    wait_until(lambda: not pool.has("a"))
+    assert not caplog.records

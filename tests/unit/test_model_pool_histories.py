@@ -69,7 +69,7 @@ class World:
     def run(self, event: Request | Unload) -> str:
         """What became of it."""
         if isinstance(event, Unload):
-            self.pool.unload(event.name)
+            self.pool.unload(event.name, lambda: None)
             return "asked"
 
         def check() -> None:
@@ -114,5 +114,5 @@ def test_every_answer_is_its_models_own_and_nothing_is_left(
         assert "refused" not in outcomes
     assert world.most_live <= most_loaded
     assert all(slot.leases == 0 for slot in world.pool.loaded())
-    assert world.pool._waiting == 0 and world.pool._claims == []
+    assert world.pool._waiting.count == 0 and world.pool._claims == []
     world.pool.close()

@@ -32,6 +32,13 @@ def test_finds_the_demo_model_and_each_device() -> None:
     assert found == Preflight(Checkpoint("demo", DEMO_PATH, DEMO_SHA256), ("cpu", "cpu"))
 
 
+def test_each_checkpoint_of_the_list_is_checked() -> None:
+    found = check(Settings(model="demo", devices="cpu", models=f"a=demo,b={DEMO_PATH};int8,c=a"))
+    assert sorted(found.more) == sorted({"demo", str(DEMO_PATH)})
+    assert {each.checkpoint.sha256 for each in found.more.values()} == {DEMO_SHA256}
+    assert Preflight.from_json(found.to_json()) == found
+
+
 def test_auto_finds_at_least_one_device() -> None:
     devices = check(Settings(model="demo", devices="auto")).devices
     assert devices == ("cpu",) or all(device.startswith("cuda:") for device in devices)
@@ -45,6 +52,12 @@ def test_auto_finds_at_least_one_device() -> None:
         (Settings(model="demo", devices="cpu,cuda:99"), "WHISPER_DEVICES is 'cpu,cuda:99'"),
         (Settings(model="demo", devices=" , "), "WHISPER_DEVICES is ' , '"),
         (Settings(model="huge", devices="cpu"), "WHISPER_MODEL is 'huge'"),
+        (
+            Settings(model="demo", devices="cpu", models="a=/none.pt"),
+            "WHISPER_MODELS, '/none.pt': the checkpo",
+        ),
+        (Settings(model="demo", devices="cpu", models="a=demo;int4"), "WHISPER_MODELS has the option 'int4'"),
+        (Settings(model="demo", devices="cpu", models_preload=("b",)), "WHISPER_MODELS_PRELOAD has 'b'"),
     ],
 )
 def test_refuses(settings: Settings, message: str) -> None:

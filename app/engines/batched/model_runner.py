@@ -3,6 +3,7 @@
 Everything but the constructor runs in the engine's thread, in torch's inference mode.
 """
 
+from functools import partial
 from typing import cast
 
 import torch
@@ -28,7 +29,7 @@ class ModelRunner:
         self._max_tokens = model.dims.n_text_ctx // 2
         self.batch = model.backend.new_batch(model.decoder, model.vocabulary, max_rows, model.dims.n_text_ctx)
         self.decoder = self.batch.decoder
-        self.windows = WindowStore(self._encode, model.project, max_cached_windows)
+        self.windows = WindowStore(partial(_encode, model), model.project, max_cached_windows)
         self._aligner = Aligner(self.decoder, model.alignment_heads)
 
     def prefill(self, window: Window, options: WindowOptions) -> DecodingWindow:
@@ -119,6 +120,7 @@ class ModelRunner:
         probabilities = self.decoder.logits(states[sot_index : sot_index + 1]).softmax(-1)
         return float(probabilities[0, tokenizer.no_speech])
 
-    def _encode(self, window: Window) -> Tensor:
-        recording = cast(LogMel, window.recording)
-        return self._model.encode(recording.window(window.seek, window.frames, window.padded_frames))
+
+def _encode(model: Model, window: Window) -> Tensor:
+    recording = cast(LogMel, window.recording)
+    return model.encode(recording.window(window.seek, window.frames, window.padded_frames))

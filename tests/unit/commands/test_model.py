@@ -51,6 +51,33 @@ def test_a_short_context_is_named() -> None:
     assert found["devices"] == ("OK", "cpu: a worker each, engine batched, short audio context, not exact")
 
 
+def test_each_model_of_the_list_has_a_row(tmp_path: Path) -> None:
+    (tmp_path / "torn.pt").write_bytes(DEMO_PATH.read_bytes()[:100_000])
+    listed = f"good=demo;int8,torn={tmp_path}/torn.pt,none={tmp_path}/none.pt"
+    found = [
+        (row.state, row.finding)
+        for row in model.check(Settings(model="demo", models=listed, devices="tpu:7"))
+        if row.name == "models"
+    ]
+    assert [state for state, _ in found] == ["OK", "FAIL", "FAIL"]
+    assert found[0][1] == f"good: demo at {DEMO_PATH}, int8"
+    assert found[1][1].startswith("torn: ") and "no Whisper checkpoint" in found[1][1]
+    assert found[2][1].startswith(f"none: WHISPER_MODELS, '{tmp_path}/none.pt': ")
+
+
+@pytest.mark.parametrize(
+    ("listed", "ahead", "finding"),
+    [
+        ("a=demo;int4", (), "WHISPER_MODELS has the option 'int4'"),
+        ("a=demo", ("b",), "WHISPER_MODELS_PRELOAD has 'b'"),
+    ],
+)
+def test_a_list_that_can_t_be_read(listed: str, ahead: tuple[str, ...], finding: str) -> None:
+    state, told = rows(model="demo", devices="tpu:7", models=listed, models_preload=ahead)["models"]
+    assert state == "FAIL"
+    assert told.startswith(finding)
+
+
 def test_no_such_engine() -> None:
     assert rows(model="demo", engine="steam")["devices"] == ("FAIL", "WHISPER_ENGINE is 'steam'")
 

@@ -3,6 +3,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -156,3 +157,80 @@ def test_a_closed_lane_is_no_longer_called_and_keeps_nothing(
     thread.submit(threading.get_ident).result()
     wait_until(lambda: bool(released))
     assert all(released)
+
+
+class Engine:
+    """Asks for its next step in each step, as a batched engine does while it has work."""
+
+    def __init__(self, lane: EngineLane) -> None:
+        self.lane = lane
+        self.entered, self.go_on = threading.Event(), threading.Event()
+
+    def step(self) -> None:
+        self.entered.set()
+        assert self.go_on.wait(60)
+        self.lane.submit(self.step)
+
+
+def test_a_closed_lane_keeps_nothing_though_it_was_closed_in_the_midst_of_work(thread: EngineThread) -> None:
+    lane = EngineLane(thread)
+    engine = Engine(lane)
+    left, entered, go_on = weakref.ref(engine), engine.entered, engine.go_on
+    lane.submit(engine.step)
+    assert entered.wait(60)
+    closer = threading.Thread(target=lane.close)
+    closer.start()
+    while lane.alive:
+        time.sleep(0.01)
+    del engine, lane
+    go_on.set()
+    closer.join(60)
+    del closer
+    assert left() is None  # at once, and though the thread has had no other call
+
+
+def test_a_thread_without_work_keeps_nothing_of_the_last_call(thread: EngineThread) -> None:
+    class Model:
+        def use(self) -> None:
+            pass
+
+    model = Model()
+    left = weakref.ref(model)
+    thread.submit(model.use).result()
+    del model
+    wait_until(lambda: left() is None)
+
+
+def test_memory_that_can_not_be_given_back_does_not_end_the_thread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        failed.set()
+        raise RuntimeError("CUDA error")
+
+    failed = threading.Event()
+    monkeypatch.setattr(engine_thread, "IDLE_SECONDS", 0.01)
+    thread = EngineThread()
+    thread.when_idle(fail)
+    assert failed.wait(60)
+    assert thread.submit(lambda: 7).result(60) == 7
+    assert "CUDA error" in caplog.text
+    thread.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_thread_that_has_ended_by_itself() -> None:
+    def end() -> None:
+        assert queued.wait(60)
+        raise SystemExit
+
+    queued, thread = threading.Event(), EngineThread()
+    lane = EngineLane(thread)
+    thread.submit(end)
+    waiting = [lane.submit(lambda: 7) for _ in range(2)]
+    queued.set()
+    for future in waiting:
+        with pytest.raises(CancelledError):
+            future.result(60)
+    assert not lane.alive
+    lane.close()

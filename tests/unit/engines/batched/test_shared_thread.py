@@ -1,8 +1,10 @@
 """Two batched engines in one thread: each has its turn, and one can go while the other works."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from dataclasses import replace
 from itertools import groupby
 
@@ -11,6 +13,7 @@ import torch
 
 from app import engines
 from app.checkpoints import resolve
+from app.engines.batched.model import Model
 from app.engines.engine_thread import EngineThread
 from app.engines.interface import EngineOptions, LiveEngine, Window, WindowOptions
 from app.settings import Settings
@@ -73,6 +76,35 @@ def test_one_goes_while_the_other_works(thread: EngineThread) -> None:
     assert kept.result(120) == alone
     assert other.alive
     assert not one.alive
+
+
+def living_models() -> dict[int, weakref.ref[Model]]:
+    """By id. `isinstance` would wake torch's deprecated objects."""
+    return {id(each): weakref.ref(each) for each in gc.get_objects() if type(each) is Model}
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """What refers to itself stays. A collection may be late, or do nothing beside another one."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("options", [EN, LONG], ids=["after work", "at work"])
+def test_a_closed_engine_has_let_go_of_its_model(thread: EngineThread, options: WindowOptions) -> None:
+    before = living_models()
+    engine = start(thread, "one", [])
+    [model] = [living for key, living in living_models().items() if key not in before]
+    futures = [engine.submit(window(engine), options) for _ in range(3)]
+    if options == EN:
+        wait(futures, 120)
+        engine.align(window(engine), [1, 2], "en", "transcribe").result(120)
+    engine.close()
+    del engine, futures
+    assert model() is None
 
 
 @pytest.mark.parametrize(("precision", "packed_bytes"), [("exact", 2), ("int8", 1)])
