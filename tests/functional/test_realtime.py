@@ -5,6 +5,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,18 @@ def session(server: GunicornServer) -> Iterator[RealtimeClient]:
 
 
 def test_an_utterance_that_is_committed_is_transcribed(session: RealtimeClient) -> None:
+    """Words may be sent before the commit, if the model is quicker than the client."""
     session.update(session_of())
     completed = session.transcribe(audio_of(FLAGSHIP))
     assert completed["transcript"] == FLAGSHIP_TEXT
-    assert session.types() == [
+    delta = f"{TRANSCRIPTION}.delta"
+    assert delta in session.types()
+    assert [kind for kind in session.types() if kind != delta] == [
         "session.created",
         "session.updated",
         "input_audio_buffer.committed",
         "conversation.item.added",
         "conversation.item.done",
-        f"{TRANSCRIPTION}.delta",
         f"{TRANSCRIPTION}.completed",
     ]
 
@@ -55,7 +58,7 @@ def test_items_keep_their_ids_and_follow_each_other(session: RealtimeClient) -> 
     first, second = (session.transcribe(audio_of(FLAGSHIP)) for _ in range(2))
     named = [event for event in session.events if "item_id" in event or "item" in event]
     ids = [event.get("item_id") or event["item"]["id"] for event in named]
-    assert ids == [first["item_id"]] * 5 + [second["item_id"]] * 5
+    assert [item_id for item_id, _ in groupby(ids)] == [first["item_id"], second["item_id"]]
     chain = [(event["item_id"], event.get("previous_item_id")) for event in committed(session)]
     assert chain == [(first["item_id"], None), (second["item_id"], first["item_id"])]
 
