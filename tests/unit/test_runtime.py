@@ -3,16 +3,19 @@
 import ctypes
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.admission import ADMITTED, FAIR_SHARE
 from app.checkpoints import DEMO_NOTICE, DEMO_PATH
-from app.errors import AudioTooLong, ServerBusy
+from app.errors import AudioTooLong, ClientGone, ServerBusy
+from app.loaded_model import LoadedModel, ModelFacts
 from app.runtime import Runtime
 from app.settings import Settings
 from app.transcription.request import TranscriptionRequest
+from app.worker_models import HeldModel
 from tests.scripted_engine import ScriptedEngine, result, spell
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -111,6 +114,32 @@ def test_what_a_request_cost_is_counted_for_it(runtime: Runtime) -> None:
     with (DATA / "flagship.wav").open("rb") as file:
         runtime.transcriber.transcribe(file, TranscriptionRequest(), context)
     assert (context.cost.totals().windows, runtime.model.meter.windows_finished) == (1, 1)
+
+
+def test_a_retry_with_another_model_decodes_all_itself(runtime: Runtime, engine: ScriptedEngine) -> None:
+    other = ScriptedEngine(lambda window, options: result(*spell(" Other.")))
+    first = runtime.models.first
+    held = {
+        "one": HeldModel(first, ModelFacts(("one",), fingerprint="fp_1"), LoadedModel.of(engine)),
+        "other": HeldModel(
+            replace(first, name="other"), ModelFacts(("other",), fingerprint="fp_2"), LoadedModel.of(other)
+        ),
+    }
+
+    def begun(name: str) -> str:
+        """The first text, for a client that leaves then."""
+        context = runtime.request_context()
+        with (DATA / "flagship.wav").open("rb") as file:
+            deltas = runtime._transcriber_of(held[name]).stream(file, TranscriptionRequest(), context)
+            text = next(delta.text for delta in deltas if delta.text)
+            with pytest.raises(ClientGone):
+                deltas.throw(ClientGone("gone"))
+        return text
+
+    texts = [begun(name) for name in ("one", "other", "one", "other")]
+    assert texts[:2] == texts[2:]
+    assert texts[0] != texts[1]
+    assert (len(engine.decoded), len(other.decoded)) == (1, 1)
 
 
 def test_a_request_has_the_time_that_the_settings_say(engine: ScriptedEngine) -> None:

@@ -1,5 +1,6 @@
 """/api/ps: which models are loaded, loading and unloading them; one worker, whose models are by script."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ from app.model_list import ServedModel
 from app.pool_slots import Wanted
 from app.runtime import Runtime
 from app.settings import Settings
-from tests.scripted_engine import ScriptedEngine, result
+from tests.functional.recordings import FLAGSHIP
+from tests.scripted_engine import ScriptedEngine, result, spell
 from tests.unit.scripted import error_of
 
 
@@ -24,6 +26,7 @@ class Loads:
         self.runtime = Runtime(self.settings, self.engine())
         self.failure: Exception | None = None
         models = self.runtime.models
+        models.pool._on_unloaded = lambda engine: None  # it is held here: no memory to give back
         models.more["other"] = replace(models.first, name="other", source="other.pt")
         first = models._given
         models._key = lambda served: served.name or first.key
@@ -109,6 +112,34 @@ def test_one_in_use_is_409_and_stays(loads: Loads) -> None:
         conflict = loads.client.delete("/api/ps/scripted")
     assert (conflict.status_code, error_of(conflict)["code"]) == (409, "model_in_use")
     assert loads.listed() == ["scripted"]
+
+
+WAV = {"data": b64encode(FLAGSHIP.read_bytes()).decode(), "format": "wav"}
+CHAT = {
+    "model": "gpt-audio",
+    "stream": True,
+    "messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": WAV}]}],
+}
+
+
+@pytest.mark.parametrize("kind", ["stream", "chat"])
+def test_a_stream_uses_its_model_until_its_end(kind: str) -> None:
+    engine = ScriptedEngine(lambda window, options: result(*spell(" Hello.")))
+    runtime = Runtime(Settings(), engine)
+    runtime.models.pool._on_unloaded = lambda engine: None
+    client = create_app(runtime.settings, runtime).test_client()
+    if kind == "chat":
+        stream = client.post("/v1/chat/completions", json=CHAT)
+    else:
+        form = {"model": "gpt-4o-transcribe", "stream": "true", "file": FLAGSHIP.open("rb")}
+        stream = client.post("/v1/audio/transcriptions", data=form)
+    assert next(stream.iter_encoded()).startswith(b"data: ")
+    conflict = client.delete("/api/ps/whisper-1")
+    assert (conflict.status_code, error_of(conflict)["code"]) == (409, "model_in_use")
+    assert engine.alive
+    stream.close()
+    assert client.delete("/api/ps/whisper-1").status_code == 200
+    assert not engine.alive
 
 
 def test_one_that_is_not_loaded_is_404(loads: Loads) -> None:

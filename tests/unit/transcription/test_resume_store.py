@@ -38,10 +38,11 @@ class Visit:
         engine: ScriptedEngine,
         content: bytes = b"audio",
         context: RequestContext | None = None,
+        model: str = "",
     ) -> None:
         self._gone = False
         context = context or RequestContext.of(PATIENCE_SECONDS, lambda: self._gone)
-        self._resuming = uploads.resuming(engine, io.BytesIO(content), REQUEST, context)
+        self._resuming = uploads.resuming(engine, io.BytesIO(content), REQUEST, context, model)
         self.engine = self._resuming.__enter__()
 
     def decode(self) -> "Visit":
@@ -83,6 +84,16 @@ def test_who_left_without_an_answer_is_expected_back(
 ) -> None:
     leave(Visit(uploads, engine).decode())
     assert len(uploads) == 1
+
+
+def test_another_model_never_gets_what_one_has_decoded(uploads: ResumeStore, engine: ScriptedEngine) -> None:
+    other = ScriptedEngine(lambda window, options: result(1))
+    Visit(uploads, engine, model="one").decode().fails()
+    Visit(uploads, other, model="other").decode().fails()
+    assert (len(engine.decoded), len(other.decoded)) == (1, 1)
+    Visit(uploads, engine, model="one").decode()
+    Visit(uploads, other, model="other").decode()
+    assert (len(engine.decoded), len(other.decoded)) == (1, 1)
 
 
 def test_an_answered_upload_is_forgotten(uploads: ResumeStore, engine: ScriptedEngine) -> None:
