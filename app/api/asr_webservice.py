@@ -4,7 +4,7 @@ Query, part and answers are those of its documentation and source with the engin
 (github.com/ahmetoner/whisper-asr-webservice, docs/endpoints.md, app/webservice.py and app/utils.py), errors
 those of FastAPI, which it is built on: 422 with a list for a query or form that is wrong, else `{"detail":
 message}`. It answers 500 to a file that is no audio, and knows no full server; here these
-are 400 and 503. `vad_filter` is ignored.
+are 400 and 503. `vad_filter` is ignored, and `keep_alive` is this server's own.
 """
 
 from contextlib import ExitStack
@@ -15,6 +15,7 @@ from urllib.parse import quote
 from flask import Blueprint, Response, jsonify
 from werkzeug.datastructures import FileStorage
 
+from app.api.admitted import keep_seconds_of
 from app.api.application import incoming
 from app.api.audio.answers import answer, audio_request
 from app.api.bodies import read_file, read_query
@@ -90,7 +91,7 @@ def _answer(upload: FileStorage, request: AudioRequest, query: Fields) -> Respon
         file = cast(BinaryIO, upload.stream)
         if not query.get("encode", True):
             file = held.enter_context(as_wav(file))
-        return answer(file, request)
+        return answer(file, request, keep_seconds=keep_seconds_of(query))
 
 
 def _asr_request(query: Fields, ending: str) -> AudioRequest:

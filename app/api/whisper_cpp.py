@@ -3,13 +3,14 @@
 Fields, answers and errors are those of its documentation and source (github.com/ggml-org/whisper.cpp,
 examples/server/README.md and server.cpp); `app.formats.whisper_cpp` has the shapes of the answers. Two things
 differ: without a `language` it is detected, where whisper.cpp's operator chooses one, and wrong
-values are a 400. Further fields of whisper.cpp are ignored.
+values are a 400. Further fields of whisper.cpp are ignored, and `keep_alive` is this server's own.
 """
 
 from dataclasses import replace
 
 from flask import Blueprint, Response, jsonify
 
+from app.api.admitted import keep_seconds_of
 from app.api.application import incoming
 from app.api.audio.answers import answer, audio_request
 from app.api.bodies import read_form
@@ -29,7 +30,7 @@ _USUAL = {"temperature_inc": 0.2}
 def infer() -> Response:
     """A recording's text."""
     fields, file = read_form(INFERENCE)
-    return answer(file, _request(fields))
+    return answer(file, _request(fields), keep_seconds=keep_seconds_of(fields))
 
 
 @blueprint.before_request

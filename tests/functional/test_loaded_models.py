@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchmarks.random_weights import TINY_TURBO, write
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
+BAD_GATEWAY = 502
 ADMIN = {"Authorization": "Bearer sk-admin"}
 
 
@@ -28,12 +30,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def two(folder: Path) -> Iterator[GunicornServer]:
+def mute() -> Iterator[socket.socket]:
+    """A server for chats that never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(PATIENCE_SECONDS)
+        yield listening
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path, mute: socket.socket) -> Iterator[GunicornServer]:
     settings = {
         "WHISPER_DEVICES": "cpu,cpu",
         "WHISPER_THREADS": "1",
         "WHISPER_MODELS": f"@{folder / 'models'}",
         "WHISPER_ADMIN_KEYS": "sk-admin",
+        "CHAT_UPSTREAM_URL": f"http://127.0.0.1:{mute.getsockname()[1]}/v1",
     }
     with GunicornServer(folder / "server.log", **settings) as running:
         yield running.wait_until_ready(2)
@@ -97,6 +108,26 @@ def test_both_models_answer_rightly_while_one_is_unloaded_again_and_again(two: G
             done.set()
         assert all(each.result(PATIENCE_SECONDS) for each in asking)
     assert codes <= {200, 404, 409}
+
+
+def test_a_chat_uses_its_model_until_it_is_answered(two: GunicornServer, mute: socket.socket) -> None:
+    change(two, "POST", "other")
+    chat = {"model": "other", "stream": True, "messages": [{"role": "user", "content": "Hello."}]}
+
+    def ask() -> None:
+        requests.post(f"{two.url}/v1/chat/completions", json=chat, timeout=PATIENCE_SECONDS).close()
+
+    with ThreadPoolExecutor(1) as clients:
+        asking = clients.submit(ask)
+        upstream, _ = mute.accept()
+        with upstream:
+            assert change(two, "DELETE", "other") == 409
+            using = two.get("/api/ps").json()["workers"]
+            assert sum(model["requests"] for worker in using for model in worker["models"]) == 1
+        asking.result(PATIENCE_SECONDS)
+    two.wait_for_log(f"path=/v1/chat/completions status={BAD_GATEWAY}")
+    assert change(two, "DELETE", "other") in (200, 404)
+    assert all("other" not in names for names in listed(two).values())
 
 
 def test_a_killed_worker_comes_back_and_is_asked_again(two: GunicornServer) -> None:

@@ -54,6 +54,24 @@ def test_json(runtime: ScriptedRuntime) -> None:
     assert runtime.kept == [inf, 0]
 
 
+def test_other_servers_urls(runtime: ScriptedRuntime) -> None:
+    client = client_of(runtime)
+
+    def infer(keep_alive: str) -> TestResponse:
+        return client.post(
+            "/inference", data={"file": (BytesIO(b"audio"), "a.wav"), "keep_alive": keep_alive}
+        )
+
+    def asr(path: str, keep_alive: str) -> TestResponse:
+        form = {"audio_file": (BytesIO(b"audio"), "a.wav")}
+        return client.post(path, data=form, query_string={"keep_alive": keep_alive})
+
+    assert [infer("10m").status_code, asr("/asr", "-1").status_code] == [200, 200]
+    assert asr("/detect-language", "60").status_code == 200
+    assert runtime.kept == [600, inf, 60]
+    assert (infer("soon").status_code, asr("/asr", "soon").status_code) == (400, 422)
+
+
 @pytest.mark.parametrize("value", ["soon", "x" * 33])
 def test_wrong_values(runtime: ScriptedRuntime, value: str) -> None:
     response = transcribe(client_of(runtime), value)
