@@ -1,19 +1,27 @@
 """Two models in one server: the demo model and one with random weights, loaded and unloaded on demand."""
 
+import json
 import os
 import re
 import signal
+import wave
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.random_weights import TINY_TURBO, write
-from tests.functional.gunicorn_server import GunicornServer
-from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT
+
+MINUTE = (DATA / "minute.flac").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +30,12 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer
     folder = tmp_path_factory.mktemp("several")
     write(folder / "random.pt", TINY_TURBO, tokens=5)
     listed = f"other={folder / 'random.pt'},gpt-4o-transcribe=other"
-    with GunicornServer(folder / "server.log", WHISPER_MODELS=listed, WHISPER_MODELS_LOADED="1") as running:
+    settings = {
+        "WHISPER_MODELS": listed,
+        "WHISPER_MODELS_LOADED": "1",
+        "WHISPER_RETRY_GRACE_SECONDS": str(10 * PATIENCE_SECONDS),
+    }
+    with GunicornServer(folder / "server.log", **settings) as running:
         yield running.wait_until_ready()
 
 
@@ -80,6 +93,103 @@ def test_a_killed_worker_comes_back_with_the_first_model_and_loads_the_other(sev
     several.wait_for_log("Serving demo", served + 1)
     assert text_of(several, "whisper-1") == FLAGSHIP_TEXT
     assert text_of(several, "other") == alone
+
+
+def minutes_of_speech() -> bytes:
+    with wave.open(str(FLAGSHIP)) as file:
+        parameters, speech = file.getparams(), file.readframes(file.getnframes())
+    buffer = BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams(parameters)
+        file.writeframes(speech * 150)
+    return buffer.getvalue()
+
+
+def unload(server: GunicornServer, name: str) -> int:
+    return requests.delete(f"{server.url}/api/ps/{name}", timeout=PATIENCE_SECONDS).status_code
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/chat/completions"])
+def test_a_stream_is_a_use_of_its_model_until_it_ends(several: GunicornServer, path: str) -> None:
+    speech = minutes_of_speech()
+    audio = {"type": "input_audio", "input_audio": {"data": b64encode(speech).decode(), "format": "wav"}}
+    body: dict[str, Any] = (
+        {"json": {"model": "other", "stream": True, "messages": [{"role": "user", "content": [audio]}]}}
+        if "chat" in path
+        else {"data": {"model": "other", "stream": "true"}, "files": {"file": speech}}
+    )
+    for turn in range(20):
+        request_id = f"in-use-{len(path)}-{turn}"
+        headers = {"X-Request-ID": request_id}
+        with requests.post(
+            several.url + path, stream=True, headers=headers, timeout=PATIENCE_SECONDS, **body
+        ) as answer:
+            assert next(answer.iter_lines()).startswith(b"data: ")
+            status = unload(several, "other")
+        if status == 409:
+            break
+        assert logged(several, request_id, "status") == 200  # it was over before, and whole
+    else:
+        pytest.fail("the model could always be unloaded")
+    deadline = monotonic() + PATIENCE_SECONDS
+    while (status := unload(several, "other")) == 409:  # until the server has seen the client leave
+        assert monotonic() < deadline
+        sleep(0.1)
+    assert status == 200
+
+
+def test_a_second_try_with_another_model_gets_nothing_of_the_first(several: GunicornServer) -> None:
+    """The answer that its client has left is kept for who sends the same again, with the same model."""
+    texts, windows = {}, {}
+    for turn, name in enumerate(("whisper-1", "other")):
+        texts[name], windows[name] = streamed(several, name, f"alone-{turn}")
+    assert texts["whisper-1"] != texts["other"]
+    leave_midway(several, "other")
+    text, decoded = streamed(several, "whisper-1", "other-model")
+    assert (text, decoded) == (texts["whisper-1"], windows["whisper-1"])
+    text, decoded = streamed(several, "other", "same-model")
+    assert text == texts["other"]
+    assert decoded < windows["other"]
+
+
+def begin(server: GunicornServer, model: str, request_id: str) -> requests.Response:
+    return requests.post(
+        f"{server.url}/v1/audio/transcriptions",
+        data={"model": model, "stream": "true", "beam_size": "8"},
+        files={"file": MINUTE},
+        headers={"X-Request-ID": request_id},
+        stream=True,
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+def streamed(server: GunicornServer, model: str, request_id: str) -> tuple[str, int]:
+    """The text of the minute, and how many windows were decoded for it."""
+    lines = [
+        line for line in begin(server, model, request_id).text.splitlines() if line.startswith("data: {")
+    ]
+    text: str = json.loads(lines[-1].removeprefix("data: "))["text"]
+    return text, logged(server, request_id, "windows")
+
+
+def logged(server: GunicornServer, request_id: str, name: str) -> int:
+    """A number in a request's line of the log."""
+    mark = f"request_id={request_id} "
+    server.wait_for_log(mark)
+    [line] = [line for line in server.log.splitlines() if mark in line]
+    found = re.search(rf" {name}=(\d+)", line)
+    assert found
+    return int(found[1])
+
+
+def leave_midway(server: GunicornServer, model: str) -> None:
+    """Close the connection after the first event; again where the server had answered already."""
+    for turn in range(100):
+        with begin(server, model, f"left-{turn}") as answer:
+            assert next(answer.iter_lines()).startswith(b"data: ")
+        if logged(server, f"left-{turn}", "status") == 499:
+            return
+    pytest.fail("the server was always faster than the client left")
 
 
 def test_a_missing_checkpoint_stops_the_start(tmp_path: Path) -> None:
