@@ -22,6 +22,8 @@ _MAPPING = re.compile(
 )
 _COUNT = re.compile(r"^(Rss|Anonymous): +(\d+) kB", re.MULTILINE)
 """What /proc/PID/smaps says of a private mapping of a file."""
+_NO_MEMORY = re.compile("(can't|cannot) allocate memory", re.IGNORECASE)
+"""What torch's allocator says on a CPU, and the system of a mapping."""
 
 
 def limit_arenas() -> None:
@@ -66,3 +68,16 @@ def _clean_mappings(smaps: str, path: Path | None) -> Iterator[tuple[int, int]]:
         wanted = found["writable"] == "-" if path is None else found["path"] == str(path)
         if wanted and counts["Rss"] != "0" and counts["Anonymous"] == "0":
             yield int(found["start"], 16), int(found["end"], 16)
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that caused it, is for want of memory.
+
+    torch has an error of its own for GPUs; on a CPU it is a RuntimeError. What fails in an engine's thread,
+    as a warm-up does, is an EngineFailure that hides the cause.
+    """
+    if error is None:
+        return False
+    names = {kind.__name__ for kind in type(error).__mro__}
+    found = names & {"MemoryError", "OutOfMemoryError"} or _NO_MEMORY.search(str(error))
+    return bool(found) or out_of_memory(error.__cause__)

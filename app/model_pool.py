@@ -149,7 +149,7 @@ class ModelPool:
         if self.limits.memory_bytes and size > self.limits.memory_bytes:
             raise ServerBusy(
                 f"The model '{wanted.name}' takes {size} bytes, more than this server may use for models "
-                "(WHISPER_MODEL_MEMORY).",
+                f"(WHISPER_MODEL_MEMORY). {self._told()}",
                 retry_after_seconds=120,
             )
 

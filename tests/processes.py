@@ -1,6 +1,8 @@
 """What processes run and hold, read from /proc; each may end, and each file be closed, while it is read."""
 
-from contextlib import suppress
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ENDED = (FileNotFoundError, ProcessLookupError)
@@ -46,3 +48,14 @@ def open_files(pid: int) -> dict[int, str]:
             with suppress(*ENDED):
                 targets[int(descriptor.name)] = str(descriptor.readlink())
     return targets
+
+
+@contextmanager
+def limited(pid: int, what: int, soft: int) -> Iterator[None]:
+    """A process with less of something, one of resource.RLIMIT_*."""
+    before = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, what, before)

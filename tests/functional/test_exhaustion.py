@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.process_state import ProcessState
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.openai_spec import check_response
-from tests.processes import open_files
+from tests.processes import limited, open_files
 
 SPARE = 4
 """How many file descriptors are left to the worker."""
@@ -33,17 +33,6 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornSer
     """One that may be brought to its limits."""
     with GunicornServer(tmp_path_factory.mktemp("exhausted") / "server.log") as running:
         yield running.wait_until_ready()
-
-
-@contextmanager
-def limited(worker: int, what: int, soft: int) -> Iterator[None]:
-    """A worker with less of something."""
-    before = resource.prlimit(worker, what)
-    resource.prlimit(worker, what, (soft, before[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(worker, what, before)
 
 
 def flagship_of(size: int) -> bytes:

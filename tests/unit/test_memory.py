@@ -1,4 +1,5 @@
 import ctypes
+import errno
 import mmap
 import os
 import re
@@ -144,3 +145,36 @@ def test_the_code_that_starting_needed_is_let_go_of() -> None:
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def caused_by(cause: Exception) -> Exception:
+    """What hides a failure in an engine's thread."""
+    error = RuntimeError("The model failed on this request.")
+    error.__cause__ = cause
+    return error
+
+
+class OutOfMemoryError(RuntimeError):
+    """torch's, by its name."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("unable to mmap 75562455 bytes from file </x.pt>: Cannot allocate memory (12)"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    ],
+)
+def test_errors_for_want_of_memory(error: Exception) -> None:
+    assert memory.out_of_memory(error)
+    assert memory.out_of_memory(caused_by(caused_by(error)))
+
+
+@pytest.mark.parametrize(
+    "error", [None, ValueError("memory"), OSError(errno.ENOSPC, "full"), caused_by(OSError())]
+)
+def test_other_errors(error: Exception | None) -> None:
+    assert not memory.out_of_memory(error)

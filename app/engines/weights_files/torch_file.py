@@ -13,6 +13,7 @@ from app.checkpoints.config_file import alignment_heads as stated_heads
 from app.checkpoints.dimensions import Dimensions
 from app.engines.weights_files.mapped_pages import MappedPages
 from app.errors import CheckpointError
+from app.memory import out_of_memory
 
 
 class TorchFile:
@@ -37,7 +38,10 @@ class TorchFile:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """A file's dictionary, with `dims` and a `model_state_dict` of floating-point tensors."""
+    """A file's dictionary, with `dims` and a `model_state_dict` of floating-point tensors.
+
+    Raises CheckpointError, or what torch raises if there is not enough memory.
+    """
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=_can_be_mapped(path))
         tensors = contents["model_state_dict"]
@@ -46,6 +50,8 @@ def _load(path: Path) -> dict[str, Any]:
         if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor)]:
             raise ValueError(f"{odd[0]!r} is no tensor of floating-point numbers")
     except Exception as error:
+        if out_of_memory(error):
+            raise  # it says nothing about the file
         # torch's own advice is to load the file with weights_only=False: the worst one for a foreign file.
         reason = str(error).partition("\n")[0].partition(". ")[0]
         raise CheckpointError(

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import WhisperForConditionalGeneration
 
-from app.checkpoints import RELEASES, Checkpoint, found_at
+from app.checkpoints import DEMO_PATH, RELEASES, Checkpoint, found_at
 from app.checkpoints.dimensions import Dimensions
 from app.engines.weights_files import alignment_heads, mapped_pages, open_weights
 from app.engines.weights_files.conversion import write
@@ -149,6 +149,15 @@ def test_files_that_do_not_fit(
         open_weights(found_at(path))
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_lack_of_memory_says_nothing_about_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise RuntimeError("unable to mmap 155 bytes from file </x.pt>: Cannot allocate memory (12)")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(RuntimeError, match="unable to mmap"):
+        open_weights(found_at(DEMO_PATH))
 
 
 @pytest.mark.parametrize("dims", [[80, 1500], {}, None, "tiny", torch.ones(10)], ids=str)
