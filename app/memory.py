@@ -22,7 +22,7 @@ _MAPPING = re.compile(
 )
 _COUNT = re.compile(r"^(Rss|Anonymous): +(\d+) kB", re.MULTILINE)
 """What /proc/PID/smaps says of a private mapping of a file."""
-_NO_MEMORY = re.compile("(can't|cannot) allocate memory", re.IGNORECASE)
+_NO_MEMORY = re.compile("(can't|cannot) allocate memory|can't start new thread", re.IGNORECASE)
 """What torch's allocator says on a CPU, and the system of a mapping."""
 
 
@@ -73,8 +73,8 @@ def _clean_mappings(smaps: str, path: Path | None) -> Iterator[tuple[int, int]]:
 def out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that caused it, is for want of memory.
 
-    torch has an error of its own for GPUs; on a CPU it is a RuntimeError. What fails in an engine's thread,
-    as a warm-up does, is an EngineFailure that hides the cause.
+    torch has an error of its own for GPUs; on a CPU it is a RuntimeError, as where no thread can be started.
+    What fails in an engine's thread, as a warm-up does, is an EngineFailure that hides the cause.
     """
     if error is None:
         return False

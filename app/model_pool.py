@@ -12,7 +12,8 @@ from app.alarm import Alarm
 from app.background import tried_in_background
 from app.errors import ServerBusy, StartError
 from app.loaded_model import LoadedModel
-from app.pool_slots import Claim, LoadedSlot, PoolLimits, Slot, SlotState, Wanted, out_of_memory
+from app.memory import out_of_memory
+from app.pool_slots import Claim, LoadedSlot, PoolLimits, Slot, SlotState, Wanted
 from app.pool_waiting import Wait, WaitingRequests
 from app.waiting import POLL_SECONDS, Check
 

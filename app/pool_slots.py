@@ -3,13 +3,10 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import Enum
-from errno import ENOMEM
 from math import inf
 from typing import NamedTuple
 
 from app.loaded_model import LoadedModel
-
-_OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "can't start new thread")
 
 
 class PoolLimits(NamedTuple):
@@ -73,19 +70,3 @@ class LoadedSlot(NamedTuple):
     weight_bytes: int
     leases: int
     expires_in_seconds: float
-
-
-def out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that caused it, is for want of memory.
-
-    torch has an error of its own for GPUs; on a CPU it is a RuntimeError of its allocator, as it is where no
-    thread can be started. What fails in an engine's thread, as a warm-up does, is an EngineFailure that hides
-    the cause.
-    """
-    if error is None:
-        return False
-    names = {kind.__name__ for kind in type(error).__mro__}
-    by_name = bool(names & {"MemoryError", "OutOfMemoryError"})
-    by_number = isinstance(error, OSError) and error.errno == ENOMEM
-    by_text = any(text in str(error) for text in _OUT_OF_MEMORY)
-    return by_name or by_number or by_text or out_of_memory(error.__cause__)

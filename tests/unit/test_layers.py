@@ -59,6 +59,7 @@ LAYERS = {
         "app.alarm",
         "app.background",
         "app.loaded_model",
+        "app.memory",
         "app.pool_slots",
         "app.pool_waiting",
         "app.waiting",

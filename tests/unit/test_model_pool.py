@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import CheckpointError, ClientGone, EngineFailure, ServerBusy
 from app.loaded_model import LoadedModel
-from app.model_pool import RETRY_SECONDS, ModelPool
+from app.model_pool import ModelPool
 from app.pool_slots import PoolLimits, Wanted
 from tests.scripted_engine import ScriptedEngine, result
 
