@@ -21,6 +21,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _WAITS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+_USUAL_CODES = (1000, 1001, 1006, 1012)
 _FIRST_CODE, _LAST_CODE = 1000, 1015
 _LATENCIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
 _FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -125,6 +126,10 @@ class _RealtimeSeries:
             registry=registry,
             buckets=_LATENCIES,
         )
+        for outcome in ("completed", "failed"):  # a series that begins at its first value shows no increase
+            self.utterances.labels(outcome)
+        for code in _USUAL_CODES:
+            self.closed.labels(str(code))
 
 
 class Metrics:
