@@ -9,6 +9,7 @@ from app.request_cost import CostTotals
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _WAITS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 _LATENCIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
+_USUAL_CODES = (1000, 1001, 1006, 1012)
 _FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
@@ -80,6 +81,10 @@ class RealtimeSeries:
             registry=registry,
             buckets=_LATENCIES,
         )
+        for outcome in ("completed", "failed"):  # a series that begins at its first value shows no increase
+            self.utterances.labels(outcome)
+        for code in _USUAL_CODES:
+            self.closed.labels(str(code))
 
 
 class ModelSeries:
