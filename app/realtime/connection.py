@@ -110,6 +110,10 @@ class Connection:
                 self._turn(handler)
             if not self._lost:
                 self._linger()
+        except Exception:
+            self._protocol.fail(CloseCode.INTERNAL_ERROR, "The server had an error.")
+            self._flush()
+            raise
         finally:
             self.stream.close()
             self._waker.close()

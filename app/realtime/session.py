@@ -178,12 +178,7 @@ class Session:
         self._send(events.event("session.updated", session=self._described()))
 
     def _append(self, event: Fields) -> None:
-        if self._configuration.transcription is None:
-            raise InvalidRequest(
-                "The session has no transcription. Send session.update with session.type 'transcription' and "
-                "session.audio.input.transcription before audio.",
-                param="session.audio.input.transcription",
-            )
+        self._transcription()
         audio = decoded_audio(event["audio"])
         check_room(self._audio, len(audio))
         self._channel.start_sending()
@@ -219,6 +214,7 @@ class Session:
 
     def _commit(self, _event: Fields) -> None:
         check_length(self._audio)
+        self._transcription()
         self._end_utterance(self._audio.take())
 
     def _utterance_under_way(self) -> Utterance:
@@ -229,8 +225,14 @@ class Session:
         return self._utterance
 
     def _transcription(self) -> Transcription:
+        """What utterances are transcribed with. Raises InvalidRequest if the client has not said."""
         transcription = self._configuration.transcription
-        assert transcription is not None  # or there would be no audio
+        if transcription is None:
+            raise InvalidRequest(
+                "The session has no transcription. Send session.update with session.type 'transcription' and "
+                "session.audio.input.transcription before audio.",
+                param="session.audio.input.transcription",
+            )
         return transcription
 
     def _new_context(self) -> RequestContext:

@@ -135,6 +135,15 @@ def test_a_commit_of_too_little(session: RealtimeClient) -> None:
     session.receive_until("input_audio_buffer.committed")
 
 
+def test_a_commit_after_the_transcription_was_cleared(session: RealtimeClient) -> None:
+    session.update(session_of())
+    session.append(bytes(48 * 200))
+    session.update(session_of(transcription=None))
+    error = error_of(session, {"type": "input_audio_buffer.commit"})
+    assert error["param"] == "session.audio.input.transcription"
+    still_transcribes(session)
+
+
 def test_a_session_of_no_type_is_told_what_is_offered(server: GunicornServer) -> None:
     with realtime(server.url, {}) as session:
         error = error_of(session, {"type": "input_audio_buffer.append", "audio": SILENCE})

@@ -160,6 +160,14 @@ def test_turns_can_be_switched_off_and_on(session: RealtimeClient) -> None:
     assert [event["transcript"] for event in receive_completed(session, 4)][1:] == SAID
 
 
+def test_the_silence_before_turns_were_switched_off_is_not_committed(session: RealtimeClient) -> None:
+    session.update(session_of(turn_detection=SERVER_VAD))
+    session.append(silence(3_000))
+    session.update(session_of())
+    session.send(f"{BUFFER}.commit")
+    assert "0.00ms" in session.receive_until("error")["error"]["message"]
+
+
 def test_a_sentence_that_is_whole_ends_a_semantic_turn(session: RealtimeClient) -> None:
     """After 0.8 s, once its text is known: 4 s would be the wait for a speaker who goes on."""
     session.update(session_of(turn_detection={"type": "semantic_vad"}))

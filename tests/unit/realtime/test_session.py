@@ -174,6 +174,16 @@ def test_no_audio_before_there_is_a_transcription() -> None:
     assert talk.held.samples == 0
 
 
+def test_no_commit_after_the_transcription_was_cleared() -> None:
+    talk = Talk(Worker())
+    without = event("session.update", session=session_of(transcription=None))
+    assert talk.tell(UPDATE, append(150), without, COMMIT) == ["session.updated"] * 2 + ["error"]
+    assert talk.last_error()["param"] == "session.audio.input.transcription"
+    assert talk.tell(UPDATE, COMMIT)[:2] == ["session.updated", "committed"]
+    talk.rest()
+    assert talk.transcripts() == ["150 ms"]
+
+
 def test_a_session_that_has_not_said_what_it_is_for() -> None:
     talk = Talk(Worker(), for_transcription=False)
     assert talk.tell(append(100), COMMIT, UPDATE, append(100)) == ["error", "error", "session.updated"]

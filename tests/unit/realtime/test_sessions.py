@@ -184,6 +184,7 @@ def test_a_failure_ends_its_own_session_alone(held: ExitStack, caplog: pytest.Lo
     broken.parse = lambda fields: 1 // 0  # type: ignore[assignment, method-assign, return-value]
     with Client(opened, broken) as client:
         client.send(UPDATE)
+        assert client.close_code() == 1011
         assert closed.wait(PATIENCE_SECONDS)
     wait_until_ended(opened, 1)
     assert "ZeroDivisionError" in caplog.text
