@@ -13,7 +13,7 @@ from pathlib import Path
 MAX_ARENAS = 1
 """glibc's heaps in one process; its default is eight for each core.
 
-Of any but the first, `trim` leaves what is free at the end: some ten MB more or less after each unloaded model.
+Of any but the first, `trim` leaves what is free at the end, after an unloaded model tens of MB.
 """
 
 _M_ARENA_MAX = -8  # malloc.h
