@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-MAX_ARENAS = 2
-"""glibc's heaps in one process; its default is eight for each core."""
+MAX_ARENAS = 1
+"""glibc's heaps in one process; its default is eight for each core.
+
+Of any but the first, `trim` leaves what is free at the end, after an unloaded model tens of MB.
+"""
 
 _M_ARENA_MAX = -8  # malloc.h
 
@@ -27,7 +30,7 @@ _NO_MEMORY = re.compile("(can't|cannot) allocate memory|can't start new thread",
 
 
 def limit_arenas() -> None:
-    """Let all threads share MAX_ARENAS arenas, as fragmentation adds up. Call it before there are threads."""
+    """Let all threads share one arena, as fragmentation adds up. Call it before there are threads."""
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, MAX_ARENAS)
 

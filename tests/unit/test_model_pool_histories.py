@@ -1,19 +1,25 @@
 """Any history of three models: requests, failing loads, unloads, clients that leave. Nothing is left over."""
 
 import threading
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic, sleep
 from typing import NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import ClientGone, ServerBusy
 from app.loaded_model import LoadedModel
 from app.model_pool import ModelPool
-from app.pool_slots import PoolLimits, Wanted
+from app.pool_slots import PoolLimits, SlotState, Wanted
 from tests.scripted_engine import ScriptedEngine, result
 
 PATIENCE_SECONDS = 120
+WORK_SECONDS = 0.002
+"""For so long a request uses its model, so that others come meanwhile."""
 NAMES = "abc"
 
 
@@ -42,14 +48,25 @@ EVENTS = st.one_of(
 )
 
 
-class World:
-    """A pool, and the loads that it makes: those whose number is in `failing` fail."""
+class Engine(ScriptedEngine):
+    """Ends, and says so, if it is among the world's `failing_ends` with an error."""
 
-    def __init__(self, most_loaded: int, failing: set[int]) -> None:
+    end: Callable[[], None]
+
+    def close(self) -> None:
+        super().close()
+        self.end()
+
+
+class World:
+    """A pool, its loads and its engines' ends: those whose numbers are in the sets fail."""
+
+    def __init__(self, most_loaded: int, failing: set[int], failing_ends: set[int]) -> None:
         self.lock = threading.Lock()
-        self.failing, self.loads, self.live, self.most_live = failing, 0, 0, 0
-        self.engines: list[tuple[str, ScriptedEngine]] = []
-        self.pool = ModelPool(PoolLimits(most_loaded), lambda: None)
+        self.failing, self.failing_ends = failing, failing_ends
+        self.loads, self.failed, self.ends, self.most_live, self.given_back = 0, 0, 0, 0, 0
+        self.engines: list[tuple[str, Engine]] = []
+        self.pool = ModelPool(PoolLimits(most_loaded), self.give_back)
         self.pool._failures = _Forgetful()  # no pause after a failed load: the next request tries again
 
     def wanted(self, name: str) -> Wanted:
@@ -59,12 +76,38 @@ class World:
         with self.lock:
             number, self.loads = self.loads, self.loads + 1
             if number in self.failing:
+                self.failed += 1
                 raise MemoryError
-            engine = ScriptedEngine(lambda window, options: result())
+            engine = Engine(lambda window, options: result())
+            engine.end = self.end
             self.engines.append((name, engine))
-            alive = sum(each.alive for _, each in self.engines)
-            self.most_live = max(self.most_live, alive)
-        return LoadedModel.of(engine)
+            live = self.live()
+            self.most_live = max(self.most_live, len(live))
+        most = max(Counter(name for name, _ in live).values())
+        return LoadedModel.of(engine) if most == 1 else pytest.fail(f"two of {name} are loaded")
+
+    def live(self) -> list[tuple[str, Engine]]:
+        return [(name, engine) for name, engine in self.engines if engine.alive]
+
+    def end(self) -> None:
+        with self.lock:
+            number, self.ends = self.ends, self.ends + 1
+        if number in self.failing_ends:
+            raise RuntimeError("CUDA error")
+
+    def give_back(self) -> None:
+        with self.lock:
+            self.given_back += 1
+
+    def settle(self) -> None:
+        """Wait for what the pool has begun: nothing loads or unloads for ever, or stays after its time."""
+        deadline = monotonic() + PATIENCE_SECONDS
+        while any(
+            slot.state is not SlotState.LOADED or slot.idle_seconds < 1
+            for slot in list(self.pool._slots.values())
+        ):
+            assert monotonic() < deadline, "a slot is never free"
+            sleep(0.001)
 
     def run(self, event: Request | Unload) -> str:
         """What became of it."""
@@ -80,6 +123,8 @@ class World:
             with self.pool.lease(self.wanted(event.name), check, event.keep_seconds) as model:
                 [owner] = [name for name, engine in self.engines if engine is model.engine]
                 assert owner == event.name, "another model's engine"
+                assert not self.pool.unload(event.name, lambda: None), "it is in use"
+                sleep(WORK_SECONDS)
                 assert model.engine.alive, "it was unloaded while it was in use"
             return "answered"
         except ClientGone:
@@ -99,20 +144,25 @@ class _Forgetful(dict):  # type: ignore[type-arg]
     events=st.lists(EVENTS, min_size=1, max_size=14),
     most_loaded=st.integers(1, 3),
     failing=st.sets(st.integers(0, 6), max_size=2),
+    failing_ends=st.sets(st.integers(0, 6), max_size=2),
 )
 def test_every_answer_is_its_models_own_and_nothing_is_left(
-    events: list[Request | Unload], most_loaded: int, failing: set[int]
+    events: list[Request | Unload], most_loaded: int, failing: set[int], failing_ends: set[int]
 ) -> None:
-    world = World(most_loaded, failing)
+    world = World(most_loaded, failing, failing_ends)
     with ThreadPoolExecutor(len(events)) as clients:
         running = [clients.submit(world.run, event) for event in events]
         outcomes = [each.result(PATIENCE_SECONDS) for each in running]  # nobody waits for ever
     for event, outcome in zip(events, outcomes, strict=True):
         if outcome == "left":
             assert isinstance(event, Request) and event.leaves
-    if not failing:
-        assert "refused" not in outcomes
+    assert "refused" not in outcomes or world.failed
+    world.settle()
     assert world.most_live <= most_loaded
     assert all(slot.leases == 0 for slot in world.pool.loaded())
     assert world.pool._waiting.count == 0 and world.pool._claims == []
+    live = world.live()
+    assert len(live) == len(world.pool.loaded()), "only what is loaded lives"
+    assert world.given_back == world.failed + len(world.engines) - len(live)
     world.pool.close()
+    assert world.live() == []
