@@ -15,6 +15,7 @@ def session(**input: Any) -> dict[str, Any]:
 
 GOOD: list[dict[str, Any]] = [
     {"type": "input_audio_buffer.append", "audio": ""},
+    {"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": "event_1"},
     {"type": "input_audio_buffer.commit", "event_id": "x" * 512},
     {"type": "input_audio_buffer.clear", "event_id": None},
     {"type": "session.update", "session": {"type": "transcription"}},
@@ -42,6 +43,8 @@ def test_the_types_are_those_that_a_session_takes() -> None:
         ({"type": 5}, "type"),
         ({"type": "input_audio_buffer.append"}, "audio"),
         ({"type": "input_audio_buffer.append", "audio": 5}, "audio"),
+        ({"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": 5}, "event_id"),
+        ({"type": ["input_audio_buffer.append"], "audio": "AAAA"}, "type"),
         ({"type": "session.update"}, "session"),
         ({"type": "session.update", "session": {}}, "session"),
         ({"type": "session.update", "session": []}, "session"),
