@@ -234,3 +234,4 @@ def test_nobody_waits_for_a_thread_that_has_ended_by_itself() -> None:
             future.result(60)
     assert not lane.alive
     lane.close()
+    thread.close()  # it waits for the thread's end, whose warning is this test's own
