@@ -10,6 +10,8 @@ from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.openai_spec import check_response
 
+pytestmark = pytest.mark.slow
+
 USER, ADMIN = "sk-user", "sk-admin"
 
 

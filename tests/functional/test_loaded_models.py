@@ -17,6 +17,8 @@ from benchmarks.random_weights import TINY_TURBO, write
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
+pytestmark = pytest.mark.slow
+
 BAD_GATEWAY = 502
 ADMIN = {"Authorization": "Bearer sk-admin"}
 

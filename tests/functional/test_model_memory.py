@@ -13,6 +13,8 @@ from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.test_exhaustion import limited
 from tests.processes import status
 
+pytestmark = pytest.mark.slow
+
 BUDGET_BYTES = 75_000_000
 SPARE_BYTES = 24_000_000
 """Enough for the threads of a few requests, and less than any copy of a token embedding of 40 MB takes."""

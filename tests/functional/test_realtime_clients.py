@@ -12,6 +12,8 @@ from tests.functional.node_programs import NODE, require_installed
 from tests.functional.realtime_client import TRANSCRIPTION, audio_of
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.needs("openssl")
 def test_the_node_sdk_over_tls(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -15,6 +15,8 @@ from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.test_client_gone import cpu_seconds, settled_cpu_seconds, wait_for_work
 from tests.functional.test_faults import wait_until
 
+pytestmark = pytest.mark.slow
+
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 MINUTES = 8
 
@@ -89,7 +91,6 @@ def test_a_client_that_has_gone_gets_no_more_work_done(server: GunicornServer) -
     assert "whisper_realtime_sessions 0.0" in server.get("/metrics").text
 
 
-@pytest.mark.slow
 def test_a_client_is_pinged(server: GunicornServer) -> None:
     """One that answers stays; one that has stopped is noticed."""
     closed = server.log.count("close_code=1006")

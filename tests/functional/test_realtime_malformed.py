@@ -13,6 +13,8 @@ from tests.functional.realtime_malformed import HANDSHAKE, PING, frame, malforme
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.test_faults import wait_until
 
+pytestmark = pytest.mark.slow
+
 SEED = 20_261_125
 MOST_GROWTH_MB = 40
 """What Python and the allocator may keep of thousands of sessions; one that leaked keeps far more."""
@@ -85,7 +87,6 @@ def test_hundreds_of_malformed_frames(server: GunicornServer) -> None:
     )
 
 
-@pytest.mark.slow
 def test_ten_thousand_malformed_frames(start_server: StartServer) -> None:
     own = start_server().wait_until_ready()
     check(own, range(-100, 0))  # what the first ones allocate stays

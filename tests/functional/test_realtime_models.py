@@ -9,6 +9,8 @@ from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.realtime_client import answer_for, audio_of, realtime, session_of
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:

@@ -9,12 +9,14 @@ import pytest
 import requests
 from websockets.exceptions import InvalidStatus
 
+from tests.functional.certificates import make_certificate
 from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer, free_port
 from tests.functional.nginx_proxy import Nginx
 from tests.functional.realtime_client import RealtimeClient, audio_of, realtime, session_of, websocket
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
-from tests.functional.test_slow_clients import make_certificate
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,6 @@ def test_nginx_upgrades_to_websockets_alone(nginx: Nginx) -> None:
 
 
 @pytest.mark.needs("nginx")
-@pytest.mark.slow
 def test_pings_keep_nginx_from_closing_a_silent_session(server: GunicornServer, tmp_path: Path) -> None:
     shorter = {"proxy_read_timeout 3700s;": "proxy_read_timeout 25s;"}
     with (
