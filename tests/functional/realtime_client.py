@@ -23,7 +23,7 @@ from tests.functional.recordings import convert_to_pipe
 EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 INTENT = {"intent": "transcription"}
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
-PATIENT: WebSocketConnectionOptions = {
+PATIENT: dict[str, Any] = {
     "open_timeout": PATIENCE_SECONDS,
     "close_timeout": PATIENCE_SECONDS,
     "ping_timeout": PATIENCE_SECONDS,
