@@ -23,6 +23,12 @@ from tests.functional.recordings import convert_to_pipe
 EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 INTENT = {"intent": "transcription"}
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
+PATIENT: dict[str, Any] = {
+    "open_timeout": PATIENCE_SECONDS,
+    "close_timeout": PATIENCE_SECONDS,
+    "ping_timeout": PATIENCE_SECONDS,
+}
+"""The library's own time-outs are 10 and 20 s, which a busy machine may need."""
 ENCODINGS = {
     "audio/pcm": ("-f", "s16le", "-ar", "24000"),
     "audio/pcmu": ("-f", "mulaw", "-ar", "8000"),
@@ -140,7 +146,9 @@ def realtime(
     """A session, whose `session.created` was received."""
     with (
         openai_client(url, **options) as client,
-        client.realtime.connect(extra_query=query, websocket_connection_options=socket or {}) as connection,
+        client.realtime.connect(
+            extra_query=query, websocket_connection_options={**PATIENT, **(socket or {})}
+        ) as connection,
     ):
         session = RealtimeClient(connection)
         session.receive_until("session.created")

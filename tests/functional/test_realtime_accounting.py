@@ -23,6 +23,7 @@ def counts(server: GunicornServer) -> Counts:
 
 @pytest.fixture
 def growth(server: GunicornServer) -> Callable[[str], float]:
+    wait_until(lambda: counts(server)["whisper_realtime_sessions"] == 0, "no other session is open")
     before = counts(server)
     return lambda name: counts(server).get(name, 0.0) - before.get(name, 0.0)
 

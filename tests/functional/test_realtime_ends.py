@@ -105,6 +105,7 @@ def test_a_client_is_pinged(server: GunicornServer) -> None:
 
 def test_the_places_of_clients_that_have_gone_are_given_back(server: GunicornServer) -> None:
     """While nothing is sent and long before it would be pinged."""
+    wait_until(lambda: "whisper_realtime_sessions 0.0" in server.get("/metrics").text, "no other is open")
     opened = [websocket(server.port) for _ in range(20)]
     assert "whisper_realtime_sessions 20.0" in server.get("/metrics").text
     for client in opened:

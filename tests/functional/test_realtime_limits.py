@@ -104,6 +104,7 @@ def test_one_client_has_so_many_and_all_have_so_many(limited: GunicornServer) ->
 
 @pytest.mark.slow
 def test_two_hundred_open_sessions_leave_everything_else_as_it_was(server: GunicornServer) -> None:
+    wait_until(lambda: "whisper_realtime_sessions 0.0" in server.get("/metrics").text, "no other is open")
     before = ProcessState.of(server.workers[0])
     with ExitStack() as held:
         for number in range(SESSIONS):
