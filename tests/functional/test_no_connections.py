@@ -53,6 +53,7 @@ def bait() -> Iterator[socket.socket]:
         yield listener
 
 
+@pytest.mark.slow
 def test_server_and_doctor_send_nothing_and_write_nothing_at_home(
     tmp_path: Path, home: Path, bait: socket.socket
 ) -> None:

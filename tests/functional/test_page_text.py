@@ -18,6 +18,8 @@ from tests.functional.gunicorn_server import GunicornServer
 from tests.functional.page import Page, watched_page
 from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT, convert, silence
 
+pytestmark = pytest.mark.slow
+
 UTTERANCES = DATA / "three_utterances.wav"
 SENTENCES = ["Good morning.", "The server is ready.", "Please close the window."]
 CORRECTED = ["Good evening.", "The server is ready.", "Please <close> the window."]
@@ -216,7 +218,6 @@ def test_speakers_are_named(page: Page, browser: Browser, tmp_path: Path) -> Non
     assert [name.get_property("value") for name in names] == ["A", "B"]
 
 
-@pytest.mark.slow
 def test_above_ten_minutes_there_is_a_plain_timeline(page: Page, browser: Browser, tmp_path: Path) -> None:
     short, long = tmp_path / "short.wav", tmp_path / "long.wav"
     short.write_bytes(silence(599))

@@ -16,6 +16,8 @@ from tests.functional.realtime_client import RealtimeClient, audio_of, realtime,
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.test_faults import wait_until
 
+pytestmark = pytest.mark.slow
+
 APPEND = "input_audio_buffer.append"
 SESSIONS = 200
 UTTERANCES = 60
@@ -102,7 +104,6 @@ def test_one_client_has_so_many_and_all_have_so_many(limited: GunicornServer) ->
         assert int(full.value.response.headers["Retry-After"]) > 0
 
 
-@pytest.mark.slow
 def test_two_hundred_open_sessions_leave_everything_else_as_it_was(server: GunicornServer) -> None:
     wait_until(lambda: "whisper_realtime_sessions 0.0" in server.get("/metrics").text, "no other is open")
     before = ProcessState.of(server.workers[0])
@@ -143,7 +144,6 @@ def test_a_session_has_an_end_whatever_happens(brief: GunicornServer) -> None:
         )
 
 
-@pytest.mark.slow
 def test_what_is_sent_faster_than_it_is_heard_is_not_held(server: GunicornServer) -> None:
     """A hundred megabytes of audio wait in the client, and what may wait in the server."""
     [worker] = server.workers

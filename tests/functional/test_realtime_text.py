@@ -10,6 +10,8 @@ from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.realtime_client import TRANSCRIPTION, RealtimeClient, audio_of, realtime, session_of
 from tests.functional.recordings import DATA
 
+pytestmark = pytest.mark.slow
+
 BYTES_PER_SECOND = 48_000
 PIECE_SECONDS = 0.1
 DELTA, COMPLETED = f"{TRANSCRIPTION}.delta", f"{TRANSCRIPTION}.completed"

@@ -18,6 +18,8 @@ from tests.functional.realtime_client import (
 )
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT
 
+pytestmark = pytest.mark.slow
+
 SAID = ["Good morning.", "The server is ready.", "Please close the window."]
 BYTES_PER_MS = 48
 SERVER_VAD = {"type": "server_vad"}

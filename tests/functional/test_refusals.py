@@ -34,7 +34,7 @@ def send(server: GunicornServer, method: str, path: str = PATH, **request: Any) 
     return requests.request(method, server.url + path, headers=headers, timeout=PATIENCE_SECONDS, **request)
 
 
-@pytest.mark.parametrize("path", ["/v1/audio", "/v1/audio/transcription", "/v1/realtime"])
+@pytest.mark.parametrize("path", ["/v1/audio", "/v1/audio/transcription", "/v1/realtime/sessions"])
 def test_unknown_url(server: GunicornServer, path: str) -> None:
     answer = send(server, "POST", path, data=MODEL, files=AUDIO, allow_redirects=False)
     assert answer.status_code == 404

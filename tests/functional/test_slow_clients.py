@@ -24,6 +24,8 @@ from tests.functional.raw_requests import PATH, connected, refusal, upload
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.slow_connections import sent_within, slow_connections
 
+pytestmark = pytest.mark.slow
+
 KEY = "key-of-the-tests"
 PROMPT_SECONDS = 30.0
 PORT_LIMIT = 256
