@@ -23,6 +23,8 @@ from tests.functional.recordings import DATA, EXPECTED, FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.traffic import Traffic
 from tests.processes import children
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 3
 MINUTE = DATA / "minute.flac"
 
@@ -55,7 +57,6 @@ def wait_until(happened: Callable[[], bool], what: str, seconds: float = PATIENC
         time.sleep(0.02)
 
 
-@pytest.mark.slow
 def test_a_killed_worker_takes_only_its_own_requests_along(start_server: StartServer) -> None:
     server = start_server(WHISPER_DEVICES="cpu,cpu").wait_until_ready(workers=2)
     survivor, victim = server.workers
@@ -169,7 +170,6 @@ def test_sigterm_lets_running_requests_end_and_takes_no_others(own_server: Gunic
     assert "Traceback" not in server.log
 
 
-@pytest.mark.slow
 def test_a_checkpoint_that_is_deleted_is_missed_by_the_next_worker_alone(
     start_server: StartServer, tmp_path: Path
 ) -> None:

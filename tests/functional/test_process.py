@@ -55,6 +55,7 @@ def test_one_worker_per_device_and_a_killed_one_is_replaced(start_server: StartS
     assert transcribe(server).status_code == 200
 
 
+@pytest.mark.slow
 def test_sigterm_refuses_new_clients_and_finishes_accepted_requests(start_server: StartServer) -> None:
     server = start_server().wait_until_ready()
     headers, body = upload("flagship.wav")

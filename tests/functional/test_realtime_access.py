@@ -14,6 +14,8 @@ from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.realtime_client import INTENT, audio_of, realtime, session_of, websocket
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-one-of-the-keys-of-this-server"
 ADMIN_KEY = "sk-an-admin-key-of-this-server"
 PAGE = "https://intranet.example"

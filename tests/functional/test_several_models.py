@@ -21,6 +21,8 @@ from benchmarks.random_weights import TINY_TURBO, write
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT
 
+pytestmark = pytest.mark.slow
+
 MINUTE = (DATA / "minute.flac").read_bytes()
 
 
