@@ -4,16 +4,21 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from select import select
 from socket import SHUT_RDWR
+from socket import socket as Socket
 from threading import Thread
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from app.admission import READING
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.process_state import ProcessState
+from tests.functional.raw_requests import upload
 from tests.functional.realtime_client import RealtimeClient, audio_of, realtime, session_of, websocket
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.functional.slow_connections import slow_connections
 from tests.functional.test_faults import wait_until
 
 pytestmark = pytest.mark.slow
@@ -126,6 +131,22 @@ def test_two_hundred_open_sessions_leave_everything_else_as_it_was(server: Gunic
         lambda: ProcessState.of(server.workers[0]).descriptors <= before.descriptors + 4, "none is left"
     )
     assert ProcessState.of(server.workers[0]).threads <= before.threads + 4
+
+
+def test_a_session_may_be_slower_than_any_body(server: GunicornServer) -> None:
+    """When all reading places are taken, the slowest body is cut, but never a session."""
+    with realtime(server.url) as session:
+        session.update(session_of())
+        with slow_connections(server.port, READING, upload(FLAGSHIP)[:2_000], b"x") as slow:
+            wait_until(lambda: is_cut(slow, server), "a body was cut")
+            session.append(bytes(480))
+        assert session.transcribe(audio_of(FLAGSHIP))["transcript"].endswith(FLAGSHIP_TEXT)
+
+
+def is_cut(slow: list[Socket], server: GunicornServer) -> bool:
+    """Whether one of the bodies was refused, so that a transcription found a place."""
+    assert server.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
+    return bool(select(slow, [], [], 0)[0])
 
 
 def test_a_session_has_an_end_whatever_happens(brief: GunicornServer) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
-from threading import Event
+from threading import Event, Lock
+from time import sleep
 from typing import Any, BinaryIO
 
 from app.errors import SpeechError
@@ -46,11 +47,35 @@ class NoText:
 
     heard = Heard()
 
+    def __init__(self, decodes: "Decodes") -> None:
+        self._decodes = decodes
+
     def update(self, samples: Samples, context: RequestContext) -> str:
-        return ""
+        with self._decodes.one():
+            return ""
 
     def finish(self, transcript: str) -> str:
         return transcript
+
+
+class Decodes:
+    """How many updates and transcripts there were, and how many of them at a time."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._now = self.most_at_a_time = self.all = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """An update or transcript, which takes a moment."""
+        with self._lock:
+            self._now += 1
+            self.all += 1
+            self.most_at_a_time = max(self.most_at_a_time, self._now)
+        sleep(0.002)
+        yield
+        with self._lock:
+            self._now -= 1
 
 
 @dataclass
@@ -98,6 +123,7 @@ class Worker:
         self.may_answer.set()
         self.held = 0
         self.files: list[int] = []
+        self.decodes = Decodes()
 
     def services(self) -> Services:
         return Services(
@@ -125,13 +151,14 @@ class Worker:
             self.held -= 1
 
     def live(self, request: TranscriptionRequest) -> NoText:
-        return NoText()
+        return NoText(self.decodes)
 
     def transcribe(
         self, file: BinaryIO, request: TranscriptionRequest, context: RequestContext
     ) -> Transcript:
         while not self.may_answer.wait(0.01):
             context.check()
-        milliseconds = (len(file.read()) - 44) // BYTES_PER_MS
+        with self.decodes.one():
+            milliseconds = (len(file.read()) - 44) // BYTES_PER_MS
         self.files.append(milliseconds)
         return Transcript("transcribe", "en", milliseconds / 1000, f"{milliseconds} ms")

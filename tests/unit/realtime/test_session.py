@@ -1,6 +1,7 @@
 """A session's events, one after the other."""
 
 from threading import Event
+from time import sleep
 from typing import Any
 
 import pytest
@@ -156,6 +157,20 @@ def test_or_so_much_of_their_audio() -> None:
     worker.may_answer.set()
     talk.rest()
     assert talk.session.takes_more
+
+
+def test_a_session_never_has_two_decodes_at_a_time() -> None:
+    """Neither two looks at what is being said, nor one beside a transcript, nor two transcripts."""
+    worker = Worker()
+    talk = Talk(worker)
+    talk.tell(UPDATE)
+    for number in range(200):
+        talk.tell(append(250), *([COMMIT] if number % 5 == 4 else []))
+        sleep(0.001)
+    talk.rest()
+    assert talk.transcripts() == ["1250 ms"] * 40
+    assert worker.decodes.all > 40
+    assert worker.decodes.most_at_a_time == 1
 
 
 def test_no_other_format_while_there_is_audio() -> None:
