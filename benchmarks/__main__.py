@@ -19,6 +19,8 @@ PROGRAMS = {
     "json_bodies": "what /health takes and memory grows while large JSON bodies are read",
     "memory": "what a worker holds at each stage, beside openai-whisper and faster-whisper",
     "memory_growth": "how a worker's memory grows over hundreds of requests of all kinds",
+    "model_memory": "does memory come back when models are loaded and unloaded, round after round",
+    "two_models": "two models that share the engine's thread, beside one after the other",
     "loading_memory": "what loading a model takes beside what a worker holds afterwards, for each format",
     "soak": "an hour's worth of mixed and malformed traffic: is every answer right, is anything left behind",
     "request_cost": "how the wall time of a request splits into upload, decode, model and answer",

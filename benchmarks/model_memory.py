@@ -1,6 +1,6 @@
 """What loading and unloading a model leaves behind, round after round.
 
-    python -m benchmarks.model_memory base --rounds 20
+    python -m benchmarks model_memory base --rounds 20
 
 A first model stays; a second one is loaded, decodes a window, and is unloaded, as a server with
 WHISPER_MODELS does it. After each unload the process's resident bytes are read, and on a GPU the bytes that

@@ -1,6 +1,6 @@
 """Two models that share the engine's thread, against one after the other.
 
-    python -m benchmarks.two_models base small --clients 4 --windows 4 --turns 5
+    python -m benchmarks two_models base small --clients 4 --windows 4 --turns 5
 
 Each of so many clients of a model decodes so many windows, one after the other, as a request does. First the
 clients of one model alone, then those of the other one alone, then all at once; the median of the turns of
