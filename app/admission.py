@@ -40,7 +40,7 @@ OTHERS_SECONDS = 60.0
 _PACE_SECONDS = 10.0
 _MAX_MARKS = 12
 _NEW_SECONDS = 1.0
-"""A slot newer than this is not taken away: its client's speed is not known yet."""
+"""What a client sends in its first second counts as one second's, and its slot is safe."""
 _BUSY_SECONDS = 5
 _WINDOW_SECONDS = 30
 
@@ -48,12 +48,14 @@ _WINDOW_SECONDS = 30
 class TransferSlot:
     """One of TransferSlots, held by a client that sends or receives bytes. `lost`: another client has it now.
 
-    With `gives_way` False it is never taken away, however slow its client is.
+    With `gives_way` False it is never taken away, however slow its client is. `on_lost()` is called in the
+    thread of the one that takes it, and must not block.
     """
 
-    def __init__(self, *, gives_way: bool = True) -> None:
+    def __init__(self, *, gives_way: bool = True, on_lost: Callable[[], None] | None = None) -> None:
         self.began = monotonic()
         self.gives_way = gives_way
+        self.on_lost = on_lost
         self.lost = False
         self._bytes = 0
         # At most one for each second: when it began, and how many bytes had been counted then.
@@ -80,11 +82,12 @@ class TransferSlot:
 class TransferSlots:
     """`count` slots. When all are in use, a new client gets that of the slowest client under the limit.
 
-    While slots are free, no client loses one for being slow.
+    While slots are free, no client loses one for being slow. A slot is safe for its first `safe_seconds`.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, safe_seconds: float = _NEW_SECONDS) -> None:
         self.count = count
+        self._safe_seconds = safe_seconds
         self._taken: set[TransferSlot] = set()
         self._lock = Lock()
 
@@ -93,12 +96,14 @@ class TransferSlots:
         """How many slots are in use."""
         return len(self._taken)
 
-    def take(self, *, gives_way: bool = True) -> TransferSlot | None:
+    def take(
+        self, *, gives_way: bool = True, on_lost: Callable[[], None] | None = None
+    ) -> TransferSlot | None:
         """A slot, which `give_back` must follow; None if there is none."""
         with self._lock:
             if len(self._taken) >= self.count and not self._evict_slowest():
                 return None
-            slot = TransferSlot(gives_way=gives_way)
+            slot = TransferSlot(gives_way=gives_way, on_lost=on_lost)
             self._taken.add(slot)
             return slot
 
@@ -109,7 +114,7 @@ class TransferSlots:
 
     def _evict_slowest(self) -> bool:
         """Free the slowest client's slot, the oldest of equally slow ones'. Called with the lock held."""
-        newest = monotonic() - _NEW_SECONDS
+        newest = monotonic() - self._safe_seconds
         speeds = [(slot.bytes_per_second(), slot.began, slot) for slot in self._taken if slot.gives_way]
         slow = [speed for speed in speeds if speed[0] < SLOW_BYTES_PER_SECOND and speed[1] <= newest]
         if not slow:
@@ -117,6 +122,8 @@ class TransferSlots:
         *_, slot = min(slow, key=lambda speed: speed[:2])
         slot.lost = True
         self._taken.discard(slot)
+        if slot.on_lost:
+            slot.on_lost()
         return True
 
 
@@ -182,7 +189,8 @@ class Admission:
         self.speaking = Permits(SPEAKING, SPEAKING // 2)
         self.reading = TransferSlots(READING)
         self.draining = TransferSlots(DRAINING)
-        self.writing = TransferSlots(WRITING)
+        # Threads that wait without a slot would be more than there are: so the slowest goes at once.
+        self.writing = TransferSlots(WRITING, safe_seconds=0.0)
         self._max_wait_seconds = max_wait_seconds
         self._pace = pace
         self._others: list[PaceOf] = []  # of each running request for another model

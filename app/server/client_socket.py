@@ -38,7 +38,7 @@ class ClientSocket(socket.socket):
 
     The descriptor itself never blocks. With a timeout of None `recv` and `sendall` wait, and raise
     BlockingIOError when a limit is reached or when `slot`, in which they count bytes, is lost.
-    `writers` are the slots of threads that wait for clients to receive their answers.
+    `writers` are the slots of threads that wait for clients to receive their answers: none waits without one.
 
     `continue_expected`: the client waits for `100 Continue`, which the first `recv` sends.
     """
@@ -123,6 +123,8 @@ class ClientSocket(socket.socket):
         poller.register(self, event)
         while (left := limit - monotonic()) > 0 and not (self.slot and self.slot.lost):
             if poller.poll(1000 * min(left, _TICK_SECONDS)):
+                if self.slot and self.slot.lost:
+                    break
                 return
         if self._timeout:
             raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
@@ -137,14 +139,21 @@ class ClientSocket(socket.socket):
 
     @contextmanager
     def _writer_slot(self) -> Iterator[None]:
-        """Hold one of `writers`' slots, if one is free: an answer is sent without one, too."""
-        self.slot = self.writers.take()
+        """Hold one of `writers`' slots. Raises BlockingIOError if there is none, not even a slow client's."""
+        slot = self.writers.take(on_lost=self._hang_up)
+        if slot is None:
+            raise BlockingIOError(errno.EAGAIN, "no slot to wait in, and no client that is slower")
+        self.slot = slot
         try:
             yield
         finally:
-            if self.slot:
-                self.writers.give_back(self.slot)
+            self.writers.give_back(slot)
             self.slot = None
+
+    def _hang_up(self) -> None:
+        """Wake the thread that waits for the client, in which the connection is then closed."""
+        with suppress(OSError):
+            socket.socket.shutdown(self, socket.SHUT_RDWR)  # not that of SSLSocket, which drops its TLS state
 
     def _ask_for_body(self) -> None:
         if self.continue_expected:

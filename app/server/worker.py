@@ -20,6 +20,7 @@ from gunicorn.config import Config
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from app.admission import TransferSlots
 from app.api.error_body import whole_answer
 from app.realtime.sessions import Sessions
 from app.runtime import Runtime
@@ -138,6 +139,7 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
             return bool(super().handle_request(req, conn))
         except Upgraded as upgraded:
             conn.handed_over = True
+            conn.sock.writers = TransferSlots(1)  # it waits in a thread of its own
             upgraded.session.serve(conn.sock, conn.parser.unreader.take_buffered())
             return False
         except BlockingIOError:

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.slow
 
 KEY = "key-of-the-tests"
 PROMPT_SECONDS = 30.0
+LARGEST = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: here\r\n\r\n"
+"""More than a megabyte, for which no key is needed."""
 PORT_LIMIT = 256
 """Connections of a worker."""
 
@@ -163,12 +165,36 @@ def test_clients_that_take_nothing_hold_no_more_threads_than_may_write(server: G
     assert WRITING < THREADS
     with ExitStack() as held:
         for _ in range(100):
-            client = held.enter_context(socket.socket())
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.connect(("127.0.0.1", server.port))
-            client.sendall(request)
+            held.enter_context(greedy(server.port)).sendall(request)
         time.sleep(3)
         serves(server.url)
+
+
+@pytest.mark.needs("nginx")
+@pytest.mark.parametrize("by_nginx", [False, True], ids=["bare", "nginx"])
+def test_answers_that_nobody_takes_keep_nobody_out(
+    keyed: GunicornServer, tmp_path_factory: pytest.TempPathFactory, *, by_nginx: bool
+) -> None:
+    """More of them than there are threads, without a key, and as many again when those are cut."""
+    with ExitStack() as held:
+        front: GunicornServer | Nginx = keyed
+        if by_nginx:
+            front = held.enter_context(Nginx(tmp_path_factory.mktemp("nginx"), f"127.0.0.1:{keyed.port}"))
+        for _ in range(3):
+            unread = [held.enter_context(greedy(front.port)) for _ in range(150)]
+            for client in unread:
+                client.sendall(LARGEST)
+            serves(front.url)
+    assert "Traceback" not in keyed.log
+
+
+def greedy(port: int) -> socket.socket:
+    """A client in whose receive buffer next to nothing fits."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(PATIENCE_SECONDS)
+    client.connect(("127.0.0.1", port))
+    return client
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from math import inf
 from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
@@ -254,13 +255,39 @@ def test_what_the_kernel_takes_needs_no_place(connection: Connection) -> None:
     assert theirs.recv(10) == b"abc"
 
 
-def test_without_a_place_to_wait_an_answer_is_sent_all_the_same(connection: Connection) -> None:
+def test_no_thread_waits_without_a_slot(connection: Connection) -> None:
+    """A client that takes nothing, when all slots are those of faster clients, is cut at once."""
     ours, theirs = connection
-    ours.writers = TransferSlots(0)
+    ours.writers = TransferSlots(1, safe_seconds=inf)
+    assert ours.writers.take() is not None
+    ours.idle_seconds = 10 * PATIENCE_SECONDS
+    ends_in(BlockingIOError, lambda: ours.sendall(TOO_MUCH))
+    assert ours.slot is None
+    theirs.close()
+
+
+def test_a_client_that_takes_nothing_gives_way_to_another(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: its thread doesn't go on waiting until it looks again."""
+    ours, theirs = connection
+    monkeypatch.setattr(module, "_TICK_SECONDS", 10 * PATIENCE_SECONDS)
+    ours.idle_seconds = 10 * PATIENCE_SECONDS
+    ours.writers = TransferSlots(1, safe_seconds=0.0)
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_all, theirs, len(TOO_MUCH))
-        ours.sendall(TOO_MUCH)
-        assert reading.result() == hashlib.sha256(TOO_MUCH).hexdigest()
+        sending = pool.submit(ours.sendall, TOO_MUCH)
+        wait_until_taken(ours.writers)
+        assert ours.writers.take() is not None
+        ends_in(BlockingIOError, lambda: sending.result(PATIENCE_SECONDS))
+    theirs.close()
+
+
+def wait_until_taken(slots: TransferSlots) -> None:
+    """Wait until there is no free slot."""
+    deadline = monotonic() + PATIENCE_SECONDS
+    while slots.taken < slots.count:
+        assert monotonic() < deadline
+        sleep(0.01)
 
 
 class Counted(TransferSlot):
@@ -291,26 +318,6 @@ def test_a_client_that_takes_nothing_is_cut(connection: Connection) -> None:
     ours.idle_seconds = SHORT_SECONDS
     ends_in(BlockingIOError, lambda: ours.sendall(TOO_MUCH))
     assert (ours.slot, ours.writers.taken) == (None, 0)
-    theirs.close()
-
-
-def test_a_client_that_takes_nothing_gives_way_to_another(connection: Connection) -> None:
-    ours, theirs = connection
-    taken = Event()
-    really = ours.writers.take
-
-    def take() -> TransferSlot | None:
-        slot = really()
-        taken.set()
-        return slot
-
-    ours.writers.take = take  # type: ignore[method-assign]
-    with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(ours.sendall, TOO_MUCH)
-        assert taken.wait(PATIENCE_SECONDS)
-        ours.slot.began -= 100  # type: ignore[union-attr]
-        assert really() is not None
-        ends_in(BlockingIOError, sending.result)
     theirs.close()
 
 
