@@ -12,6 +12,7 @@ PROGRAMS = {
     "live_text": "text of an utterance while it is spoken: how much is sent, when, and does it stay",
     "realtime": "sessions of a server that are spoken to: how soon deltas and transcripts come",
     "http_speed": "eight clients at once, with this engine and with openai-whisper behind the same server",
+    "workers_or_threads": "eight clients at once: one worker with a thread per core, or a worker for each",
     "alone": "one short request alone, with this engine and with openai-whisper as it is",
     "short_note": "how long a note of 5 s takes while an hour is being transcribed",
     "load": "what /health takes while a server is full, and how it refuses",
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> None:
 
 def listing() -> str:
     """One line for each program."""
-    return "\n".join(f"{name:<15} {meaning}" for name, meaning in PROGRAMS.items())
+    return "\n".join(f"{name:<18} {meaning}" for name, meaning in PROGRAMS.items())
 
 
 if __name__ == "__main__":
