@@ -45,7 +45,7 @@ def describe(error: Exception, request_id: str) -> dict[str, dict[str, str | Non
 
 def whole_answer(status: int, reason: str, message: str) -> bytes:
     """A complete HTTP answer for a request that never reaches Flask. It closes the connection."""
-    kind = "server_error" if status == InternalServerError.code else "invalid_request_error"
+    kind = "server_error" if status >= InternalServerError.code else "invalid_request_error"
     body = json.dumps(error_body(message or reason, kind)).encode()
     lines = (
         f"HTTP/1.1 {status} {reason}",

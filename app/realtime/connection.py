@@ -101,6 +101,10 @@ class Connection:
         """Have the thread look at its handler again."""
         self._waker.wake()
 
+    def discard(self) -> None:
+        """In place of `serve`: give back what it has, but leave the stream open."""
+        self._waker.close()
+
     def serve(self, handler: Handler) -> None:
         """Exchange messages until the connection is closed, by either side."""
         try:

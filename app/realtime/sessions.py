@@ -16,7 +16,7 @@ from app.formats.wire import dump_json
 from app.held_audio import AudioShare, HeldAudio
 from app.realtime.configuration import Configuration
 from app.realtime.connection import Bytes, Connection, Stream
-from app.realtime.events import error_event
+from app.realtime.events import Event, error_event
 from app.realtime.message_room import MessagePlace, MessageRoom
 from app.realtime.protocol import MAX_MESSAGE_BYTES, RealtimeProtocol
 from app.realtime.session import CANCEL_SECONDS, Channel, Services, Session
@@ -159,13 +159,25 @@ class AdmittedSession:
         self._sessions.remove(None, self._opening.caller)
 
     def serve(self, stream: Stream, early: bytes) -> None:
-        """Take a connection over, in a thread of its own; `early` was read behind the client's handshake."""
-        opened = OpenSession(self._sessions, stream, early, self._opening)
-        self._sessions.add(opened)
-        run_in_background(partial(self._serve, opened), "realtime-session")
+        """Take a connection over, in a thread of its own; `early` was read behind the client's handshake.
+
+        Raises ServerBusy if it can't be started, for want of a thread or a descriptor: its place is given
+        back then, and the connection, on which nothing was sent, stays the caller's.
+        """
+        opened = None
+        try:
+            opened = OpenSession(self._sessions, stream, early, self._opening)
+            run_in_background(partial(self._serve, opened), "realtime-session")
+        except Exception as error:
+            if opened:
+                opened.discard()
+            self.abandon()
+            _log.exception("A realtime session can't be started")
+            raise _full("The server has no room for a realtime session at present.") from error
 
     def _serve(self, opened: "OpenSession") -> None:
         try:
+            self._sessions.add(opened)
             opened.serve()
         except Exception:
             _log.exception("A realtime session failed")
@@ -180,12 +192,11 @@ class OpenSession:
         self.heard = -inf
         self.caller = opening.caller
         self._limits = limits = sessions.limits
-        self._connection = connection = Connection(stream, opening.protocol, sessions.place(), early)
         self._session = Session(
             opening.services,
             Channel(
-                lambda event: connection.send(dump_json(event)),
-                connection.wake,
+                self._send,
+                self._wake,
                 lambda: sessions.start_sending(self),
                 sessions.share(),
             ),
@@ -197,6 +208,7 @@ class OpenSession:
         self._began = self._active = monotonic()
         self._stop_at = inf
         self._stopped = False
+        self._connection = Connection(stream, opening.protocol, sessions.place(), early)
 
     @property
     def sending(self) -> bool:
@@ -206,6 +218,10 @@ class OpenSession:
     def serve(self) -> None:
         """Exchange events until the connection is closed."""
         self._connection.serve(self)
+
+    def discard(self) -> None:
+        """It will not be served; its stream stays open."""
+        self._connection.discard()
 
     @property
     def takes_more(self) -> bool:
@@ -241,7 +257,13 @@ class OpenSession:
         )
 
     def _refuse(self, error: SpeechError) -> None:
-        self._connection.send(dump_json(error_event(error, None)))
+        self._send(error_event(error, None))
+
+    def _send(self, event: Event) -> None:
+        self._connection.send(dump_json(event))
+
+    def _wake(self) -> None:
+        self._connection.wake()
 
     def due(self) -> tuple[float, int, str]:
         """When to close, as things are now, and why. A session with unanswered utterances isn't idle."""

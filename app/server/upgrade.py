@@ -1,8 +1,12 @@
 """Answers with status 101: the connection is no longer Gunicorn's."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
+from app.api.error_body import whole_answer
 from app.api.realtime.connect import UPGRADED
+from app.errors import ServerBusy
+from app.realtime.connection import Stream
 from app.realtime.sessions import AdmittedSession
 
 _SWITCHING = "101 "
@@ -37,3 +41,14 @@ def hand_over_upgraded(
     if hasattr(pieces, "close"):
         pieces.close()
     raise Upgraded(session)
+
+
+def start_session(session: AdmittedSession, stream: Stream, early: bytes) -> bool:
+    """Whether the session has the connection now. If it can't start, the handshake is answered with a 503."""
+    try:
+        session.serve(stream, early)
+    except ServerBusy as busy:
+        with suppress(OSError):
+            stream.sendall(whole_answer(busy.status, "Service Unavailable", busy.message))
+        return False
+    return True

@@ -25,7 +25,7 @@ from app.api.error_body import whole_answer
 from app.realtime.sessions import Sessions
 from app.runtime import Runtime
 from app.server.client_socket import WOULD_BLOCK, ClientSocket, client_socket
-from app.server.upgrade import Upgraded, hand_over_upgraded
+from app.server.upgrade import Upgraded, hand_over_upgraded, start_session
 
 HEAD_SECONDS = 10.0
 """From its first byte, or from the connection, the head of a request must be complete within this time."""
@@ -138,9 +138,9 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
         try:
             return bool(super().handle_request(req, conn))
         except Upgraded as upgraded:
-            conn.handed_over = True
+            early = conn.parser.unreader.take_buffered()
             conn.sock.writers = TransferSlots(1)  # it waits in a thread of its own
-            upgraded.session.serve(conn.sock, conn.parser.unreader.take_buffered())
+            conn.handed_over = start_session(upgraded.session, conn.sock, early)
             return False
         except BlockingIOError:
             self.log.info("A connection was cut: its client did not take its answer")

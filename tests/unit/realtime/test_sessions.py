@@ -1,7 +1,8 @@
 """How many sessions there are, and how all of them end."""
 
+import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from threading import Event
 
@@ -15,6 +16,7 @@ from app.realtime import sessions
 from app.realtime.configuration import Configuration
 from app.realtime.handshake import accept
 from app.realtime.sessions import AdmittedSession, Limits, Opening, Sessions
+from app.realtime.waker import Waker
 from tests.unit.realtime.sessions_parts import COMMIT, PATIENCE_SECONDS, UPDATE, Worker, append
 from tests.unit.realtime.test_connection import Stream
 
@@ -34,7 +36,11 @@ class Client:
         protocol.send_request(request)
         protocol.data_to_send()
         self.frames: list[Frame] = []
-        self.admitted.serve(Stream(fileno=ours.detach()), b"")
+        with ExitStack() as refused:
+            refused.enter_context(self.socket)
+            stream = refused.enter_context(Stream(fileno=ours.detach()))
+            self.admitted.serve(stream, b"")
+            refused.pop_all()
 
     def __enter__(self) -> "Client":
         self.receive("session.created")
@@ -99,6 +105,51 @@ def test_a_place_without_a_connection_is_given_back() -> None:
     opened.admit(opening).abandon()
     assert opened.count == 0
     assert worker.record.notes == []
+
+
+def no_descriptor(*_: object) -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def no_thread(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize(
+    ("short", "failure"),
+    [("app.realtime.waker._descriptors", no_descriptor), ("app.background.Thread.start", no_thread)],
+    ids=["descriptors", "threads"],
+)
+def test_a_session_that_cannot_start_gives_all_back(
+    monkeypatch: pytest.MonkeyPatch, held: ExitStack, short: str, failure: Callable[..., None]
+) -> None:
+    opened, worker = Sessions(Limits(sessions=1, sending=1)), Worker()
+    with monkeypatch.context() as patch:
+        patch.setattr(short, failure)
+        wakers = noted_wakers(patch)
+        with pytest.raises(ServerBusy, match="no room for a realtime session"):
+            Client(opened, worker)
+    assert opened.count == 0
+    assert opened._open == set()
+    assert [waker.fileno() for waker in wakers] in ([], [-1])
+    client = held.enter_context(Client(opened, worker))
+    client.send(UPDATE, append(100), COMMIT)
+    client.receive("100 ms")
+    client.socket.close()
+    opened.stop()
+    wait_until_ended(opened, 0)
+
+
+def noted_wakers(patch: pytest.MonkeyPatch) -> list[Waker]:
+    """Those that are made from now on."""
+    made: list[Waker] = []
+
+    def new_waker() -> Waker:
+        made.append(Waker())
+        return made[-1]
+
+    patch.setattr("app.realtime.connection.Waker", new_waker)
+    return made
 
 
 def test_so_many_may_send(monkeypatch: pytest.MonkeyPatch, held: ExitStack) -> None:

@@ -1,23 +1,36 @@
 """Answers with status 101, and all others."""
 
+import json
+import socket
 from collections.abc import Callable, Iterable
+from http.client import HTTPResponse
 from typing import Any
 
 import pytest
 
 from app.api.realtime.connect import UPGRADED
+from app.errors import ServerBusy
+from app.realtime.connection import Stream as ConnectionStream
 from app.realtime.sessions import AdmittedSession
-from app.server.upgrade import Upgraded, hand_over_upgraded
+from app.server.upgrade import Upgraded, hand_over_upgraded, start_session
+from tests.unit.realtime.test_connection import Stream
 
 
 class Admitted(AdmittedSession):
-    """Notes that it was abandoned."""
+    """Notes what becomes of it; `refuses`: it can't start."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refuses: bool = False) -> None:
         self.abandoned = False
+        self.refuses = refuses
+        self.early: bytes | None = None
 
     def abandon(self) -> None:
         self.abandoned = True
+
+    def serve(self, stream: ConnectionStream, early: bytes) -> None:
+        if self.refuses:
+            raise ServerBusy("No room.")
+        self.early = early
 
 
 class Body(list[bytes]):
@@ -67,3 +80,28 @@ def test_a_session_that_is_refused_after_all_gives_its_place_back() -> None:
     application = Application("500 INTERNAL SERVER ERROR", session)
     assert called(application)[1]
     assert session.abandoned
+
+
+def test_a_session_has_the_connection_once_it_has_started() -> None:
+    session, (ours, theirs) = Admitted(), socket.socketpair()
+    with Stream(fileno=ours.detach()) as stream, theirs:
+        assert start_session(session, stream, b"early")
+    assert session.early == b"early"
+
+
+def test_a_session_that_cannot_start_leaves_the_connection_with_an_answer() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with Stream(fileno=ours.detach()) as stream:
+            assert not start_session(Admitted(refuses=True), stream, b"")
+        answer = HTTPResponse(theirs)
+        answer.begin()
+        error = json.loads(answer.read())["error"]
+    assert (answer.status, error["type"], error["message"]) == (503, "server_error", "No room.")
+
+
+def test_a_client_that_has_gone_is_not_answered() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with Stream(fileno=ours.detach()) as stream:
+        assert not start_session(Admitted(refuses=True), stream, b"")
