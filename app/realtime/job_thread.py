@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from threading import Condition
 
-from app.background import run_in_background
+from app.background import tried_in_background
 
 Job = Callable[[], None]
 
@@ -32,14 +32,18 @@ class JobThread:
         with self._changed:
             return sum(seconds for _, seconds in self._jobs)
 
-    def add(self, job: Job, seconds: float = 0.0) -> None:
-        """Have a job done, which has so much audio. An error in it is logged."""
+    def add(self, job: Job, seconds: float = 0.0) -> bool:
+        """Have a job done, which has so much audio. An error in it is logged.
+
+        False if the system has no thread to spare: the job isn't done then, and none is being done.
+        """
         with self._changed:
             self._jobs.append((job, seconds))
-            if self._running:
-                return
-            self._running = True
-        run_in_background(self._run, "realtime-jobs")
+            if not self._running:
+                self._running = tried_in_background(self._run, "realtime-jobs")
+            if not self._running:
+                self._jobs.pop()
+            return self._running
 
     def wait(self, seconds: float) -> None:
         """Wait until none is left, but no longer than so."""

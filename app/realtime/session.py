@@ -6,7 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from app.errors import InvalidParameter, InvalidRequest, SpeechError
+from app.errors import InvalidParameter, InvalidRequest, ServerBusy, SpeechError
 from app.held_audio import AudioShare
 from app.realtime import events
 from app.realtime.audio_checks import check_length, check_room, decoded_audio, samples_in
@@ -248,7 +248,8 @@ class Session:
         samples = samples_in(self._audio.format, len(audio))
         held = self._channel.held.split(samples)
         committed = Committed(self._audio.format.wav(audio), self._transcription())
-        self._jobs.add(partial(self._answer, utterance, committed, held), samples / SAMPLE_RATE)
+        if not self._jobs.add(partial(self._answer, utterance, committed, held), samples / SAMPLE_RATE):
+            self._fail(utterance, held)
 
     def _answer(self, utterance: Utterance, committed: Committed, held: AudioShare) -> None:
         with held:
@@ -256,6 +257,14 @@ class Session:
         self._services.record.answered(utterance.item_id, answered.seconds, answered.error)
         for event in answered.events:
             self._send(event)
+
+    def _fail(self, utterance: Utterance, held: AudioShare) -> None:
+        """Answer an utterance that no thread can be had for."""
+        held.close()
+        utterance.release()
+        error = ServerBusy("The server has no thread to spare for the utterance. Please retry later.")
+        self._services.record.answered(utterance.item_id, 0.0, error)
+        self._send(events.failed(utterance.item_id, error))
 
     def _clear(self, _event: Fields) -> None:
         self._drop_utterance()
@@ -265,7 +274,8 @@ class Session:
     def _drop_utterance(self) -> None:
         if self._utterance:
             self._utterance.drop()
-            self._jobs.add(self._utterance.release)
+            if not self._jobs.add(self._utterance.release):
+                self._utterance.release()
             self._utterance = None
 
 

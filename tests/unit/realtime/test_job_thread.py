@@ -1,5 +1,7 @@
+"""One session's work, and the thread that does it."""
+
 import logging
-from threading import Event, current_thread
+from threading import Event, Thread, current_thread
 
 import pytest
 
@@ -68,3 +70,20 @@ def test_waiting_for_the_last_one() -> None:
     may_end.set()
     jobs.wait(PATIENCE_SECONDS)
     assert done == [True]
+
+
+def test_without_a_thread_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle, done = Idle(), list[int]()
+    jobs = JobThread(idle)
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", no_thread)
+        assert not jobs.add(lambda: done.append(1), 2.0)
+        assert (jobs.waiting, jobs.waiting_seconds) == (0, 0.0)
+        jobs.wait(PATIENCE_SECONDS)
+    assert jobs.add(lambda: done.append(2))
+    assert idle.reached.wait(PATIENCE_SECONDS)
+    assert done == [2]
+
+
+def no_thread(thread: Thread) -> None:
+    raise RuntimeError("can't start new thread")

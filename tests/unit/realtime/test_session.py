@@ -1,6 +1,6 @@
 """A session's events, one after the other."""
 
-from threading import Event
+from threading import Event, Thread
 from time import sleep
 from typing import Any
 
@@ -225,6 +225,48 @@ def test_closing_cancels_everything() -> None:
     talk.session.close()
     assert talk.session.idle
     assert talk.transcripts() == []
+    assert (worker.held, talk.held.samples) == (0, 0)
+
+
+def no_thread(thread: Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_an_utterance_that_no_thread_can_be_had_for_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker()
+    talk = Talk(worker)
+    talk.tell(UPDATE, append(1_000))
+    talk.rest()
+    assert worker.held == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", no_thread)
+        assert "error" not in talk.tell(append(300))
+        talk.tell(COMMIT)
+    failed = talk.sent[-1]
+    committed = next(sent for sent in talk.sent if sent["type"].endswith("committed"))
+    assert failed["type"] == "conversation.item.input_audio_transcription.failed"
+    assert (failed["item_id"], failed["error"]["type"]) == (committed["item_id"], "server_error")
+    assert talk.session.idle
+    assert (worker.held, talk.held.samples) == (0, 0)
+    assert [str(note) for note in worker.record.notes] == [failed["error"]["message"]]
+    talk.tell(append(300), COMMIT)
+    talk.rest()
+    assert talk.transcripts() == ["300 ms"]
+
+
+@pytest.mark.parametrize("end", ["clear", "close"])
+def test_no_thread_is_needed_to_give_the_model_back(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    worker = Worker()
+    talk = Talk(worker)
+    talk.tell(UPDATE, append(1_000))
+    talk.rest()
+    assert worker.held == 1
+    monkeypatch.setattr(Thread, "start", no_thread)
+    if end == "clear":
+        assert talk.tell(event(f"{BUFFER}.clear")) == ["cleared"]
+    else:
+        talk.session.close()
+    assert talk.session.idle
     assert (worker.held, talk.held.samples) == (0, 0)
 
 
