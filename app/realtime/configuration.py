@@ -19,6 +19,7 @@ LOGPROBS = "item.input_audio_transcription.logprobs"
 
 _DEFAULT_MODEL = "whisper-1"
 _PARAM = "session.audio.input.transcription"
+_PCM: Fields = {"type": "audio/pcm"}
 _SERVER_VAD: Fields = {
     "type": "server_vad",
     "threshold": 0.5,
@@ -52,7 +53,7 @@ class Configuration:
     model: str = _DEFAULT_MODEL
     input: Fields = field(
         default_factory=lambda: {
-            "format": FORMATS["audio/pcm"].described,
+            "format": FORMATS[_PCM["type"]].described,
             "transcription": None,
             "noise_reduction": None,
             "turn_detection": dict(_SERVER_VAD),
@@ -80,14 +81,15 @@ class Configuration:
         return {"type": "transcription", "audio": {"input": deepcopy(self.input)}, "include": self.include}
 
     def updated(self, session: Fields, parse: Parse) -> "Configuration":
-        """With the fields of a checked `session`: what was not sent stays, and null clears.
+        """With the fields of a checked `session`: what was not sent stays, and what is null has its default
+        again. Turn detection as a whole is switched off by null.
 
         Raises ModelNotFound, InvalidParameter.
         """
         sent: Fields = (session.get("audio") or {}).get("input") or {}
         changed = {**self.input, **{name: sent[name] for name in ("noise_reduction",) if name in sent}}
-        if sent.get("format"):
-            changed["format"] = FORMATS[sent["format"]["type"]].described
+        if "format" in sent:
+            changed["format"] = FORMATS[(sent["format"] or _PCM)["type"]].described
         if "transcription" in sent:
             changed["transcription"] = self._merged_transcription(sent["transcription"])
         if "turn_detection" in sent:
@@ -113,9 +115,11 @@ def _merged_detection(before: Fields | None, sent: Fields | None) -> Fields | No
     """The detection with what was sent; another type begins with its own defaults."""
     if sent is None:
         return None
-    same = before is not None and before["type"] == sent["type"]
-    values = {name: value for name, value in sent.items() if value is not None}
-    return {**((before if same else None) or _DETECTIONS[sent["type"]]), **values}
+    defaults = _DETECTIONS[sent["type"]]
+    same = before if before and before["type"] == sent["type"] else {}
+    merged = {**defaults, **same, **sent}
+    known = {name: value for name, value in merged.items() if value is not None}
+    return {**defaults, **known}
 
 
 def _settle_live_models(changed: Fields, *, detection_sent: bool) -> None:

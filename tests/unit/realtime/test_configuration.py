@@ -55,19 +55,34 @@ def test_what_is_not_sent_stays() -> None:
 def test_null_clears() -> None:
     first = updated(
         {
-            "transcription": {"language": "de", "model": "whisper-1"},
+            "format": {"type": "audio/pcmu"},
+            "transcription": {"language": "de", "model": "gpt-4o-transcribe"},
             "noise_reduction": {"type": "near_field"},
             "turn_detection": {"type": "semantic_vad"},
         },
         include=[LOGPROBS],
     )
     cleared = updated({"transcription": {"language": None}, "noise_reduction": None}, start=first)
-    assert cleared.input["transcription"] == {"model": "whisper-1"}
+    assert cleared.input["transcription"] == {"model": "gpt-4o-transcribe"}
+    named = updated({"transcription": {"model": None}}, start=first)
+    assert named.input["transcription"] == {"model": "whisper-1", "language": "de"}
     assert cleared.input["noise_reduction"] is None
     assert updated({"turn_detection": None}, start=first).turn_detection is None
     assert updated({}, start=first, include=None).include is None
     assert updated({"transcription": None}, start=first).transcription is None
-    assert updated({"format": None}, start=first).format == first.format
+    assert updated({"format": None}, start=first).input["format"] == {"type": "audio/pcm", "rate": 24_000}
+
+
+def test_null_clears_within_a_detection() -> None:
+    detection = {"type": "server_vad", "threshold": 0.9, "silence_duration_ms": 800, "idle_timeout_ms": 6_000}
+    first = updated({"turn_detection": detection})
+    nulls = {"silence_duration_ms": None, "idle_timeout_ms": None}
+    cleared = updated({"turn_detection": {"type": "server_vad", **nulls}}, start=first)
+    assert cleared.turn_detection == TurnDetection("server_vad", 0.9, 300, 500)
+    assert "idle_timeout_ms" not in cleared.input["turn_detection"]
+    semantic = updated({"turn_detection": {"type": "semantic_vad", "eagerness": "low"}})
+    again = updated({"turn_detection": {"type": "semantic_vad", "eagerness": None}}, start=semantic)
+    assert again.turn_detection == TurnDetection("semantic_vad", eagerness="auto")
 
 
 def test_the_request_is_what_was_told() -> None:
