@@ -157,12 +157,30 @@ def test_a_model_in_the_url(server: GunicornServer) -> None:
         assert updated["audio"]["input"]["transcription"] == {"model": "gpt-4o-transcribe"}
 
 
+@pytest.mark.parametrize("model", ["gpt-realtime-whisper", "gpt-live-transcribe"])
+def test_the_model_in_the_url_may_be_one_for_sessions_alone(server: GunicornServer, model: str) -> None:
+    with realtime(server.url, {"intent": "transcription", "model": model}) as session:
+        updated = session.update({"type": "transcription", "audio": {"input": {"transcription": {}}}})
+        assert updated["audio"]["input"]["transcription"] == {"model": model}
+        assert updated["audio"]["input"]["turn_detection"] is None
+        assert session.transcribe(audio_of(FLAGSHIP))["transcript"] == FLAGSHIP_TEXT
+
+
 def test_audio_that_was_cleared_is_not_transcribed(session: RealtimeClient) -> None:
     session.update(session_of())
     session.append(audio_of(FLAGSHIP))
     session.send("input_audio_buffer.clear")
     session.receive_until("input_audio_buffer.cleared")
     assert "0.00ms" in error_of(session, {"type": "input_audio_buffer.commit"})["message"]
+
+
+def test_null_clears(session: RealtimeClient) -> None:
+    default = session.update(session_of(turn_detection={"type": "server_vad"}))["audio"]["input"]
+    vad = {"type": "server_vad", "silence_duration_ms": 800}
+    session.update(session_of(format={"type": "audio/pcmu"}, turn_detection=vad))
+    told = {"format": None, "turn_detection": {"type": "server_vad", "silence_duration_ms": None}}
+    updated = session.update({"type": "transcription", "audio": {"input": told}})
+    assert updated["audio"]["input"] == default
 
 
 def test_only_what_is_sent_changes(session: RealtimeClient) -> None:

@@ -10,7 +10,7 @@ from app.api.realtime.services import worker_services
 from app.api.worker_sessions import client_secrets, worker_sessions
 from app.errors import OriginRefused
 from app.realtime.client_secrets import PREFIX
-from app.realtime.configuration import Configuration
+from app.realtime.configuration import LIVE_MODELS, Configuration
 from app.realtime.handshake import accept
 from app.realtime.sessions import Opening
 
@@ -70,4 +70,5 @@ def _is_own(origin: str) -> bool:
 def _model() -> str:
     """The model of a session that names none. Clients send one in the URL because other servers want it."""
     model = request.args.get("model", "")
-    return model if current_runtime().catalogue.accepts(model) else Configuration.model
+    known = model in LIVE_MODELS or current_runtime().catalogue.accepts(model)
+    return model if known else Configuration.model
