@@ -35,3 +35,10 @@ class RealtimeSettings:
     realtime_session_seconds: int = setting(
         "WHISPER_REALTIME_SESSION_SECONDS", 3_600, "Maximum length of a realtime session, in seconds."
     )
+    realtime_secret: str = setting(
+        "WHISPER_REALTIME_SECRET",
+        "",
+        "Signs [client secrets](realtime.md#several-instances): the same for all instances, or `@FILE`. "
+        "Empty = each draws its own.",
+        secret=True,
+    )

@@ -10,6 +10,9 @@ from app.errors import StartError
 _KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What can be sent after `Bearer` (RFC 6750)."""
 
+_LEAST_SECRET = 32
+"""Characters: who has something that a secret has signed can try out shorter ones, without asking anybody."""
+
 _SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
@@ -38,6 +41,14 @@ def listed_value(name: str, text: str) -> tuple[str, ...]:
     return tuple(entries)
 
 
+def single_value(name: str, text: str) -> str:
+    """A text, or the only entry of a file."""
+    entries = lines_of(name, Path(text[1:]).expanduser()) if text.startswith("@") else (text,)
+    if len(entries) != 1:
+        raise StartError(f"{name} is {text!r}, and there are {len(entries)} lines in it; there must be one.")
+    return entries[0]
+
+
 def lines_of(name: str, path: Path) -> tuple[str, ...]:
     """The entries of a variable's file, one on each line; none of blank lines and of those with a `#`."""
     try:
@@ -58,3 +69,12 @@ def check_keys(name: str, keys: Iterable[str]) -> None:
                 f"Key {number} of {name} has a character that can't be sent; "
                 "keys are made of letters, digits and -._~+/ with any = at the end."
             )
+
+
+def check_secret(name: str, secret: str) -> None:
+    """Raise StartError for a secret that could be guessed; it is not shown."""
+    if 0 < len(secret) < _LEAST_SECRET:
+        raise StartError(
+            f"{name} has {len(secret)} characters; it must have at least {_LEAST_SECRET}, drawn at random: "
+            "`openssl rand -hex 32` makes one."
+        )

@@ -10,7 +10,7 @@ from typing import Any
 from app.errors import StartError
 from app.realtime_settings import REALTIME_LIMITS, RealtimeSettings
 from app.setting_field import setting as _setting
-from app.setting_values import check_keys, listed_value, parse_value
+from app.setting_values import check_keys, check_secret, listed_value, parse_value, single_value
 
 _MEGABYTE = 1024 * 1024
 
@@ -27,6 +27,7 @@ _SOCKET_BYTES = len(_UNIX) + 107
 """Linux takes 107 bytes of path."""
 
 _MAY_BE_FILES = ("api_keys", "admin_keys", "ignore_prompts")
+_MAY_BE_A_FILE = "realtime_secret"
 
 _NOT_NEGATIVE = ("threads", "batch", "model_memory", "retry_grace_seconds", "keepalive_seconds", "decoders")
 _POSITIVE = (
@@ -221,6 +222,7 @@ class Settings(RealtimeSettings):
             self._check(good, name, "a URL with http:// or https://")
         for name in ("api_keys", "admin_keys"):
             check_keys(variable(name), getattr(self, name))
+        check_secret(variable("realtime_secret"), self.realtime_secret)
 
     def _check(self, good: bool, name: str, expected: str) -> None:
         if not good:
@@ -265,11 +267,14 @@ class Settings(RealtimeSettings):
         for entry in fields(cls):
             name = entry.metadata["variable"]
             text = variables.get(name, "").strip()
-            if text:
-                kind = type(entry.default)
-                values[entry.name] = (
-                    listed_value(name, text) if entry.name in _MAY_BE_FILES else parse_value(name, text, kind)
-                )
+            if not text:
+                continue
+            if entry.name in _MAY_BE_FILES:
+                values[entry.name] = listed_value(name, text)
+            elif entry.name == _MAY_BE_A_FILE:
+                values[entry.name] = single_value(name, text)
+            else:
+                values[entry.name] = parse_value(name, text, type(entry.default))
         return cls(**values)
 
 

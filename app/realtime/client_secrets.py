@@ -17,11 +17,16 @@ LONGEST = 6_000
 """Characters; servers and proxies take headers of about 8000."""
 
 _SIGNATURE_BYTES = 32
+_NONCE_BYTES = 16
+_KEY_LABEL = b"client secrets of realtime sessions"
+_CALLER_LABEL = b"caller"
 
 
 @dataclass(frozen=True)
 class ClientSecret:
-    """What a secret stands for: `session` as its creator sent it, and `caller`, a digest of their API key."""
+    """What a secret stands for: `session` as its creator sent it, and `caller`, a digest of their API key,
+    at most 64 ASCII characters long.
+    """
 
     expires_at: int
     caller: str
@@ -32,15 +37,24 @@ class ClientSecret:
 class ClientSecrets:
     """Makes secrets that hold what they stand for, signed with `key`: nothing is stored.
 
-    The key is drawn before the workers are forked, so that all of them know it, and lost with the master.
+    Whoever has a secret can read its session, but not its caller: from a digest short API keys can be
+    guessed. A key that is drawn is drawn before the workers are forked, so that all of them know it, and lost
+    with the master.
     """
 
     key: bytes = field(default_factory=lambda: token_bytes(_SIGNATURE_BYTES), repr=False)
     now: Callable[[], float] = time
 
+    @classmethod
+    def of(cls, secret: str) -> "ClientSecrets":
+        """Those of all instances that have the same `secret`; if it is empty, of this one alone."""
+        return cls(digest(secret.encode(), _KEY_LABEL, "sha256")) if secret else cls()
+
     def create(self, secret: ClientSecret) -> str:
         """The secret as a text. Raises InvalidParameter if the session is too long."""
-        content = zlib.compress(json.dumps([secret.expires_at, secret.caller, secret.session]).encode())
+        nonce = token_bytes(_NONCE_BYTES)
+        caller = self._hidden(nonce, secret.caller.encode()).hex()
+        content = nonce + zlib.compress(json.dumps([secret.expires_at, caller, secret.session]).encode())
         value = PREFIX + _text(self._signature(content) + content)
         if len(value) > LONGEST:
             raise InvalidParameter(
@@ -53,14 +67,25 @@ class ClientSecrets:
 
     def read(self, value: str) -> ClientSecret:
         """What a secret stands for. Raises IncorrectKey if it has expired or is none of this server's."""
-        content = self._content(value)
-        secret = ClientSecret(*json.loads(zlib.decompress(content))) if content else None
+        secret = self._decoded(self._content(value))
         if secret is None or secret.expires_at <= self.now():
             raise IncorrectKey(
                 "The client secret has expired, or this server did not create it. Create another one with "
                 "POST /v1/realtime/client_secrets."
             )
         return secret
+
+    def _decoded(self, content: bytes) -> ClientSecret | None:
+        if not content:
+            return None
+        nonce, packed = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
+        expires_at, caller, session = json.loads(zlib.decompress(packed))
+        return ClientSecret(expires_at, self._hidden(nonce, bytes.fromhex(caller)).decode(), session)
+
+    def _hidden(self, nonce: bytes, caller: bytes) -> bytes:
+        """A caller that only those who have the key can read, or back again."""
+        mask = digest(self.key, _CALLER_LABEL + nonce, "sha512")
+        return bytes(letter ^ mask[place] for place, letter in enumerate(caller))
 
     def _content(self, value: str) -> bytes:
         """What is signed; empty if the signature is wrong."""

@@ -1,5 +1,5 @@
 /** Text while somebody speaks, over the server's realtime WebSocket. */
-import { call, endpoint } from "./api.js";
+import { call, endpoint, key } from "./api.js";
 
 const TRANSCRIPTION = "conversation.item.input_audio_transcription";
 const HIGHEST_HERTZ = 11_000;
@@ -18,10 +18,12 @@ export class LiveText {
   #socket = null;
   #waiting = [];
   #texts = new Map();
+  #session;
 
   constructor(stream, options, askKey, changed) {
     this.#changed = changed;
-    this.#begin(stream, options, askKey).catch(() => this.close());
+    this.#session = sessionOf(options);
+    this.#begin(stream, askKey).catch(() => this.close());
   }
 
   close() {
@@ -34,10 +36,10 @@ export class LiveText {
     return this.#context.state === "closed";
   }
 
-  async #begin(stream, options, askKey) {
+  async #begin(stream, askKey) {
     await this.#hear(stream);
-    const secret = await (await call("v1/realtime/client_secrets", askKey, { session: sessionOf(options) })).json();
-    if (!this.#closed) this.#connect(secret.value);
+    const protocols = key.get() ? [await secretProtocol(askKey)] : [];
+    if (!this.#closed) this.#connect(["realtime", ...protocols]);
   }
 
   async #hear(stream) {
@@ -50,12 +52,14 @@ export class LiveText {
     this.#context.createMediaStreamSource(stream).connect(lowpass()).connect(lowpass()).connect(worklet);
   }
 
-  /* Browsers can't send headers with a WebSocket: the key, which expires, travels as a subprotocol. */
-  #connect(secret) {
+  #connect(protocols) {
     const url = endpoint("v1/realtime?intent=transcription").replace(/^http/, "ws");
-    const socket = new WebSocket(url, ["realtime", `openai-insecure-api-key.${secret}`]);
+    const socket = new WebSocket(url, protocols);
     this.#socket = socket;
-    socket.onopen = () => this.#waiting.splice(0).forEach((piece) => this.#append(piece));
+    socket.onopen = () => {
+      socket.send(JSON.stringify({ type: "session.update", session: this.#session }));
+      this.#waiting.splice(0).forEach((piece) => this.#append(piece));
+    };
     socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     socket.onclose = () => this.close();
   }
@@ -79,6 +83,12 @@ export class LiveText {
     else return;
     this.#changed([...this.#texts.values()].map((text) => text.trim()).filter(Boolean).join(" "));
   }
+}
+
+/* Browsers can't send headers with a WebSocket: a key travels as a subprotocol, so it is one that expires. */
+async function secretProtocol(askKey) {
+  const secret = await (await call("v1/realtime/client_secrets", askKey, {})).json();
+  return `openai-insecure-api-key.${secret.value}`;
 }
 
 function sessionOf({ model, language, prompt }) {

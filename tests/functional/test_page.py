@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.functional.browser import Browser, chromium, complaints, requested
-from tests.functional.gunicorn_server import GunicornServer
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.interrupting_proxy import SENTENCE, InterruptingProxy, Interruption
 from tests.functional.nginx_proxy import Nginx
 from tests.functional.page import Page, watched_page
@@ -202,6 +203,31 @@ def test_a_key_is_asked_for_and_kept_for_the_session(browser: Browser, strict: G
     browser.wait(lambda _: browser.find_all("#option-model option"))
     assert not browser.find("#key-dialog").is_displayed()
     assert browser.execute_script("return JSON.stringify({...localStorage})").find(KEY) == -1
+
+
+LIVE_TEXT = """
+const done = arguments[0];
+const stream = new AudioContext().createMediaStreamDestination().stream;
+import(new URL("web/live_text.js", document.baseURI)).then(({LiveText}) => {
+    window.live = new LiveText(stream, {model: "whisper-1"}, async () => false, () => {});
+    done();
+});"""
+
+
+def test_with_a_key_live_text_takes_a_client_secret(browser: Browser, strict: GunicornServer) -> None:
+    Page(browser, strict.url)
+    browser.execute_script("sessionStorage.setItem('api-key', arguments[0])", KEY)
+    browser.execute_async_script(LIVE_TEXT)
+    browser.wait(lambda _: "whisper_realtime_sessions 1.0" in metrics_of(strict))
+    browser.execute_script("live.close()")
+    strict.wait_for_log("realtime session closed")
+    assert " who=key:" in strict.log
+    assert any("client_secrets" in url for url in requested(browser))
+
+
+def metrics_of(server: GunicornServer) -> str:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    return requests.get(f"{server.url}/metrics", headers=headers, timeout=PATIENCE_SECONDS).text
 
 
 def test_behind_nginx_and_a_prefix(browser: Browser, server: GunicornServer, tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def test_the_microphone_is_read_while_somebody_speaks_and_recorded(
         assert name.startswith("Recording ") and name.endswith(".webm")
         assert " ".join(page.paragraphs()) == FLAGSHIP_TEXT
         assert not browser.find("#recording").is_displayed()
+        assert not [url for url in requested(browser) if "client_secrets" in url]  # no key, no secret
         assert complaints(browser) == []
 
 

@@ -4,12 +4,14 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
 from openai import OpenAI
 from websockets.exceptions import InvalidStatus
 
+from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.realtime_client import INTENT, audio_of, realtime, session_of, websocket
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 KEY = "sk-one-of-the-keys-of-this-server"
 ADMIN_KEY = "sk-an-admin-key-of-this-server"
+SIGNING = "0123456789abcdef" * 4
 PAGE = "https://intranet.example"
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
 
@@ -76,6 +79,22 @@ def test_other_workers_know_a_client_secret(keyed: GunicornServer) -> None:
     keyed.wait_for_log("Serving ", served + 1)
     with websocket(keyed.port, secret) as socket:
         assert "session.created" in str(socket.recv(PATIENCE_SECONDS))
+
+
+def test_instances_with_one_secret_know_each_others_client_secrets(
+    keyed: GunicornServer, start_server: StartServer, tmp_path: Path
+) -> None:
+    signing = tmp_path / "secret"
+    signing.write_text(SIGNING)
+    settings = {"WHISPER_API_KEYS": KEY, "WHISPER_REALTIME_SECRET": f"@{signing}"}
+    first, second = (start_server(**settings).wait_until_ready() for _ in range(2))
+    for made_by, other in ((first, second), (second, first)):
+        with websocket(other.port, secret_of(made_by)) as socket:
+            assert "session.created" in str(socket.recv(PATIENCE_SECONDS))
+    with pytest.raises(InvalidStatus) as refused:
+        websocket(first.port, secret_of(keyed))
+    assert refused.value.response.status_code == 401
+    assert SIGNING not in first.log
 
 
 @pytest.mark.parametrize(

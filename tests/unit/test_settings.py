@@ -205,6 +205,35 @@ def test_keys_are_not_in_the_repr() -> None:
     assert "cors_origins=('null',)" in repr(settings)
 
 
+SECRET = "hush" * 8
+
+
+def test_a_secret_is_given_or_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(f"# ours\n{SECRET}\n")
+    for text in (SECRET, f"@{path}"):
+        settings = Settings.from_environ({"WHISPER_REALTIME_SECRET": text})
+        assert settings.realtime_secret == SECRET
+        assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize("text", ["", f"{SECRET}\n{SECRET}\n"])
+def test_a_file_of_a_secret_has_one(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "secret"
+    path.write_text(text)
+    with pytest.raises(StartError, match=r"^WHISPER_REALTIME_SECRET is .* there must be one\.$") as refusal:
+        Settings.from_environ({"WHISPER_REALTIME_SECRET": f"@{path}"})
+    assert "hush" not in str(refusal.value)
+
+
+def test_a_secret_that_could_be_guessed_is_refused_and_not_shown() -> None:
+    with pytest.raises(
+        StartError, match=r"WHISPER_REALTIME_SECRET has 31 characters; .* at least 32"
+    ) as refusal:
+        Settings.from_environ({"WHISPER_REALTIME_SECRET": SECRET[1:]})
+    assert "ush" not in str(refusal.value)
+
+
 def test_values_given_in_code_are_checked_too() -> None:
     with pytest.raises(StartError, match=r"^PORT is 0;"):
         Settings(port=0)

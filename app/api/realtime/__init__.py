@@ -25,5 +25,5 @@ def register(app: Flask) -> None:
         settings.realtime_session_seconds,
     )
     app.extensions[SESSIONS] = Sessions(limits)
-    app.extensions[SECRETS] = ClientSecrets()
+    app.extensions[SECRETS] = ClientSecrets.of(settings.realtime_secret)
     app.register_blueprint(blueprint, url_prefix="/v1/realtime")
