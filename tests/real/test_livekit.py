@@ -19,4 +19,7 @@ def test_a_speaker_is_heard(tmp_path: Path) -> None:
         result = json_printed_by([python, LIVEKIT / "livekit_stt.py", f"{server.url}/v1", FLAGSHIP])
     assert result["contacted"] == ["127.0.0.1"], "nobody else is told of it"
     assert result["heard"] == FLAGSHIP_TEXT
-    assert result["events"] == ["start_of_speech", "end_of_speech", "interim_transcript", "final_transcript"]
+    interim = "interim_transcript"
+    assert interim in result["events"]
+    others = [event for event in result["events"] if event != interim]  # words may come before the end
+    assert others == ["start_of_speech", "end_of_speech", "final_transcript"]
