@@ -112,6 +112,7 @@ def test_another_detector_begins_another_item() -> None:
         talk.tell(event("session.update", session=session_of(turn_detection=detection)), *[append(100)] * 10)
     started = [sent["item_id"] for sent in talk.sent if sent["type"].endswith("speech_started")]
     assert len(set(started)) == 2
+    assert not [sent for sent in talk.sent if sent["type"].endswith(("speech_stopped", "committed"))]
 
 
 def test_audio_is_held_until_it_is_answered() -> None:
