@@ -5,6 +5,7 @@ in another errno (EFBIG) than a full disk (ENOSPC), and the two are handled alik
 small need a mount namespace.
 """
 
+import json
 import os
 import resource
 import socket
@@ -12,7 +13,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ import requests
 
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.process_state import ProcessState
+from tests.functional.realtime_client import websocket
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.openai_spec import check_response
 from tests.processes import limited, open_files
@@ -31,7 +35,8 @@ SPARE = 4
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
     """One that may be brought to its limits."""
-    with GunicornServer(tmp_path_factory.mktemp("exhausted") / "server.log") as running:
+    log = tmp_path_factory.mktemp("exhausted") / "server.log"
+    with GunicornServer(log, WHISPER_REALTIME_SESSIONS="1") as running:
         yield running.wait_until_ready()
 
 
@@ -152,3 +157,34 @@ def test_no_file_descriptors(own_server: GunicornServer) -> None:
     assert "Too many open files" in refused.json()["error"]["message"]
     assert own_server.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
     assert own_server.workers == [worker]
+
+
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def test_a_realtime_session_without_a_file_descriptor(own_server: GunicornServer) -> None:
+    """One session may be open here, so a place that isn't given back would be missed."""
+    [worker] = own_server.workers
+    with closing(HTTPConnection(own_server.host, own_server.port, PATIENCE_SECONDS)) as connection:
+        connection.request("GET", "/health")
+        assert connection.getresponse().read(), "the worker has accepted the connection"
+        with limited(worker, resource.RLIMIT_NOFILE, first_free_descriptor(worker)):
+            connection.request("GET", "/v1/realtime?intent=transcription", headers=HANDSHAKE)
+            refused = connection.getresponse()
+            error = json.loads(refused.read())["error"]
+    assert (refused.status, error["type"]) == (503, "server_error")
+    assert "no room for a realtime session" in error["message"]
+    with websocket(own_server.port) as session:
+        assert "session.created" in str(session.recv(PATIENCE_SECONDS))
+    assert own_server.workers == [worker]
+
+
+def first_free_descriptor(pid: int) -> int:
+    """A process whose limit this is can open nothing more."""
+    taken = open_files(pid)
+    return next(number for number in count() if number not in taken)
