@@ -42,7 +42,7 @@ def more_models(settings: Settings) -> tuple[ServedModel, ...]:
     """The models of WHISPER_MODELS; a file and a folder are read now. Raises StartError.
 
     An entry is `name=checkpoint`, followed by `;int8` or another precision, `;short` or another context. A
-    checkpoint without a name has its own. In place of a checkpoint there may be the name of another entry.
+    checkpoint without a name has its own. In place of a checkpoint there may be an earlier entry's name.
     """
     models = dict[str, ServedModel]()
     for entry in _entries(settings.models):
@@ -101,7 +101,10 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _inside(folder: Path) -> Iterator[str]:
-    found = sorted(path for path in folder.iterdir() if _is_checkpoint(path))
+    try:
+        found = sorted(path for path in folder.iterdir() if _is_checkpoint(path))
+    except OSError as error:
+        raise StartError(f"{_VARIABLE} is {str(folder)!r}, and can't be read: {error.strerror}.") from error
     if not found:
         raise StartError(f"{_VARIABLE} is {str(folder)!r}, and there is no checkpoint in that folder.")
     for path in found:

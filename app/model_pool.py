@@ -7,20 +7,23 @@ from functools import partial
 from math import inf
 from threading import Condition
 from time import monotonic
+from typing import TypeVar
 
 from app.alarm import Alarm
 from app.background import tried_in_background
-from app.errors import ServerBusy, StartError
+from app.errors import ServerBusy
 from app.loaded_model import LoadedModel
-from app.memory import out_of_memory
+from app.pool_failures import RETRY_SECONDS, LoadFailures, load_failure, too_large
+from app.pool_room import PoolRoom
 from app.pool_slots import Claim, LoadedSlot, PoolLimits, Slot, SlotState, Wanted
 from app.pool_waiting import Wait, WaitingRequests
+from app.shared_work import SharedWork
 from app.waiting import POLL_SECONDS, Check
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 10
-"""For so long after a model could not be loaded, it is not tried again."""
 _STOPPING = "The server is stopping. Please retry."
 
 
@@ -43,8 +46,9 @@ class ModelPool:
         self._changed = Condition()
         self._slots: dict[Hashable, Slot] = {}
         self._claims: list[Claim] = []  # in turn
-        self._failures: dict[Hashable, tuple[float, str]] = {}
-        self._weight_bytes: dict[Hashable, int] = {}
+        self._failures = LoadFailures(clock)
+        self._shared = SharedWork(self._changed)
+        self._room = PoolRoom(limits, self._slots)
         self._waiting = WaitingRequests(self._changed, limits, self._told, clock)
         self._sweeper = Alarm(self._sweep_again, clock)
         self._closed = False
@@ -55,11 +59,16 @@ class ModelPool:
             slot = self._slots[wanted.key] = self._new_slot(wanted)
             self._fill(slot, model)
 
+    def latest_end(self) -> float:
+        """Until when a request may wait that begins to wait now."""
+        return self._clock() + self.limits.wait_seconds
+
     def loaded(self) -> list[LoadedSlot]:
         """The models that can be used at once, the least recently used one first."""
         with self._changed:
             slots = sorted(self._slots.values(), key=lambda slot: slot.used_at)
-            return [self._shown(slot) for slot in slots if slot.state is SlotState.LOADED]
+            now = self._clock()
+            return [LoadedSlot.of(slot, now) for slot in slots if slot.state is SlotState.LOADED]
 
     def get(self, key: Hashable) -> LoadedModel | None:
         """The model with a key if it is loaded."""
@@ -67,15 +76,35 @@ class ModelPool:
             slot = self._slots.get(key)
             return slot.model if slot else None
 
+    def failed(self, key: Hashable) -> bool:
+        """Whether the model could not be loaded, and will not be tried again for a while."""
+        return self._failures.remembers(key)
+
+    def has_room(self, wanted: Wanted) -> bool:
+        """Whether the model is there, or no other one must go for it."""
+        with self._changed:
+            return wanted.key in self._slots or self._room.fits(wanted)
+
+    def wait_for(self, name: str, work: Callable[[], T], check: Check, deadline: float) -> T:
+        """What `work` returns or raises: it is done once for all who ask at a time, who wait as for a load.
+
+        Raises ServerBusy where it takes too long, and what `check` raises.
+        """
+        with self._waiting.place(name, check, deadline) as wait:
+            return self._shared.result(name, work, wait)
+
     @contextmanager
-    def lease(self, wanted: Wanted, check: Check, keep_seconds: float | None = None) -> Iterator[LoadedModel]:
+    def lease(
+        self, wanted: Wanted, check: Check, keep_seconds: float | None = None, deadline: float = inf
+    ) -> Iterator[LoadedModel]:
         """Hold a loaded model; it is not unloaded meanwhile. Loads it if need be, and waits for room.
 
         `keep_seconds`: how long it stays afterwards if nobody uses it, in place of what was set before.
+        Nobody waits past `deadline`, which `latest_end` gives, or for longer than the limit.
         Raises ServerBusy where it can't be had in time, or not at all, and what `check` raises.
         """
         with ExitStack() as held:
-            with self._waiting.place(wanted.name, check) as wait:
+            with self._waiting.place(wanted.name, check, deadline) as wait:
                 slot = self._reserve(wanted, wait)
                 held.callback(self._release, slot, keep_seconds)
                 model = self._wait_until_loaded(slot, wait)
@@ -138,37 +167,26 @@ class ModelPool:
             return None
         slot = self._new_slot(wanted)
         if not tried_in_background(partial(self._load, slot), "model-loader"):
-            raise ServerBusy(self._failure(wanted.name, None), retry_after_seconds=RETRY_SECONDS)
+            raise ServerBusy(load_failure(wanted.name, None, self._told()), retry_after_seconds=RETRY_SECONDS)
         self._slots[wanted.key] = slot  # the loader needs the lock before it looks for it
         return slot
 
     def _refuse_hopeless(self, wanted: Wanted) -> None:
-        until, failure = self._failures.get(wanted.key, (0.0, ""))
-        if (left := until - self._clock()) > 0:
-            raise ServerBusy(failure, retry_after_seconds=int(left) + 1)
-        size = self._expected_bytes(wanted)
-        if self.limits.memory_bytes and size > self.limits.memory_bytes:
-            raise ServerBusy(
-                f"The model '{wanted.name}' takes {size} bytes, more than this server may use for models "
-                f"(WHISPER_MODEL_MEMORY). {self._told()}",
-                retry_after_seconds=120,
-            )
+        self._failures.check(wanted.key)
+        size = self._room.expected_bytes(wanted)
+        if self._room.is_too_small_for(size):
+            raise ServerBusy(too_large(wanted.name, size, self._told()), retry_after_seconds=120)
 
     def _make_room(self, wanted: Wanted) -> bool:
         """Whether the model fits. If not, the least recently used one that nobody uses is unloaded."""
-        size, limits = self._expected_bytes(wanted), self.limits
-        taken = sum(slot.weight_bytes for slot in self._slots.values())
-        fits = not limits.memory_bytes or taken + size <= limits.memory_bytes
-        if fits and len(self._slots) < limits.models:
-            return True
-        if not any(slot.state is SlotState.UNLOADING for slot in self._slots.values()):
-            self._unload_least_recently_used()
-        return False
+        fits = self._room.fits(wanted)
+        if not fits and (slot := self._room.next_to_go()):
+            self._unload(slot)
+        return fits
 
-    def _unload_least_recently_used(self) -> None:
-        idle = [slot for slot in self._slots.values() if slot.idle]
-        if idle:
-            self._unload(min(idle, key=lambda slot: slot.used_at))
+    def _keep_budget(self) -> None:
+        if self._room.exceeded and (slot := self._room.next_to_go()):
+            self._unload(slot)
 
     def _wait_until_loaded(self, slot: Slot, wait: Wait) -> LoadedModel:
         with self._changed:
@@ -182,8 +200,7 @@ class ModelPool:
 
     def _told(self) -> str:
         with self._changed:
-            names = [slot.wanted.name for slot in self._slots.values() if slot.model]
-        return f"Loaded: {', '.join(names) or 'none'}."
+            return self._room.told()
 
     def _release(self, slot: Slot, keep_seconds: float | None) -> None:
         with self._changed:
@@ -191,6 +208,7 @@ class ModelPool:
             slot.used_at = self._clock()
             if keep_seconds is not None:
                 slot.idle_seconds = keep_seconds
+            self._keep_budget()
             if slot.idle and self._claims:  # before anybody uses it again
                 self._make_room(self._claims[0].wanted)
             self._sweep()
@@ -203,7 +221,11 @@ class ModelPool:
             model = slot.wanted.load()
         except BaseException as error:  # whatever it is, others wait for the outcome
             if not self._closed:
-                failure = self._failure(slot.wanted.name, error)
+                failure = load_failure(slot.wanted.name, error, self._told())
+        if model and self._room.is_too_small_for(self._room.learn(slot.wanted, model.card.weight_bytes)):
+            failure = too_large(slot.wanted.name, model.card.weight_bytes, self._told())
+            model.close()
+            model = None
         if model:
             self._loaded(slot, model)
         else:  # the error, whose traceback has referred to what was loaded, is no more
@@ -212,6 +234,7 @@ class ModelPool:
     def _loaded(self, slot: Slot, model: LoadedModel) -> None:
         with self._changed:
             self._fill(slot, model)
+            self._keep_budget()
             closed = self._closed
             self._changed.notify_all()
         if closed:
@@ -221,22 +244,12 @@ class ModelPool:
         self._give_back_memory()
         with self._changed:
             slot.state, slot.failure = SlotState.FAILED, failure
-            self._failures[slot.wanted.key] = (self._clock() + RETRY_SECONDS, failure)
+            self._failures.remember(slot.wanted.key, failure)
             del self._slots[slot.wanted.key]
             self._changed.notify_all()
 
-    def _failure(self, name: str, error: BaseException | None) -> str:
-        """What clients are told; the log has the rest."""
-        if isinstance(error, StartError):
-            _log.error("The model %s can't be loaded: %s", name, error)
-        elif error:
-            _log.error("The model %s can't be loaded", name, exc_info=error)
-        why = "there is not enough memory for it" if out_of_memory(error) else "the server's log says why"
-        return f"The model '{name}' can't be loaded at present; {why}. {self._told()} Please retry."
-
     def _fill(self, slot: Slot, model: LoadedModel) -> None:
-        slot.weight_bytes = model.card.weight_bytes or slot.weight_bytes
-        self._weight_bytes[slot.wanted.key] = slot.weight_bytes
+        slot.weight_bytes = self._room.learn(slot.wanted, model.card.weight_bytes)
         slot.model, slot.state, slot.used_at = model, SlotState.LOADED, self._clock()
         self._sweep()
 
@@ -249,7 +262,8 @@ class ModelPool:
 
     def _close_model(self, slot: Slot) -> None:
         """Runs in a thread of its own. The slot is free when the memory is."""
-        model, slot.model = slot.model, None
+        with self._changed:  # else `close` may close the engine at the same time
+            model, slot.model = slot.model, None
         if model:
             model.close()
         del model
@@ -257,6 +271,7 @@ class ModelPool:
         _log.info("Unloaded %s", slot.wanted.name)
         with self._changed:
             del self._slots[slot.wanted.key]
+            self._keep_budget()
             self._changed.notify_all()
 
     def _give_back_memory(self) -> None:
@@ -282,13 +297,4 @@ class ModelPool:
             self._sweep()
 
     def _new_slot(self, wanted: Wanted) -> Slot:
-        return Slot(wanted, self._expected_bytes(wanted), self.limits.idle_seconds)
-
-    def _expected_bytes(self, wanted: Wanted) -> int:
-        """What it took the last time, or else what its files take."""
-        return self._weight_bytes.get(wanted.key, wanted.file_bytes)
-
-    def _shown(self, slot: Slot) -> LoadedSlot:
-        assert slot.model is not None
-        left = inf if slot.leases else max(0.0, slot.used_at + slot.idle_seconds - self._clock())
-        return LoadedSlot(slot.wanted.key, slot.model, slot.weight_bytes, slot.leases, left)
+        return Slot(wanted, self._room.expected_bytes(wanted), self.limits.idle_seconds)

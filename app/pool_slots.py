@@ -70,3 +70,10 @@ class LoadedSlot(NamedTuple):
     weight_bytes: int
     leases: int
     expires_in_seconds: float
+
+    @classmethod
+    def of(cls, slot: Slot, now: float) -> "LoadedSlot":
+        """What a slot, whose model is loaded, is at a time."""
+        assert slot.model is not None
+        left = inf if slot.leases else max(0.0, slot.used_at + slot.idle_seconds - now)
+        return cls(slot.wanted.key, slot.model, slot.weight_bytes, slot.leases, left)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from threading import Condition
 
 from app.errors import ServerBusy
@@ -27,12 +28,13 @@ class WaitingRequests:
         self.count = 0
 
     @contextmanager
-    def place(self, name: str, check: Check) -> Iterator[Wait]:
+    def place(self, name: str, check: Check, deadline: float = inf) -> Iterator[Wait]:
         """How one request waits for the model of a name. It counts from its first wait to the end.
 
-        The wait raises ServerBusy after the longest time, or where too many wait, and what `check` raises.
+        The wait raises ServerBusy after the longest time, past `deadline`, or where too many wait, and what
+        `check` raises.
         """
-        deadline, counted = self._clock() + self._limits.wait_seconds, False
+        deadline, counted = min(deadline, self._clock() + self._limits.wait_seconds), False
 
         def wait() -> None:
             nonlocal counted

@@ -253,17 +253,15 @@ class Runtime:
         return _pace_of(first) if first else Pace(0.0, 0.0)
 
     def _transcriber_of(self, held: HeldModel) -> Transcriber:
-        """The transcriber, with another model in the place of the first."""
-        transcriber, identity = self.transcriber, held.facts.fingerprint
-        if held.served == self.models.first:
-            return replace(transcriber, model_identity=identity)
+        """The transcriber with the model that is held, also where its files have been replaced meanwhile."""
+        transcriber = self.transcriber
         pace = partial(_pace_of, held.loaded)
         return replace(
             transcriber,
             engine_for=held.loaded.engine_for,
             policy=replace(transcriber.policy, audio_context=cast(AudioContext, held.served.context)),
             reader=replace(transcriber.reader, longest_seconds=partial(longest_seconds, pace=pace)),
-            model_identity=identity,
+            model_identity=held.facts.fingerprint,
         )
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from app import engines
@@ -18,6 +19,7 @@ from app.loaded_model import LoadedModel, ModelFacts
 from app.model_catalogue import TRANSCRIPTION_MODELS
 from app.model_list import ServedModel, first_model, more_models, preloaded, verifying
 from app.model_pool import ModelPool
+from app.pool_failures import RETRY_SECONDS
 from app.pool_slots import LoadedSlot, PoolLimits, Wanted
 from app.settings import Settings
 from app.waiting import Check
@@ -58,6 +60,7 @@ class WorkerModels:
         self.device = "cpu"
         self._thread: EngineThread | None = None
         self._given: Wanted | None = None
+        self._missing: dict[ServedModel, float] = {}  # whose files were not there, and until when that holds
         self.facts: ModelFacts | None = None
         if engine:
             self.facts = ModelFacts((engine.card.name,))
@@ -81,15 +84,29 @@ class WorkerModels:
         except BaseException:
             self._thread.close()
             raise
+        self._check_budget(model)
         self.facts = self._facts(self.first, first)
         self.pool.add(self._wanted(self.first, first), model)
         for ahead in preloaded(self._settings, self.more.values()):
             self._preload(ahead)
         return model
 
+    def _check_budget(self, first: LoadedModel) -> None:
+        size, budget = first.card.weight_bytes, self._settings.model_memory
+        if 0 < budget < size:
+            raise StartError(
+                f"WHISPER_MODEL_MEMORY is {budget}; it must be 0 or at least the {size} of WHISPER_MODEL."
+            )
+
     def _preload(self, served: ServedModel) -> None:
-        """Load a model before the worker serves. If that fails it is tried again when it is asked for."""
+        """Load a model before the worker serves. If that fails it is tried again when it is asked for.
+
+        No model that was loaded before is unloaded for it.
+        """
         try:
+            verified = self._checked(served, _stay, self.pool.latest_end())
+            if not self.pool.has_room(self._wanted(served, verified)):
+                raise ServerBusy("WHISPER_MODEL_MEMORY has no room for it beside the others.")
             with self.hold(served, _stay):
                 pass
         except ServerBusy as error:
@@ -97,9 +114,18 @@ class WorkerModels:
 
     @property
     def alive(self) -> bool:
-        """Whether there is a first model, which takes work, or will once it has been loaded again."""
+        """Whether there is a first model, which takes work, or will once it has been loaded again.
+
+        After it could not be loaded again, False until that is tried again.
+        """
         engines_alive = all(slot.model.engine.alive for slot in self.pool.loaded())
-        return self.facts is not None and engines_alive and (not self._thread or self._thread.alive)
+        alive = engines_alive and (not self._thread or self._thread.alive)
+        return self.facts is not None and alive and not self._first_failed
+
+    @property
+    def _first_failed(self) -> bool:
+        missing = self._missing.get(self.first, 0.0) > monotonic()
+        return missing or self.pool.failed(self._key(self.first))
 
     def served(self, name: str) -> ServedModel:
         """The model of WHISPER_MODELS under a name; the first one for any other."""
@@ -174,12 +200,13 @@ class WorkerModels:
         """Hold a loaded model, as `ModelPool.lease` does. Raises ServerBusy and what `check` raises."""
         if self.facts is None:
             raise ServerBusy(_STARTING, retry_after_seconds=_BUSY_SECONDS)
+        deadline = self.pool.latest_end()
         if self._given:
             facts, wanted = self.facts, self._given
         else:
-            verified = self._checked(served)
+            verified = self._checked(served, check, deadline)
             facts, wanted = self._facts(served, verified), self._wanted(served, verified)
-        with self.pool.lease(wanted, check, keep_seconds) as loaded:
+        with self.pool.lease(wanted, check, keep_seconds, deadline) as loaded:
             yield HeldModel(served, facts, loaded)
 
     def close(self) -> None:
@@ -188,17 +215,25 @@ class WorkerModels:
         if self._thread:
             self._thread.close()
 
-    def _checked(self, served: ServedModel) -> Verified:
-        """The model's checkpoint. Its files are looked at unless it is loaded: then they may have gone."""
+    def _checked(self, served: ServedModel, check: Check, deadline: float) -> Verified:
+        """The model's checkpoint. Its files are looked at unless it is loaded: then they may have gone.
+
+        Files that nobody has read yet take seconds: others read them, as others load them.
+        """
+        verified = self._verified.remembered(served.source)
+        if verified and (self.loaded(served) or verified.unchanged):
+            return verified
+        name = served.name or "first"
         try:
-            if self.loaded(served):
-                return self._verified.remembered(served.source) or self._verified.get(served.source)
-            return self._verified.get(served.source)
+            found = self.pool.wait_for(name, partial(self._verified.get, served.source), check, deadline)
         except StartError as error:
+            self._missing[served] = monotonic() + RETRY_SECONDS
             _log.error("The model %s can't be loaded: %s", served.name or served.source, error)
             raise ServerBusy(
-                f"The model '{served.name or 'first'}' can't be loaded at present; the server's log says why."
+                f"The model '{name}' can't be loaded at present; the server's log says why."
             ) from error
+        self._missing.pop(served, None)
+        return found
 
     def _facts(self, served: ServedModel, verified: Verified) -> ModelFacts:
         return ModelFacts.of(verified, served.precision, served.context)

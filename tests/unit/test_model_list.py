@@ -35,6 +35,15 @@ def test_a_name_of_another_entry_is_that_model() -> None:
     assert (found["whisper-1"].source, found["whisper-1"].precision) == ("base", "int8")
 
 
+def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(StartError, match="can't be read: Permission denied"):
+        more_models(Settings(models=str(tmp_path)))
+
+
 def test_a_file_and_a_folder_are_read(tmp_path: Path) -> None:
     listed = tmp_path / "models.txt"
     listed.write_text("# ours\nfast=base\n\n")

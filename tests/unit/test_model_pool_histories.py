@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from app.errors import ClientGone, ServerBusy
 from app.loaded_model import LoadedModel
 from app.model_pool import ModelPool
+from app.pool_failures import LoadFailures
 from app.pool_slots import PoolLimits, SlotState, Wanted
 from tests.scripted_engine import ScriptedEngine, result
 
@@ -67,7 +68,9 @@ class World:
         self.loads, self.failed, self.ends, self.most_live, self.given_back = 0, 0, 0, 0, 0
         self.engines: list[tuple[str, Engine]] = []
         self.pool = ModelPool(PoolLimits(most_loaded), self.give_back)
-        self.pool._failures = _Forgetful()  # no pause after a failed load: the next request tries again
+        self.pool._failures = LoadFailures(
+            monotonic, 0
+        )  # no pause after a failed load: the next request tries again
 
     def wanted(self, name: str) -> Wanted:
         return Wanted(name, name, 0, lambda: self.load(name))
@@ -132,11 +135,6 @@ class World:
         except ServerBusy as error:
             assert "not enough memory" in error.message
             return "refused"
-
-
-class _Forgetful(dict):  # type: ignore[type-arg]
-    def __setitem__(self, key: object, value: object) -> None:
-        pass
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
