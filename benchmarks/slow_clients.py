@@ -58,6 +58,9 @@ KINDS = {
         + _SPEECH,
         b"",
     ),
+    "150 that take no file, without a key": Kind(
+        150, b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: here\r\n\r\n", b""
+    ),
 }
 
 

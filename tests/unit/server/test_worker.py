@@ -5,7 +5,7 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPResponse
 from time import monotonic
@@ -21,6 +21,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.server import worker as module
+from app.server.client_socket import ClientSocket
+from app.server.upgrade import Upgraded
 from app.server.worker import HEAD_BYTES, HEAD_SECONDS, LINGER_SECONDS, Connection
 from tests.openai_spec import read_as
 from tests.unit.server.connections import client_context, reset
@@ -32,6 +34,7 @@ from tests.unit.server.driven_worker import (
     open_connections,
     read_answer,
 )
+from tests.unit.server.scripted import PATIENCE_SECONDS
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -364,6 +367,27 @@ class TestAnswering:
         assert worker.log.levels == ["info"]
         assert "did not take its answer" in worker.log.lines[0]
         assert worker.runtime.admission.writing.taken == 0
+
+    def test_a_session_waits_in_none_of_the_slots_for_answers(
+        self, worker: Driven, client: socket.socket
+    ) -> None:
+        """It waits in a thread of its own: neither takes a slot from the other."""
+        streams: list[ClientSocket] = []
+        session: Any = SimpleNamespace(serve=lambda stream, _early: streams.append(stream))
+
+        def app(_environ: dict[str, object], _start_response: object) -> list[bytes]:
+            raise Upgraded(session)
+
+        worker.wsgi = app
+        client.sendall(GET)
+        worker.turn_until(lambda: streams and worker.nr_conns == 0)
+        with streams[0] as stream, ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(stream.sendall, bytes(2**25))
+            worker.turn_until(lambda: stream.writers.taken)
+            assert worker.runtime.admission.writing.taken == 0
+            reset(client)
+            with pytest.raises(OSError):
+                sending.result(PATIENCE_SECONDS)
 
     def test_every_answer_is_counted_anew(self, worker: Driven, client: socket.socket) -> None:
         [conn] = worker.waiting
