@@ -27,6 +27,15 @@ def connected(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
 
 
+def greedy(port: int) -> socket.socket:
+    """A client in whose receive buffer next to nothing fits."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(PATIENCE_SECONDS)
+    client.connect(("127.0.0.1", port))
+    return client
+
+
 def refusal(client: socket.socket) -> tuple[HTTPResponse, dict[str, str | None]]:
     """The answer on a connection, and the error in its body, which must be OpenAI's."""
     response = HTTPResponse(client)

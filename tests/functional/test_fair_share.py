@@ -3,17 +3,22 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from socket import MSG_WAITALL, socket
 
 import pytest
 import requests
 
-from app.admission import ADMITTED, FAIR_SHARE
+from app.admission import ADMITTED, FAIR_SHARE, SPEAKING
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.raw_requests import greedy
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
-from tests.upstream_server import UpstreamServer, completion, upstream_server
+from tests.upstream_server import UpstreamServer, chunk, completion, upstream_server
 
 CHAT = {"model": "any", "messages": [{"role": "user", "content": "ping"}]}
+CHATS = "/v1/chat/completions"
+PCM = {"voice": "alloy", "format": "pcm16"}
+OK = b"HTTP/1.1 200"
 ONE, OTHER = "key-of-one", "key-of-another"
 
 
@@ -36,8 +41,14 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def chat(server: GunicornServer, key: str) -> requests.Response:
-    url = f"{server.url}/v1/chat/completions"
+    url = server.url + CHATS
     return requests.post(url, json=CHAT, headers=bearer(key), timeout=PATIENCE_SECONDS)
+
+
+def speak(server: GunicornServer, key: str) -> requests.Response:
+    body = {"model": "tts-1", "voice": "alloy", "input": "Speaking takes none of them."}
+    url = f"{server.url}/v1/audio/speech"
+    return requests.post(url, json=body, headers=bearer(key), timeout=PATIENCE_SECONDS)
 
 
 @contextmanager
@@ -70,11 +81,7 @@ def test_one_caller_has_all_permits_while_nobody_else_asks(
         refused = chat(shared, ONE)
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) > 0
-        body = {"model": "tts-1", "voice": "alloy", "input": "Speaking takes none of them."}
-        spoken = requests.post(
-            f"{shared.url}/v1/audio/speech", json=body, headers=bearer(ONE), timeout=PATIENCE_SECONDS
-        )
-        assert spoken.status_code == 200
+        assert speak(shared, ONE).status_code == 200
 
 
 def test_and_half_of_them_while_others_ask(shared: GunicornServer, upstream: UpstreamServer) -> None:
@@ -91,3 +98,28 @@ def test_and_half_of_them_while_others_ask(shared: GunicornServer, upstream: Ups
                 timeout=PATIENCE_SECONDS,
             )
         assert heard.json()["text"] == FLAGSHIP_TEXT
+
+
+def test_spoken_chats_that_nobody_takes_leave_half_of_the_speech_to_others(
+    shared: GunicornServer, upstream: UpstreamServer
+) -> None:
+    """Each would hold one of espeak-ng's places for as long as its client doesn't read."""
+    upstream.streams(chunk({"content": "word " * 800}), chunk({"content": ". "}), "[DONE]")
+    assert speak(shared, OTHER).status_code == 200
+    with ExitStack() as held:
+        chats = [held.enter_context(spoken_chat(shared, ONE)) for _ in range(SPEAKING)]
+        statuses = [client.recv(len(OK), MSG_WAITALL) for client in chats]
+        assert statuses.count(OK) == SPEAKING // 2
+        assert statuses.count(b"HTTP/1.1 503") == SPEAKING // 2
+        assert speak(shared, OTHER).status_code == 200
+
+
+def spoken_chat(server: GunicornServer, key: str) -> socket:
+    """A client that has asked for a spoken stream, and in whose receive buffer next to nothing fits."""
+    body = {**CHAT, "stream": True, "modalities": ["text", "audio"], "audio": PCM}
+    url = f"http://here{CHATS}"
+    request = requests.Request("POST", url, json=body, headers=bearer(key)).prepare()
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    client = greedy(server.port)
+    client.sendall(f"POST {CHATS} HTTP/1.1\r\nHost: here\r\n{head}\r\n".encode() + request.body)
+    return client

@@ -20,7 +20,7 @@ from tests.functional.certificates import make_certificate
 from tests.functional.conftest import StartServer
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.nginx_proxy import Nginx
-from tests.functional.raw_requests import PATH, connected, refusal, upload
+from tests.functional.raw_requests import PATH, connected, greedy, refusal, upload
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 from tests.functional.slow_connections import sent_within, slow_connections
 
@@ -186,15 +186,6 @@ def test_answers_that_nobody_takes_keep_nobody_out(
                 client.sendall(LARGEST)
             serves(front.url)
     assert "Traceback" not in keyed.log
-
-
-def greedy(port: int) -> socket.socket:
-    """A client in whose receive buffer next to nothing fits."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(PATIENCE_SECONDS)
-    client.connect(("127.0.0.1", port))
-    return client
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.nginx_proxy import Nginx
-from tests.functional.raw_requests import upload
+from tests.functional.raw_requests import greedy, upload
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
 
 pytestmark = pytest.mark.slow
@@ -46,10 +46,7 @@ def nginx(impatient: GunicornServer, tmp_path_factory: pytest.TempPathFactory) -
 
 def asking(port: int, body: dict[str, Any]) -> socket.socket:
     """A client that has asked for speech and has read nothing; its own buffer holds a few kilobytes."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(PATIENCE_SECONDS)
-    client.connect(("127.0.0.1", port))
+    client = greedy(port)
     request = requests.Request("POST", f"http://here{SPEECH}", json=body).prepare()
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
     client.sendall(f"POST {SPEECH} HTTP/1.1\r\nHost: here\r\n{head}\r\n".encode() + request.body)

@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from flask import Response
 
 from app.api import current_runtime
+from app.api.access import caller_or_address
 from app.api.admitted import admitted, conversation_transcriber, keep_seconds_of, leased, request_context
 from app.api.application import incoming
 from app.api.bodies import read_json
 from app.api.chat.replies import OwnReply, Reply, UpstreamReply
-from app.api.chat.voice import voices
+from app.api.chat.voice import voices, wants_speech
 from app.api.event_stream import event_stream
 from app.api.form_values import Fields
 from app.api.schemas import CHAT_COMPLETION
@@ -32,6 +33,8 @@ def create_chat_completion() -> Response:
         lease = held.enter_context(leased(fields["model"], context, keep_seconds))
         reply = make_reply(lease, context)
         held.enter_context(admitted(lease))
+        if wants_speech(fields):
+            held.enter_context(runtime.admission.admit_speaker(caller_or_address()))
         if fields.get("stream"):
             response = event_stream(reply.chunks(), closing="[DONE]", on_close=held.pop_all().close)
         else:

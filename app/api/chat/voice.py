@@ -110,12 +110,17 @@ class Voice:
             return
 
 
+def wants_speech(fields: Fields) -> bool:
+    """Whether a request wants its replies spoken."""
+    return "audio" in (fields.get("modalities") or ())
+
+
 def voices(fields: Fields, runtime: Runtime) -> Callable[..., Voice] | None:
     """A function that makes the voice of each reply to a request; None if it wants no speech.
 
     Raises MissingParameter, UnsupportedValue.
     """
-    if "audio" not in (fields.get("modalities") or ()):
+    if not wants_speech(fields):
         return None
     audio = fields.get("audio")
     if not audio:

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.admission import ADMITTED, FAIR_SHARE
+from app.admission import ADMITTED, FAIR_SHARE, SPEAKING
 from app.dialogue.converse import NOTE
 from app.errors import EngineFailure
 from app.runtime import Runtime
@@ -446,6 +446,33 @@ def test_a_full_server_refuses(client: FlaskClient, runtime: Runtime, stream: bo
     assert response.retry_after
     permits[0].__exit__(None, None, None)
     assert post(client, stream=stream).status_code == 200
+
+
+@pytest.mark.parametrize("fields", [SPOKEN, STREAMED])
+def test_a_spoken_reply_holds_a_permit_to_speak(
+    client: FlaskClient, runtime: Runtime, fields: dict[str, Any]
+) -> None:
+    response = post(client, **fields)
+    assert runtime.admission.speaking.taken == 1
+    assert response.data
+    response.close()
+    assert runtime.admission.speaking.taken == 0
+    with post(client):
+        assert runtime.admission.speaking.taken == 0
+
+
+@pytest.mark.parametrize("fields", [SPOKEN, STREAMED])
+def test_a_server_that_speaks_for_others_refuses_speech_alone(
+    client: FlaskClient, runtime: Runtime, fields: dict[str, Any]
+) -> None:
+    with ExitStack() as held:
+        for number in range(SPEAKING):
+            held.enter_context(runtime.admission.admit_speaker(str(number)))
+        response = post(client, **fields)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert f"speaking {SPEAKING} texts" in error_of(response)["message"]
+        assert runtime.admission.working.taken == 0
+        assert post(client).status_code == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])
