@@ -1,9 +1,10 @@
 """Clients that send next to nothing: many connections that begin, and then drip or fall silent."""
 
+import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 from tests.functional.raw_requests import connected
@@ -11,30 +12,60 @@ from tests.functional.raw_requests import connected
 
 @contextmanager
 def slow_connections(
-    port: int, count: int, begin: bytes, drip: bytes = b"", pause_seconds: float = 1.0
+    port: int,
+    count: int,
+    begin: bytes,
+    drip: bytes = b"",
+    pause_seconds: float = 1.0,
+    *,
+    renewed: bool = False,
 ) -> Iterator[list[socket.socket]]:
     """So many connections that send `begin`, then `drip` again and again, until the context is left.
 
-    Those that the server closes are left as they are.
+    Those that the server closes are left as they are, or replaced in the list at the next pause.
     """
-    with ExitStack() as held:
-        clients = [held.enter_context(connected(port)) for _ in range(count)]
+    clients: list[socket.socket] = []
+    left = Event()
+
+    def keep_on() -> None:
+        while not left.wait(pause_seconds):
+            for number, client in enumerate(clients):
+                if renewed and not is_open(client):
+                    client.close()
+                    clients[number] = _begun(port, begin)
+                elif drip:
+                    send(client, drip)
+
+    dripping = Thread(target=keep_on)
+    try:
+        for _ in range(count):
+            clients.append(connected(port))
         for client in clients:
             send(client, begin)
-        left = Event()
-        dripping = Thread(target=_drip, args=(clients, drip, pause_seconds, left))
         dripping.start()
-        try:
-            yield clients
-        finally:
-            left.set()
+        yield clients
+    finally:
+        left.set()
+        if dripping.ident:
             dripping.join()
-
-
-def _drip(clients: list[socket.socket], drip: bytes, pause_seconds: float, left: Event) -> None:
-    while drip and not left.wait(pause_seconds):
         for client in clients:
-            send(client, drip)
+            client.close()
+
+
+def _begun(port: int, begin: bytes) -> socket.socket:
+    client = connected(port)
+    send(client, begin)
+    return client
+
+
+def is_open(client: socket.socket) -> bool:
+    """Whether neither side has closed or half-closed it, whatever there is to read."""
+    poller = select.poll()
+    try:
+        poller.register(client, select.POLLRDHUP)
+    except ValueError:
+        return False
+    return not poller.poll(0)
 
 
 def send(client: socket.socket, data: bytes) -> None:
