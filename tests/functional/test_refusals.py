@@ -15,6 +15,7 @@ from tests.openai_spec import check_response, read_as
 PATH = "/v1/audio/transcriptions"
 MODEL = {"model": "whisper-1"}
 AUDIO = {"file": ("a.wav", FLAGSHIP.read_bytes())}
+MEBIBYTE = 1024 * 1024
 FORM_TYPE = "multipart/form-data; boundary=b"
 
 
@@ -94,6 +95,21 @@ def test_bad_form(
     error = error_of(answer)
     assert (error["type"], error["param"]) == ("invalid_request_error", param)
     assert message in error["message"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [[(f"field{number}", "x") for number in range(1_001)], [("prompt", "x" * (16 * MEBIBYTE + 1))]],
+    ids=["parts", "field"],
+)
+def test_form_with_too_much_in_it(server: GunicornServer, fields: list[tuple[str, str]]) -> None:
+    answer = send(server, "POST", files=[(name, (None, value)) for name, value in fields])
+    assert answer.status_code == 413
+    error = error_of(answer)
+    assert (error["type"], error["param"]) == ("server_error", None)
+    assert error["message"] == (
+        f"The form has a field of more than {16 * MEBIBYTE} bytes or more than 1000 parts."
+    )
 
 
 @pytest.mark.parametrize("chunked", [False, True])
