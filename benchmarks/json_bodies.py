@@ -51,6 +51,7 @@ BODIES: dict[str, Callable[[int], bytes]] = {
     "recording": recording,
     "recording and emoji": lambda size: recording(size, "\N{GRINNING FACE}"),
     "emoji within": lambda size: b'{"model": "%b%b"}' % (b"x" * size, "\N{GRINNING FACE}".encode()),
+    "escaped emoji within": lambda size: b'{"model": "%b%b"}' % (b"x" * size, rb"\ud83d\ude00"),
     "[]": lambda size: nested(b"[],", size),
     "{}": lambda size: nested(b"{},", size),
     "distinct keys": distinct_keys,

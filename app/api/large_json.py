@@ -17,8 +17,8 @@ from app.waiting import check_client, poll
 LARGE_BYTES = 1024 * 1024
 """Bodies longer than this are large: the parser holds the GIL, and takes several times their memory."""
 AT_A_TIME = 2
-"""The most large bodies that are parsed at a time, and of those that are not ASCII one: Python may need four
-bytes for each of their characters."""
+"""The most large bodies that are parsed at a time, and of those that are not ASCII, or have escapes like
+`\\u20ac`, one: Python may need four bytes for each of their characters."""
 
 _LONGEST_WAIT_SECONDS = 30.0
 """Far longer than it takes to parse as many bodies as can be read at a time."""
@@ -68,10 +68,15 @@ def read_json_body(request: IncomingRequest) -> Any:
         return parse(body)
     # Waiting takes a slot to read, so that it leaves threads for other requests.
     with current_runtime().admission.read(gives_way=False), ExitStack() as held:
-        for name in ("json_parsers",) if body.isascii() else ("wide_json_parsers", "json_parsers"):
+        for name in ("wide_json_parsers", "json_parsers") if _is_wide(body) else ("json_parsers",):
             semaphore = cast(PollingSemaphore, current_app.extensions[name])
             held.enter_context(semaphore.held(request.client_gone))
         return parse(body)
+
+
+def _is_wide(body: bytearray) -> bool:
+    """Whether Python may need more than one byte for each character of the values."""
+    return not body.isascii() or rb"\u" in body
 
 
 def _read_body(request: IncomingRequest) -> bytearray:

@@ -24,6 +24,7 @@ PATIENCE_SECONDS = 60
 EMOJI = "\N{GRINNING FACE}"
 LARGE = b'{"model": "whisper-1", "prompt": "%b%b"}' % (EMOJI.encode(), b"x" * LARGE_BYTES)
 ASCII = LARGE.replace(EMOJI.encode(), b"")
+ESCAPED = LARGE.replace(EMOJI.encode(), rb"\ud83d\ude00")
 TOO_COMPLEX = (
     "Could not parse the JSON body of your request: it has more than 100000 brackets, braces, colons and "
     "commas outside of strings, which is the maximum."
@@ -101,8 +102,18 @@ def waiting(
 
 @pytest.mark.parametrize(
     "held_up",
-    [(ASCII, "json_parsers", AT_A_TIME), (LARGE, "json_parsers", AT_A_TIME), (LARGE, "wide_json_parsers", 1)],
-    ids=["a third one", "a third one with an emoji", "a second one with an emoji"],
+    [
+        (ASCII, "json_parsers", AT_A_TIME),
+        (LARGE, "json_parsers", AT_A_TIME),
+        (LARGE, "wide_json_parsers", 1),
+        (ESCAPED, "wide_json_parsers", 1),
+    ],
+    ids=[
+        "a third one",
+        "a third one with an emoji",
+        "a second one with an emoji",
+        "a second one with an escaped emoji",
+    ],
 )
 def test_a_large_body_waits_and_counts_as_being_read(
     app: Flask, runtime: ScriptedRuntime, parsed: list[int], held_up: tuple[bytes, str, int]
