@@ -119,7 +119,7 @@ def test_killed_decoders_are_replaced(own_server: GunicornServer) -> None:
     refusals = [failure.result for failure in traffic.failures]
     assert len(refusals) <= len(decoders)
     assert all(
-        isinstance(error, requests.HTTPError) and error.response.status_code == 400 for error in refusals
+        isinstance(error, requests.HTTPError) and error.response.status_code == 503 for error in refusals
     )
     assert traffic.texts == {FLAGSHIP_TEXT}
     assert not set(children(worker)) & set(decoders)
