@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from app.environment import disable_telemetry
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         API_KEYS=settings.api_keys,
         ADMIN_KEYS=settings.admin_keys,
         CORS_ORIGINS=settings.cors_origins,
+        TRUSTED_PROXIES=tuple(map(ip_network, settings.trusted_proxies)),
         WEB=settings.web,
     )
     app.extensions["runtime"] = runtime or Runtime(settings)

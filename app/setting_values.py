@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,15 @@ def lines_of(name: str, path: Path) -> tuple[str, ...]:
         raise StartError(f"{name} is '@{path}', and that file is not text in UTF-8.") from None
     lines = (line.strip() for line in text.splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def is_network(text: str) -> bool:
+    """Whether it is an address, or a network whose host bits are zero."""
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_keys(name: str, keys: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from app.errors import StartError
 from app.realtime_settings import REALTIME_LIMITS, RealtimeSettings
 from app.setting_field import setting as _setting
-from app.setting_values import check_keys, check_secret, listed_value, parse_value, single_value
+from app.setting_values import check_keys, check_secret, is_network, listed_value, parse_value, single_value
 
 _MEGABYTE = 1024 * 1024
 
@@ -176,6 +176,11 @@ class Settings(RealtimeSettings):
     cors_origins: tuple[str, ...] = _setting(
         "WHISPER_CORS_ORIGINS", (), "Web page and app origins that may call, comma-separated. `*` = any."
     )
+    trusted_proxies: tuple[str, ...] = _setting(
+        "WHISPER_TRUSTED_PROXIES",
+        (),
+        "Networks of proxies whose `X-Forwarded-For` is believed, as this machine's is, comma-separated.",
+    )
     web: bool = _setting(
         "WHISPER_WEB", True, "1 = web pages for people are served: `/` and `/docs`. 0 = none."
     )
@@ -216,6 +221,8 @@ class Settings(RealtimeSettings):
             self._check(getattr(self, name) > 0, name, "more than 0")
         origins = "origins such as app://obsidian.md or https://example.com:8443, in lower case, null, or *"
         self._check(all(map(_ORIGIN.fullmatch, self.cors_origins)), "cors_origins", origins)
+        networks = "networks such as 172.18.0.0/16, or addresses"
+        self._check(all(map(is_network, self.trusted_proxies)), "trusted_proxies", networks)
         for name in ("hub", "chat_upstream_url"):
             address = getattr(self, name)
             good = not address or _BASE_URL.fullmatch(address) is not None

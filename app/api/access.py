@@ -3,6 +3,7 @@
 import re
 from hashlib import sha256
 from hmac import compare_digest
+from ipaddress import ip_address
 from time import perf_counter
 from uuid import uuid4
 
@@ -88,11 +89,22 @@ def caller_or_address() -> str:
 
 
 def address(http_request: Request) -> str:
-    """The client's address, or "-". From a proxy on this machine, the address that it forwards for."""
+    """The client's address, or "-". A proxy on this machine or in WHISPER_TRUSTED_PROXIES tells it."""
     peer = http_request.remote_addr or ""  # a Unix socket has none
-    if peer in _LOCAL and "X-Forwarded-For" in http_request.headers:
+    if "X-Forwarded-For" in http_request.headers and _is_proxy(peer):
         return http_request.access_route[-1]
     return peer or "-"
+
+
+def _is_proxy(peer: str) -> bool:
+    if peer in _LOCAL:
+        return True
+    try:
+        sender = ip_address(peer)
+    except ValueError:
+        return False
+    sender = getattr(sender, "ipv4_mapped", None) or sender
+    return any(sender in network for network in current_app.config["TRUSTED_PROXIES"])
 
 
 def request_key() -> str:

@@ -196,6 +196,24 @@ def test_errors_of_the_server_pass_as_they_are(session: requests.Session, nginx:
     assert error_of(answer, 404)["message"] == "Invalid URL (GET /v1/none)"
 
 
+@pytest.mark.slow
+def test_an_nginx_elsewhere_tells_who_asks_if_it_is_trusted(
+    start_server: StartServer, start_nginx: StartNginx
+) -> None:
+    """In a container of its own, it has another address than this machine's."""
+    server = start_server(WHISPER_TRUSTED_PROXIES="127.0.0.2/32").wait_until_ready()
+    pass_on = {"proxy_pass http://whisper;": "proxy_bind 127.0.0.2; proxy_pass http://whisper;"}
+    nginx = start_nginx(f"127.0.0.1:{server.port}", **pass_on)
+    for port, source in ((nginx.port, "127.0.0.5"), (server.port, "127.0.0.6")):
+        request = b"GET /v1/nowhere HTTP/1.0\r\nX-Forwarded-For: 127.0.0.7\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS, (source, 0)) as client:
+            client.sendall(request)
+            assert b" 404 " in client.recv(1_000)
+        server.wait_for_log(f" who={source} ")
+    assert "127.0.0.7" not in server.log
+    assert "who=127.0.0.2 " not in server.log
+
+
 def test_a_dead_server(session: requests.Session, start_nginx: StartNginx) -> None:
     answer = ping(session, start_nginx(f"127.0.0.1:{free_port()}"))
     error = error_of(answer, 502)

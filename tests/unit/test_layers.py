@@ -199,6 +199,7 @@ BASE_MAY_IMPORT = BASE | {
     "functools",
     "math",
     "enum",
+    "ipaddress",
     "re",
     "pathlib",
     "threading",

@@ -38,6 +38,7 @@ def test_reads_the_process_environment_when_given_none(monkeypatch: pytest.Monke
         ("WHISPER_CORS_ORIGINS", "*", ("*",)),
         ("WHISPER_CORS_ORIGINS", "app://obsidian.md,null", ("app://obsidian.md", "null")),
         ("WHISPER_CORS_ORIGINS", "http://[::1]:3000", ("http://[::1]:3000",)),
+        ("WHISPER_TRUSTED_PROXIES", "10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
         ("WHISPER_STRICT", "1", True),
         ("WHISPER_STRICT", "Yes", True),
         ("WHISPER_STRICT", "ON", True),
@@ -132,6 +133,15 @@ def test_origins_that_no_browser_sends_are_refused(origin: str) -> None:
     ) as refusal:
         Settings.from_environ({"WHISPER_CORS_ORIGINS": f"app://obsidian.md,{origin}"})
     assert repr(origin) in str(refusal.value)
+
+
+@pytest.mark.parametrize("network", ["nginx", "10.0.0.1/8", "10.0.0.0/33", "*", "10.0.0.0-10.0.0.9"])
+def test_what_is_no_network_is_refused(network: str) -> None:
+    with pytest.raises(
+        StartError, match=r"^WHISPER_TRUSTED_PROXIES is .*; it must be networks such as 172"
+    ) as refusal:
+        Settings.from_environ({"WHISPER_TRUSTED_PROXIES": f"10.0.0.0/8,{network}"})
+    assert repr(network) in str(refusal.value)
 
 
 def keys_in(path: Path) -> tuple[str, ...]:

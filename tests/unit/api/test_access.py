@@ -228,6 +228,26 @@ def test_a_proxy_on_this_machine_alone_is_believed(app, peer, forwarded, meant):
         assert caller_or_address() == meant
 
 
+@pytest.mark.parametrize(
+    ("peer", "meant"),
+    [
+        ("172.18.0.3", "10.9.9.9"),
+        ("::ffff:172.18.0.3", "10.9.9.9"),
+        ("fd00::7", "10.9.9.9"),
+        ("127.0.0.1", "10.9.9.9"),
+        ("172.19.0.3", "172.19.0.3"),
+        ("fd00::8", "fd00::8"),
+        ("no address", "no address"),
+    ],
+)
+def test_proxies_that_are_told_are_believed_too(runtime, peer, meant):
+    app = create_app(Settings(trusted_proxies=("172.18.0.0/16", "fd00::7")), runtime)
+    with app.test_request_context(
+        headers={"X-Forwarded-For": "8.8.8.8, 10.9.9.9"}, environ_overrides={"REMOTE_ADDR": peer}
+    ):
+        assert address(flask.request) == meant
+
+
 def test_whoever_has_a_key_is_one_caller_wherever_it_asks(locked, runtime):
     for number, key in enumerate((KEYS[0], KEYS[0], KEYS[1])):
         form = {"model": "whisper-1", "file": (io.BytesIO(b"RIFF"), "a.wav")}
