@@ -69,6 +69,10 @@ class ClientSocket(socket.socket):
         """How many bytes can be read that a poller doesn't report: 0 except over TLS."""
         return 0
 
+    def leave_pool(self) -> None:
+        """From now on a thread of its own waits for the client: it takes nobody's slot."""
+        self.writers = TransferSlots(1)
+
     def reset_send_timer(self) -> None:
         """Start to measure how fast the client receives an answer. Called before each one."""
         self._waited_seconds, self._bytes_sent = 0.0, 0

@@ -20,7 +20,6 @@ from gunicorn.config import Config
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from app.admission import TransferSlots
 from app.api.error_body import whole_answer
 from app.realtime.sessions import Sessions
 from app.runtime import Runtime
@@ -138,8 +137,8 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
         try:
             return bool(super().handle_request(req, conn))
         except Upgraded as upgraded:
+            conn.sock.leave_pool()
             early = conn.parser.unreader.take_buffered()
-            conn.sock.writers = TransferSlots(1)  # it waits in a thread of its own
             conn.handed_over = start_session(upgraded.session, conn.sock, early)
             return False
         except BlockingIOError:
