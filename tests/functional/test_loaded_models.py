@@ -1,13 +1,14 @@
 """/api/ps over two workers: what each has loaded, loading and unloading in both, a death and a reload."""
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import requests
 from benchmarks.random_weights import TINY_TURBO, write
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.processes import limited
 
 pytestmark = pytest.mark.slow
 
@@ -52,9 +54,12 @@ def two(folder: Path, mute: socket.socket) -> Iterator[GunicornServer]:
         yield running.wait_until_ready(2)
 
 
-def listed(server: GunicornServer) -> dict[int, list[str]]:
-    """The names of the models that each worker has loaded."""
-    body = server.get("/api/ps").json()
+def listed(server: GunicornServer, workers: int = 2) -> dict[int, list[str]]:
+    """The names of the models that each worker has loaded, once so many have told them in time."""
+    deadline = monotonic() + PATIENCE_SECONDS
+    while len((body := server.get("/api/ps").json())["workers"]) != workers:
+        assert monotonic() < deadline, body
+        sleep(0.1)
     found = {worker["worker"]: [model["name"] for model in worker["models"]] for worker in body["workers"]}
     assert body["models"] == sorted({name for names in found.values() for name in names})
     return found
@@ -130,6 +135,19 @@ def test_a_chat_uses_its_model_until_it_is_answered(two: GunicornServer, mute: s
     two.wait_for_log(f"path=/v1/chat/completions status={BAD_GATEWAY}")
     assert change(two, "DELETE", "other") in (200, 404)
     assert all("other" not in names for names in listed(two).values())
+
+
+def test_a_worker_that_was_out_of_descriptors_is_asked_again(two: GunicornServer) -> None:
+    change(two, "DELETE", "other")
+    workers = two.workers
+    with limited(workers[0], resource.RLIMIT_NOFILE, 3):  # all that it has stays open
+        [(_, names)] = listed(two, workers=1).items()
+        assert names == ["demo"]
+        two.wait_for_log("can't be answered at present")
+    assert listed(two) == {0: ["demo"], 1: ["demo"]}
+    assert change(two, "POST", "other") == 201
+    assert change(two, "DELETE", "other") == 200
+    assert two.workers == workers
 
 
 def test_a_killed_worker_comes_back_and_is_asked_again(two: GunicornServer) -> None:
