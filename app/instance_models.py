@@ -1,5 +1,6 @@
 """The models of all workers of an instance: which are loaded, and loading and unloading them everywhere."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf, isfinite
@@ -11,8 +12,10 @@ from app.waiting import Check
 from app.worker_models import WorkerModels
 from app.worker_peers import Message, WorkerPeers
 
+_log = logging.getLogger(__name__)
+
 _LISTING_SECONDS = 2.0
-"""A worker that doesn't tell its models within this time is left out: it is ending, or stopped."""
+"""A worker that doesn't tell its models within this time is named as silent: busy, ending, or stopped."""
 _LOADING_SECONDS = 60.0
 """In addition to the longest wait for a model's turn."""
 _AT_A_TIME = 4
@@ -38,6 +41,13 @@ class WorkerListing(NamedTuple):
     models: list[LoadedCopy]
 
 
+class InstanceListing(NamedTuple):
+    """What the workers have loaded, and the numbers of those that have not told in time."""
+
+    workers: list[WorkerListing]
+    silent: list[int]
+
+
 class InstanceModels:
     """Speaks for all workers. A model is named as in WHISPER_MODELS, the first one by ""."""
 
@@ -52,14 +62,18 @@ class InstanceModels:
             "unload": self._unload,
         }
 
-    def listing(self, check: Check) -> list[WorkerListing]:
+    def listing(self, check: Check) -> InstanceListing:
         """What each worker has loaded. Raises what `check` raises."""
-        answers = self.peers.ask_all({"do": "list"}, check, _LISTING_SECONDS)
-        return [
+        answers = sorted(self.peers.ask_all({"do": "list"}, check, _LISTING_SECONDS).items())
+        silent = [number for number, answer in answers if not answer]
+        if silent:
+            _log.warning("Workers that have not told their models within %g s: %s", _LISTING_SECONDS, silent)
+        workers = [
             WorkerListing(number, answer["device"], [_copy(*copy) for copy in answer["models"]])
-            for number, answer in sorted(answers.items())
+            for number, answer in answers
             if answer
         ]
+        return InstanceListing(workers, silent)
 
     def load(self, name: str, keep_seconds: float | None, check: Check) -> bool:
         """Load a model in every worker. False if all had it already; then `keep_seconds` counts all the same.

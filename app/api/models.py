@@ -33,7 +33,7 @@ def retrieve_model(name: str) -> Response:
 def _loaded() -> set[str]:
     """The models that any worker has loaded, by the names that /api/ps has for them."""
     with request_context() as context:
-        workers = current_runtime().instance.listing(context.check)
+        workers = current_runtime().instance.listing(context.check).workers
     return {name for worker in workers for copy in worker.models for name in copy.names}
 
 

@@ -1,6 +1,7 @@
 """/api/ps, as speaches has it: which models are loaded, and loading and unloading them.
 
-GET tells of all workers, and POST and DELETE reach all of them. `workers` is not speaches' field.
+GET tells of all workers, and POST and DELETE reach all of them. `workers` and `silent_workers` are not
+speaches' fields.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ blueprint = Blueprint("ps", __name__)
 def list_loaded() -> Response:
     """The names of all models that any worker has loaded, and what each worker has."""
     with request_context() as context:
-        workers = current_runtime().instance.listing(context.check)
+        workers, silent = current_runtime().instance.listing(context.check)
     names = sorted({name for worker in workers for copy in worker.models for name in copy.names})
     return jsonify(
         models=names,
@@ -34,6 +35,7 @@ def list_loaded() -> Response:
             }
             for worker in workers
         ],
+        silent_workers=silent,
     )
 
 

@@ -59,12 +59,23 @@ def loads() -> Loads:
 
 def test_what_is_loaded(loads: Loads) -> None:
     body = loads.client.get("/api/ps").json
-    assert body["models"] == ["scripted"]
+    assert (body["models"], body["silent_workers"]) == (["scripted"], [])
     [worker] = body["workers"]
     assert (worker["worker"], worker["device"]) == (0, "cpu")
     [model] = worker["models"]
     assert (model["name"], model["names"], model["requests"]) == ("scripted", ["scripted"], 0)
     assert model["expires_at"] is None
+
+
+def test_workers_that_do_not_tell_in_time_are_named(loads: Loads, caplog: pytest.LogCaptureFixture) -> None:
+    peers = loads.runtime.instance.peers
+    ask_all = peers.ask_all
+    peers.ask_all = lambda *asked: ask_all(*asked) | {3: None, 2: None}
+    body = loads.client.get("/api/ps").json
+    assert [worker["worker"] for worker in body["workers"]] == [0]
+    assert body["silent_workers"] == [2, 3]
+    assert "have not told their models within 2 s: [2, 3]" in caplog.text
+    assert loads.client.get("/v1/models/whisper-1").json["loaded"]
 
 
 def test_loading_and_unloading(loads: Loads) -> None:
