@@ -22,6 +22,7 @@ from app.admission import (
     WRITING,
     Admission,
     Pace,
+    PaceOf,
     Permits,
     TransferSlot,
     TransferSlots,
@@ -109,6 +110,62 @@ def test_windows_of_a_short_context_are_a_short_wait_and_say_nothing_of_long_rec
         assert gate.longest_seconds(60) == pytest.approx(600)
         with pytest.raises(ServerBusy, match=r"a window of each takes 0\.5 seconds"), gate.admit():
             pass
+
+
+def slow() -> Pace:
+    """Of another model than the first."""
+    return Pace(120.5, 400.0)
+
+
+@pytest.mark.parametrize("pace", [None, slow], ids=["first", "other"])
+def test_each_request_before_a_new_one_counts_with_the_pace_of_its_own_model(pace: PaceOf | None) -> None:
+    """Models take turns: whichever the new one is for, it waits for the windows of all."""
+    gate = admission(300, pace=1.0)
+    with ExitStack() as fast:
+        for _ in range(20):
+            fast.enter_context(gate.admit())
+        with ExitStack() as others:
+            for _ in range(3):  # before the third: 20 * 1 s and 2 * 120.5 s
+                others.enter_context(gate.admit(pace=slow))
+            with pytest.raises(ServerBusy) as caught, gate.admit(pace=pace):
+                pass
+            assert "after about 382 seconds: 23 requests are before it" in caught.value.message
+            assert "a window of each takes 16.6 seconds" in caught.value.message
+            assert caught.value.retry_after_seconds == 82
+            assert gate.working.taken == 23
+        with gate.admit(pace=pace):  # those of the slow model have ended
+            assert gate.working.taken == 21
+
+
+def test_a_failing_request_for_another_model_counts_no_longer() -> None:
+    gate = admission(100, pace=1.0)
+    with pytest.raises(ZeroDivisionError), gate.admit(pace=slow):
+        with pytest.raises(ServerBusy), gate.admit():
+            pass
+        raise ZeroDivisionError
+    with gate.admit():
+        assert gate.working.taken == 1
+
+
+def test_a_pace_counts_as_it_is_when_somebody_asks() -> None:
+    gate, seconds = admission(100, pace=1.0), [0.0]
+    with gate.admit(pace=lambda: Pace(seconds[0], seconds[0])):
+        with gate.admit():
+            pass
+        seconds[0] = 120.5
+        with pytest.raises(ServerBusy, match="after about 120 seconds"), gate.admit():
+            pass
+
+
+def test_when_all_permits_are_taken_each_model_has_its_own_time_to_come_back() -> None:
+    gate = admission(10_000, pace=1.0)
+    gate.working.taken = ADMITTED
+    found = list[int | None]()
+    for pace in (None, lambda: Pace(60.5, 200.0)):
+        with pytest.raises(ServerBusy, match="working on") as caught, gate.admit(pace=pace):
+            pass
+        found.append(caught.value.retry_after_seconds)
+    assert found == [5, 61]
 
 
 class Clock:
