@@ -32,19 +32,15 @@ def too_large(name: str, size: int, loaded: str) -> str:
 
 
 class LoadFailures:
-    """What clients are told of each model's last failure, for so many seconds.
+    """What clients are told of each model's last failure. Whoever calls has the pool's lock."""
 
-    Whoever calls has the pool's lock.
-    """
-
-    def __init__(self, clock: Callable[[], float], seconds: float = RETRY_SECONDS) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._seconds = seconds
         self._found: dict[Hashable, tuple[float, str]] = {}
 
     def remember(self, key: Hashable, failure: str) -> None:
         """A model could not be loaded."""
-        self._found[key] = (self._clock() + self._seconds, failure)
+        self._found[key] = (self._clock() + RETRY_SECONDS, failure)
 
     def remembers(self, key: Hashable) -> bool:
         """Whether the model is not to be tried again yet."""
