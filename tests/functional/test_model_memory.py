@@ -33,16 +33,29 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
         yield running.wait_until_ready()
 
 
+def read_seconds(server: GunicornServer) -> float:
+    """How long all audio files that have been read took."""
+    [seconds] = re.findall(r"^whisper_decode_seconds_total (\S+)$", server.get("/metrics").text, re.MULTILINE)
+    return float(seconds)
+
+
 def refusal(server: GunicornServer, model: str) -> str:
+    """The message of a 503 with Retry-After before anything of the audio has been read."""
+    before, refused = read_seconds(server), server.log.count(" status=503 ")
     answer = server.transcribe(FLAGSHIP, model=model)
     assert answer.status_code == 503, answer.text
     assert int(answer.headers["Retry-After"]) > 0
+    server.wait_for_log(" status=503 ", refused + 1)  # it has been counted
+    assert read_seconds(server) == before
     message: str = answer.json()["error"]["message"]
     return message
 
 
 def serves_as_before(server: GunicornServer, worker: int) -> None:
+    before, answered = read_seconds(server), server.log.count(" status=200 ")
     assert server.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
+    server.wait_for_log(" status=200 ", answered + 1)
+    assert read_seconds(server) > before
     assert server.workers == [worker]
     assert server.get("/ready").status_code == 200
     assert server.get("/api/ps").json()["models"] == ["demo"]
