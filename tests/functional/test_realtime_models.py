@@ -1,15 +1,20 @@
 """Realtime sessions of a server with several models, which are loaded and unloaded meanwhile."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 
 from benchmarks.random_weights import TINY_TURBO, write
-from tests.functional.gunicorn_server import GunicornServer
-from tests.functional.realtime_client import answer_for, audio_of, realtime, session_of
-from tests.functional.recordings import FLAGSHIP, FLAGSHIP_TEXT
+from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
+from tests.functional.realtime_client import TRANSCRIPTION, answer_for, audio_of, realtime, session_of
+from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT
 
 pytestmark = pytest.mark.slow
+
+BYTES_PER_SECOND = 48_000
+IDLE_SECONDS = 1
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +26,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer
         folder / "server.log",
         WHISPER_MODELS=f"other={folder / 'random.pt'},gpt-realtime-whisper=other",
         WHISPER_MODELS_LOADED="1",
-        WHISPER_MODEL_IDLE_SECONDS="1",
+        WHISPER_MODEL_IDLE_SECONDS=str(IDLE_SECONDS),
     ) as running:
         yield running.wait_until_ready()
 
@@ -35,6 +40,30 @@ def test_an_open_session_keeps_no_model(several: GunicornServer) -> None:
             assert session.transcribe(spoken)["transcript"] == FLAGSHIP_TEXT
             several.wait_for_log("Unloaded demo", unloaded + 1)
             assert len([event for event in session.events if event["type"].endswith("completed")]) == times
+
+
+def unload(server: GunicornServer, name: str) -> int:
+    return requests.delete(f"{server.url}/api/ps/{name}", timeout=PATIENCE_SECONDS).status_code
+
+
+def test_an_utterance_keeps_its_model_until_it_is_answered(several: GunicornServer) -> None:
+    """Neither who unloads it nor who needs its room gets it, nor does its time run out."""
+    spoken = audio_of(DATA / "minute.flac")[: 10 * BYTES_PER_SECOND]
+    with realtime(several.url) as session, ThreadPoolExecutor(1) as others:
+        session.update(session_of())
+        session.append(spoken)
+        session.receive_until(f"{TRANSCRIPTION}.delta")  # it has its model, and is not committed
+        unloaded = several.log.count("Unloaded demo")
+        other = others.submit(several.transcribe, FLAGSHIP, model="other")
+        while session.receive_within(2 * IDLE_SECONDS):
+            pass
+        assert unload(several, "demo") == 409
+        assert several.log.count("Unloaded demo") == unloaded
+        session.send("input_audio_buffer.commit")
+        assert session.receive_until(f"{TRANSCRIPTION}.completed")["transcript"].startswith("The sun rises")
+        assert other.result(PATIENCE_SECONDS).status_code == 200
+        assert several.log.count("Unloaded demo") == unloaded + 1
+        assert unload(several, "demo") == 404
 
 
 def test_a_session_may_name_any_model(several: GunicornServer) -> None:
