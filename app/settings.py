@@ -95,7 +95,8 @@ class Settings(RealtimeSettings):
     engine: str = _setting(
         "WHISPER_ENGINE",
         "batched",
-        "`batched`: concurrent requests are decoded together. `reference`: plain openai-whisper.",
+        "`batched`: concurrent requests are decoded together. `reference`: plain openai-whisper, all models' "
+        "tasks in the order in which they come.",
     )
     devices: str = _setting(
         "WHISPER_DEVICES",
@@ -170,7 +171,8 @@ class Settings(RealtimeSettings):
     admin_keys: tuple[str, ...] = _setting(
         "WHISPER_ADMIN_KEYS",
         (),
-        "Keys that may also load and unload models, comma-separated, or `@FILE`. Empty = no key may.",
+        "Keys that may also load and unload models, comma-separated, or `@FILE`. Empty = no key may; without "
+        "any keys everybody may.",
         secret=True,
     )
     cors_origins: tuple[str, ...] = _setting(
