@@ -176,7 +176,7 @@ class Offline:
         now, end = TICK_SECONDS, len(samples) / SAMPLE_RATE
         while now < end:
             began, heard = process_time(), live.heard.until_ms
-            delta = live.update(samples[: int(now * SAMPLE_RATE)], context)
+            delta = live.update(samples[live.begin : int(now * SAMPLE_RATE)], context)
             seconds = process_time() - began if self._update_seconds is None else self._update_seconds
             took = seconds * sessions if live.heard.until_ms > heard else 0.0
             if delta:

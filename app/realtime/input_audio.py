@@ -1,6 +1,5 @@
 """The audio that a client appends: what is not committed yet, and the turns in it."""
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +15,8 @@ LONGEST_TURN_MS = 300_000
 """A turn that the detector doesn't end is ended here."""
 
 _SAMPLES_PER_MS = SAMPLE_RATE // 1000
+_BYTES = 2
+"""Of a sample."""
 _STEP_MS = 1_000
 """The most audio that is looked at, at a time: what is found in it is settled before more is held."""
 _LEAST_MS = 96
@@ -83,11 +84,15 @@ class InputAudio:
                 if self._detector:
                     yield from self._turns(self._detector, samples * STEP)
 
-    def so_far(self) -> Samples:
-        """The 16 kHz samples of the utterance that is under way, but for its last tenth of a second."""
+    def so_far(self, begin: int, most: int) -> Samples:
+        """At most so many 16 kHz samples of the utterance that is under way, from number `begin` on.
+
+        The last tenth of a second is not among them yet. Nothing else is copied.
+        """
         start_ms = self._buffer.start_ms if self._turn_ms is None else self._turn_ms
-        skipped = max(0, start_ms * _SAMPLES_PER_MS - self._first_sample)
-        return np.concatenate([np.empty(0, np.int16), *self._samples])[skipped:] * STEP
+        first = max(0, start_ms * _SAMPLES_PER_MS - self._first_sample) + begin
+        copied = self._samples[_BYTES * first : _BYTES * (first + most)]
+        return np.frombuffer(copied, np.int16) * STEP
 
     def take(self) -> bytes:
         """Remove and return all audio: the utterance that the client commits."""
@@ -119,7 +124,7 @@ class InputAudio:
     def _hear(self) -> Pcm:
         samples = self._resampler.feed(bytes(self._unheard))
         self._unheard.clear()
-        self._samples.append(samples)
+        self._samples += samples.tobytes()
         return samples
 
     def _turns(self, detector: TurnDetector, samples: Samples) -> Iterator[TurnStarted | TurnEnded]:
@@ -146,9 +151,11 @@ class InputAudio:
         self._drop_samples(start_ms)
 
     def _drop_samples(self, before_ms: int) -> None:
-        """Drop whole pieces of what was heard before a time."""
-        while self._samples and self._first_sample + len(self._samples[0]) <= before_ms * _SAMPLES_PER_MS:
-            self._first_sample += len(self._samples.popleft())
+        """Drop what was heard before a time."""
+        before = max(0, before_ms * _SAMPLES_PER_MS - self._first_sample)
+        dropped = min(before, len(self._samples) // _BYTES)
+        del self._samples[: _BYTES * dropped]
+        self._first_sample += dropped
 
     def _forget(self) -> None:
         self._start_hearing()
@@ -159,5 +166,5 @@ class InputAudio:
     def _start_hearing(self) -> None:
         self._resampler = StreamResampler(self.format.codec, self.format.rate, self.format.sample_bytes)
         self._unheard = bytearray()
-        self._samples: deque[Pcm] = deque()
+        self._samples = bytearray()
         self._first_sample = self.now_ms * _SAMPLES_PER_MS  # how many came before, in the whole session

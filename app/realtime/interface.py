@@ -9,7 +9,10 @@ from app.errors import SpeechError
 from app.request_context import RequestContext
 from app.transcript import Transcript
 from app.transcription.request import TranscriptionRequest
-from app.waveform import Samples
+from app.waveform import SAMPLE_RATE, Samples
+
+MOST_SAMPLES = 31 * SAMPLE_RATE
+"""The most that a look for text is given: a window, and what shows that it is full."""
 
 Eagerness = Literal["low", "medium", "high", "auto"]
 
@@ -61,15 +64,24 @@ NewTurnDetector = Callable[[TurnDetection, Callable[[], Heard]], TurnDetector]
 
 
 class LiveTranscript(Protocol):
-    """The text of one utterance while it is spoken. What it returns is never taken back."""
+    """The text of one utterance while it is spoken. What it returns is never taken back.
+
+    `begin` is the number of the first 16 kHz sample of the utterance that it still needs; only `update`
+    changes it.
+    """
+
+    @property
+    def begin(self) -> int:
+        """How many samples it is done with."""
 
     @property
     def heard(self) -> Heard:
         """The text so far."""
 
     def update(self, samples: Samples, context: RequestContext) -> str:
-        """The next piece of text, given the utterance's 16 kHz samples so far; may be empty.
+        """The next piece of text, given the utterance's samples from `begin` on; may be empty.
 
+        They are those so far, or where there are more, the first MOST_SAMPLES of them.
         Called in one thread at a time. Raises what a RequestContext raises when the utterance ends.
         """
 

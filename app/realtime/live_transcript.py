@@ -3,7 +3,7 @@
 The utterance so far is decoded as an ordinary window, with the words that were sent as its first tokens, and
 aligned; `app.realtime.stable_words` tells which of the others will stay. A longer utterance goes on as a
 transcription does: the segments of a full window are text, and the next window begins where they end. So
-only the latest window is decoded again and again.
+only the latest window is decoded again and again, and no audio before it is needed.
 """
 
 from app.engines.interface import FRAMES_PER_SECOND, WINDOW_FRAMES
@@ -30,7 +30,8 @@ class LiveText:
     """A LiveTranscript: the text of one utterance while it is spoken. One thread at a time may call it.
 
     `request` is that of the final transcript. `voice` is the utterance's own: while nobody speaks nothing is
-    decoded. `sent` is all that was returned so far; what an update that failed has found comes with the next.
+    decoded, except a full window in which somebody has spoken. `sent` is all that was returned so far; what
+    an update that failed has found comes with the next.
     """
 
     def __init__(
@@ -54,24 +55,29 @@ class LiveText:
         self._ended = ""
 
     @property
+    def begin(self) -> int:
+        """The number of the latest window's first sample."""
+        return self._begin
+
+    @property
     def heard(self) -> Heard:
         """The text so far, sent or not, and how much of the utterance was heard for it."""
         latest = self._latest.tokenizer.decode(self._latest.tokens) if self._latest else ""
         return Heard(self._ended + latest, self._decoded * 1_000 // SAMPLE_RATE)
 
     def update(self, samples: Samples, context: RequestContext) -> str:
-        """The words that will stay and weren't sent yet, given all of the utterance's 16 kHz samples so far.
+        """The words that will stay and weren't sent yet, given the 16 kHz samples from number `begin` on.
 
         Empty if there are none, or if too little was said since the last time. Raises what
         `Transcriber.hear_unfinished` raises; the next call may go on.
         """
-        fresh_seconds = (len(samples) - self._decoded) / SAMPLE_RATE
-        if not self._ears.spoken_since(samples, self._decoded) or fresh_seconds < self._rules.step_seconds:
-            return ""
-        self._decoded = len(samples)
-        while len(samples) - self._begin > _WINDOW_SAMPLES:
-            self._end_window(samples, context)
-        self._hear_latest(samples, context)
+        end = self._begin + len(samples)
+        self._ears.hear(samples, end)
+        while end - self._begin > _WINDOW_SAMPLES:
+            self._end_window(samples[self._begin - end :][:_WINDOW_SAMPLES], context)
+        if self._is_news(end):
+            self._decoded = end
+            self._hear_latest(samples[self._begin - end :], context)
         delta, self.sent = self._stable[len(self.sent) :], self._stable
         return delta
 
@@ -81,16 +87,22 @@ class LiveText:
         self.sent += rest
         return rest
 
+    def _is_news(self, end: int) -> bool:
+        """Whether it is worth decoding the latest window again, up to sample number `end`."""
+        fresh_seconds = (end - self._decoded) / SAMPLE_RATE
+        return fresh_seconds >= self._rules.step_seconds and self._ears.spoken_since(self._decoded)
+
     def _hear_latest(self, samples: Samples, context: RequestContext) -> None:
         """Decode the latest window, and keep what will stay."""
         before, self._latest = self._latest, self._hear(samples, context)
         if self._latest is not None:
-            seconds = (len(samples) - self._begin) / SAMPLE_RATE
+            seconds = len(samples) / SAMPLE_RATE
             self._keep(stable_tokens(self._latest, before, seconds, self._rules), self._latest)
 
     def _end_window(self, samples: Samples, context: RequestContext) -> None:
         """Decode a full window for the last time, keep its segments, and begin the next one after them."""
-        text, self._latest = self._hear(samples[: self._begin + _WINDOW_SAMPLES], context), None
+        text = self._hear(samples, context) if self._ears.spoken_since(self._begin) else None
+        self._latest, self._decoded = None, max(self._decoded, self._begin + _WINDOW_SAMPLES)
         if text is None:
             self._begin += _WINDOW_SAMPLES
             self._known = KnownText(self._known.previous, language=self._known.language)
@@ -108,7 +120,7 @@ class LiveText:
 
     def _hear(self, samples: Samples, context: RequestContext) -> UnfinishedText | None:
         """The window's text; None as well if it doesn't begin with what was sent, as not every engine's."""
-        text = self._transcriber.hear_unfinished(samples[self._begin :], self._known, self._request, context)
+        text = self._transcriber.hear_unfinished(samples, self._known, self._request, context)
         known = self._known.prefix
         return text if text and text.tokens[: len(known)] == known else None
 
@@ -131,11 +143,14 @@ class _Ears:
         self._now_ms = 0
         self._spoken_until_ms = -_TAIL_MS
 
-    def spoken_since(self, samples: Samples, since: int) -> bool:
-        """Whether there is speech in the samples from number `since` on, or shortly before."""
-        for probability in self._voice.probabilities(samples[self._fed :]):
+    def hear(self, samples: Samples, end: int) -> None:
+        """Hear what is new of the samples before number `end`."""
+        for probability in self._voice.probabilities(samples[len(samples) - (end - self._fed) :]):
             self._now_ms += FRAME_MS
             if probability >= _SPEECH:
                 self._spoken_until_ms = self._now_ms
-        self._fed = len(samples)
+        self._fed = end
+
+    def spoken_since(self, since: int) -> bool:
+        """Whether somebody has spoken after sample number `since`, or shortly before."""
         return self._spoken_until_ms + _TAIL_MS > since * 1_000 // SAMPLE_RATE

@@ -13,7 +13,14 @@ from app.realtime.audio_checks import check_length, check_room, decoded_audio, s
 from app.realtime.configuration import Configuration, Parse, Transcription
 from app.realtime.events import new_id
 from app.realtime.input_audio import InputAudio, TurnStarted
-from app.realtime.interface import Heard, HoldModel, NewTurnDetector, SessionRecord, TurnDetector
+from app.realtime.interface import (
+    MOST_SAMPLES,
+    Heard,
+    HoldModel,
+    NewTurnDetector,
+    SessionRecord,
+    TurnDetector,
+)
 from app.realtime.job_thread import JobThread
 from app.realtime.utterance import Committed, Send, Utterance
 from app.request_context import RequestContext
@@ -205,7 +212,8 @@ class Session:
         ready = self.idle and self._audio.now_ms - self._updated_ms >= UPDATE_MS
         if ready and self._audio.in_utterance:
             self._updated_ms = self._audio.now_ms
-            utterance, samples = self._utterance_under_way(), self._audio.so_far()
+            utterance = self._utterance_under_way()
+            samples = self._audio.so_far(utterance.begin, MOST_SAMPLES)
             self._jobs.add(partial(self._look_for_text, utterance, samples, monotonic()))
 
     def _look_for_text(self, utterance: Utterance, samples: Samples, at: float) -> None:

@@ -65,6 +65,11 @@ class Utterance:
         self._lock = Lock()
         self._dropped = False
 
+    @property
+    def begin(self) -> int:
+        """The number of the first sample that the next `update` needs; not to be read during one."""
+        return self._live.begin if self._live else 0
+
     def drop(self) -> None:
         """Nobody wants it anymore: no event follows. `release` must be called then."""
         self.live_context.cancel()
@@ -77,7 +82,7 @@ class Utterance:
         self._held.close()
 
     def update(self, samples: Samples, send: Send) -> bool:
-        """Send a `delta` if there is more text. `samples` are all of the utterance's so far, at 16 kHz."""
+        """Send a `delta` if there is more text. `samples` are as LiveTranscript.update takes them."""
         try:
             self.live_context.check()
             text = self._more_text(samples)

@@ -37,7 +37,7 @@ def test_what_is_sent_is_the_beginning_of_the_transcript(
     samples, context = RECORDINGS[name](), RequestContext.of(600)
     of_engine = transcriber(engine, voices)
     live = LiveText(of_engine, REQUEST, voices.stream())
-    deltas = [live.update(samples[:end], context) for end in range(STEP, len(samples), STEP)]
+    deltas = [live.update(samples[live.begin : end], context) for end in range(STEP, len(samples), STEP)]
     final = collected(of_engine.stream_samples(samples, REQUEST, context), "transcribe").text
     sent = "".join(deltas)
     assert sent
@@ -49,4 +49,4 @@ def test_what_is_sent_is_the_beginning_of_the_transcript(
 def test_where_nobody_speaks_nothing_is_sent(engine: Engine, voices: VoiceActivity, name: str) -> None:
     samples, context = RECORDINGS[name](), RequestContext.of(600)
     live = LiveText(transcriber(engine, voices), REQUEST, voices.stream())
-    assert not any(live.update(samples[:end], context) for end in range(STEP, len(samples), STEP))
+    assert not any(live.update(samples[live.begin : end], context) for end in range(STEP, len(samples), STEP))

@@ -46,12 +46,15 @@ class NoText:
     """Hears nothing before the end."""
 
     heard = Heard()
+    begin = 0
 
     def __init__(self, decodes: "Decodes") -> None:
         self._decodes = decodes
 
     def update(self, samples: Samples, context: RequestContext) -> str:
         with self._decodes.one():
+            self._decodes.looks.append((self.begin, len(samples)))
+            self.begin += len(samples) // 2
             return ""
 
     def finish(self, transcript: str) -> str:
@@ -59,9 +62,13 @@ class NoText:
 
 
 class Decodes:
-    """How many updates and transcripts there were, and how many of them at a time."""
+    """How many updates and transcripts there were, and how many of them at a time.
+
+    `looks` are the updates' samples: the number of the first one, and how many there were.
+    """
 
     def __init__(self) -> None:
+        self.looks: list[tuple[int, int]] = []
         self._lock = Lock()
         self._now = self.most_at_a_time = self.all = 0
 

@@ -40,6 +40,11 @@ def numbered(milliseconds: int) -> bytes:
     return b"".join(bytes([number % 251]) * 8 for number in range(milliseconds))
 
 
+def so_far(audio: InputAudio) -> Samples:
+    """All of the utterance that is under way."""
+    return audio.so_far(0, 600_000 * SAMPLES_PER_MS)
+
+
 def test_a_turn_has_the_audio_between_its_times() -> None:
     audio = InputAudio(TELEPHONE, ScriptedDetector(SpeechStarted(400), SpeechStopped(1_500)))
     sound = numbered(3_000)
@@ -86,7 +91,7 @@ def test_a_turn_goes_on_when_turns_are_switched_off() -> None:
     list(audio.append(sound))
     audio.configure(TELEPHONE, None)
     assert audio.in_utterance
-    assert len(audio.so_far()) == pytest.approx(2_050 * SAMPLES_PER_MS, abs=40)
+    assert len(so_far(audio)) == pytest.approx(2_050 * SAMPLES_PER_MS, abs=40)
     assert audio.take() == sound[8 * 1_000 :]
 
 
@@ -94,7 +99,7 @@ def test_silence_is_not_kept() -> None:
     audio = InputAudio(TELEPHONE, ScriptedDetector())
     assert list(audio.append(bytes(8 * 120_000))) == []
     assert audio.milliseconds <= 12_000
-    assert sum(len(piece) for piece in audio._samples) <= 14_000 * SAMPLES_PER_MS
+    assert len(audio._samples) <= 2 * 14_000 * SAMPLES_PER_MS
 
 
 def test_a_turn_without_an_end_gets_one() -> None:
@@ -111,9 +116,9 @@ def test_without_a_detector_all_is_kept_until_it_is_taken() -> None:
     assert not audio.in_utterance
     assert list(audio.append(bytes(48 * 20_000))) == []
     assert audio.in_utterance
-    assert len(audio.so_far()) == pytest.approx(20_000 * SAMPLES_PER_MS, abs=40)
+    assert len(so_far(audio)) == pytest.approx(20_000 * SAMPLES_PER_MS, abs=40)
     assert audio.take() == bytes(48 * 20_000)
-    assert (audio.milliseconds, len(audio.so_far()), audio.now_ms) == (0, 0, 20_000)
+    assert (audio.milliseconds, len(so_far(audio)), audio.now_ms) == (0, 0, 20_000)
 
 
 def test_the_samples_so_far_are_those_of_the_turn() -> None:
@@ -124,8 +129,19 @@ def test_the_samples_so_far_are_those_of_the_turn() -> None:
         list(audio.append(sound[at : at + 800]))
     whole = InputAudio(TELEPHONE, None)
     list(whole.append(sound))
-    assert len(audio.so_far()) == pytest.approx(500 * SAMPLES_PER_MS, abs=40)
-    assert np.array_equal(audio.so_far(), whole.so_far()[2_500 * SAMPLES_PER_MS :])
+    assert len(so_far(audio)) == pytest.approx(500 * SAMPLES_PER_MS, abs=40)
+    assert np.array_equal(so_far(audio), so_far(whole)[2_500 * SAMPLES_PER_MS :])
+
+
+@pytest.mark.parametrize("turn_ms", [None, 1_300])
+def test_no_other_samples_are_copied_than_those_asked_for(turn_ms: int | None) -> None:
+    detector = ScriptedDetector(SpeechStarted(turn_ms)) if turn_ms else None
+    audio = InputAudio(TELEPHONE, detector)
+    list(audio.append(numbered(9_050)))
+    whole = so_far(audio)
+    assert np.array_equal(audio.so_far(5_000, 200), whole[5_000:5_200])
+    assert np.array_equal(audio.so_far(len(whole) - 70, 200), whole[-70:])
+    assert len(audio.so_far(len(whole), 200)) == 0
 
 
 def test_a_clear_ends_the_turn() -> None:
@@ -146,7 +162,7 @@ def test_another_format_is_heard_from_its_first_sample_on() -> None:
     audio.configure(PCM, None)
     list(audio.append(bytes(48 * 500)))
     assert (audio.now_ms, audio.milliseconds) == (1_400, 500)
-    assert len(audio.so_far()) == pytest.approx(500 * SAMPLES_PER_MS, abs=40)
+    assert len(so_far(audio)) == pytest.approx(500 * SAMPLES_PER_MS, abs=40)
 
 
 def test_another_detector_begins_at_the_present() -> None:

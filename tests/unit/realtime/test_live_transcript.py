@@ -9,7 +9,7 @@ import pytest
 
 from app.engines.interface import Window, WindowOptions, WindowResult
 from app.errors import ClientGone, EngineFailure
-from app.realtime.interface import Heard
+from app.realtime.interface import MOST_SAMPLES, Heard
 from app.realtime.live_transcript import LiveText
 from app.realtime.stable_words import Rules
 from app.request_context import RequestContext
@@ -30,9 +30,9 @@ COUNTING = " ".join(f"w{number}" for number in range(200))
 """What is said, if a test doesn't say otherwise: w0 from 0 to 0.5 s, and so on."""
 
 
-def speech(seconds: float) -> Samples:
+def speech(seconds: float, begin: int = 0) -> Samples:
     """Each sample is its own time, so that the engine knows which part of the speech it hears."""
-    return (np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE).astype(np.float32)
+    return (np.arange(begin, int(seconds * SAMPLE_RATE)) / SAMPLE_RATE).astype(np.float32)
 
 
 @dataclass
@@ -117,7 +117,7 @@ def live_text(
 
 
 def update(live: LiveText, seconds: float) -> str:
-    return live.update(speech(seconds), RequestContext.of(PATIENCE_SECONDS))
+    return live.update(speech(seconds, live.begin), RequestContext.of(PATIENCE_SECONDS))
 
 
 def spoken(live: LiveText, seconds: float, step_seconds: float = 0.5) -> list[str]:
@@ -265,6 +265,51 @@ def test_a_full_window_without_text_is_left_behind() -> None:
     assert update(live, 31) == ""
     engine.changes = {}
     assert update(live, 33).split() == COUNTING.split()[60:65]
+
+
+@pytest.mark.parametrize("until_seconds", [0.0, 20.0, 1_000.0], ids=["silence", "once", "all the time"])
+def test_no_more_than_a_window_is_needed_however_long_it_is(until_seconds: float) -> None:
+    live = live_text(HearingEngine(), until_seconds)
+    needed = []
+    for half_seconds in range(1, 361):
+        needed.append(half_seconds * SAMPLE_RATE // 2 - live.begin)
+        update(live, half_seconds / 2)
+    assert 30 * SAMPLE_RATE <= max(needed) < MOST_SAMPLES
+
+
+def test_windows_in_which_nobody_speaks_are_not_decoded() -> None:
+    engine = HearingEngine()
+    live = live_text(engine, until_seconds=0.0)
+    assert spoken(live, 100) == []
+    assert engine.calls == []
+    assert live.begin == 90 * SAMPLE_RATE
+
+
+def test_what_comes_late_is_heard_a_window_after_the_other() -> None:
+    """Where more has come meanwhile than is looked at, at a time."""
+    live, whole = live_text(HearingEngine()), speech(65)
+    deltas = [
+        live.update(whole[live.begin :][:MOST_SAMPLES], RequestContext.of(PATIENCE_SECONDS)) for _ in range(3)
+    ]
+    assert all(deltas)
+    assert "".join(deltas).split() == COUNTING.split()[:129]
+
+
+def test_a_window_that_failed_is_tried_again() -> None:
+    engine = HearingEngine()
+    live, whole = live_text(engine), speech(40)[:MOST_SAMPLES]
+    answer, fails = engine.answer, iter([True, False, False])
+
+    def failing(window: Window, options: WindowOptions) -> WindowResult:
+        if next(fails):
+            raise EngineFailure("The model failed on this request.")
+        return answer(window, options)
+
+    engine.answer = failing
+    with pytest.raises(EngineFailure):
+        live.update(whole, RequestContext.of(PATIENCE_SECONDS))
+    assert live.begin == 0
+    assert live.update(whole, RequestContext.of(PATIENCE_SECONDS)).split() == COUNTING.split()[:61]
 
 
 def test_what_was_never_returned_counts_as_not_sent() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from app.held_audio import HeldAudio
 from app.realtime.configuration import Configuration
-from app.realtime.interface import SpeechStarted, SpeechStopped
+from app.realtime.interface import MOST_SAMPLES, SpeechStarted, SpeechStopped
 from app.realtime.session import MOST_WAITING, MOST_WAITING_SECONDS, Channel, Session
 from app.waveform import SAMPLE_RATE
 from tests.unit.realtime.sessions_parts import (
@@ -172,6 +172,17 @@ def test_a_session_never_has_two_decodes_at_a_time() -> None:
     assert talk.transcripts() == ["1250 ms"] * 40
     assert worker.decodes.all > 40
     assert worker.decodes.most_at_a_time == 1
+
+
+def test_a_look_has_what_the_text_still_needs_and_no_more_than_a_window() -> None:
+    """Of minutes that come at once; the text is done with half of what it was given."""
+    worker = Worker()
+    talk = Talk(worker)
+    talk.tell(UPDATE)
+    for _ in range(4):
+        talk.tell(append(60_000))
+        talk.rest()
+    assert worker.decodes.looks == [(number * MOST_SAMPLES // 2, MOST_SAMPLES) for number in range(4)]
 
 
 def test_no_other_format_while_there_is_audio() -> None:

@@ -30,6 +30,7 @@ class Live:
     def __init__(self, *pieces: str) -> None:
         self.pieces = list(pieces)
         self.sent = ""
+        self.begin = 0
         self.meanwhile: Callable[[], None] = lambda: None
 
     @property
@@ -39,6 +40,7 @@ class Live:
     def update(self, samples: Samples, context: RequestContext) -> str:
         self.meanwhile()
         piece = self.pieces.pop(0)
+        self.begin += 100
         self.sent += piece
         return piece
 
@@ -116,7 +118,9 @@ def test_without_text_before_all_comes_at_once() -> None:
 def test_the_model_is_held_from_the_first_look_to_the_answer() -> None:
     models = Models("All", "", " wor")
     spoken = Spoken(models)
+    assert spoken.utterance.begin == 0
     assert [spoken.update() for _ in range(3)] == [True, False, True]
+    assert spoken.utterance.begin == 300
     assert spoken.texts() == ["All", " wor"]
     assert spoken.utterance.heard == Heard("All wor and more", 100)
     assert models.notes == ["+first"]
