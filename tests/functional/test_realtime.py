@@ -19,6 +19,7 @@ from tests.functional.realtime_client import (
     INTENT,
     TRANSCRIPTION,
     RealtimeClient,
+    answer_for,
     audio_of,
     realtime,
     session_of,
@@ -84,6 +85,54 @@ def test_completed_is_what_the_same_file_gives(
     assert completed["transcript"] == answer["text"] != ""
     assert completed["logprobs"] == answer["logprobs"] != []
     assert completed["usage"] == answer["usage"]
+
+
+@pytest.mark.parametrize(
+    ("recording", "seconds", "told"),
+    [
+        pytest.param("numbers.wav", 10, {"prompt": "Weather and seas."}, id="language and prompt"),
+        pytest.param("german.wav", 10, {"prompt": "Wetter und Meer."}, id="another language"),
+        pytest.param("minute.flac", 40, {"language": "en"}, id="over 30 s"),
+        pytest.param("minute.flac", 40, {"prompt": "The sun."}, id="over 30 s, language detected"),
+    ],
+)
+def test_completed_is_what_a_request_gives(
+    server: GunicornServer, session: RealtimeClient, recording: str, seconds: int, told: dict[str, str]
+) -> None:
+    audio = audio_of(DATA / recording)[: 48_000 * seconds]
+    assert completed_of(session, audio, **told) == answered_of(server, audio, **told)
+
+
+@pytest.mark.slow
+def test_completed_has_the_context_of_requests(
+    server: GunicornServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    audio = audio_of(DATA / "numbers.wav")
+    log = tmp_path_factory.mktemp("short") / "server.log"
+    with (
+        GunicornServer(log, WHISPER_CONTEXT="short") as short,
+        realtime(short.wait_until_ready().url) as session,
+    ):
+        completed = completed_of(session, audio, language="en")
+        assert completed == answered_of(short, audio, language="en")
+    full = answered_of(server, audio, language="en")
+    assert completed["transcript"] == full["transcript"]
+    assert completed["logprobs"] != full["logprobs"]
+
+
+def completed_of(session: RealtimeClient, audio: bytes, **told: str) -> dict[str, Any]:
+    """An utterance's text, the log probabilities of its tokens, and its usage."""
+    opened = session_of(transcription={"model": "gpt-4o-transcribe", **told})
+    session.update({**opened, "include": ["item.input_audio_transcription.logprobs"]})
+    completed = session.transcribe(audio)
+    return {name: completed[name] for name in ("transcript", "logprobs", "usage")}
+
+
+def answered_of(server: GunicornServer, audio: bytes, **told: str) -> dict[str, Any]:
+    """The same of a request with the utterance as a file; there is some text."""
+    answer = answer_for(server, audio, **{"model": "gpt-4o-transcribe", "include[]": "logprobs", **told})
+    assert answer["text"]
+    return {"transcript": answer["text"], "logprobs": answer["logprobs"], "usage": answer["usage"]}
 
 
 CODECS = {"audio/pcm": "pcm_s16le", "audio/pcmu": "pcm_mulaw", "audio/pcma": "pcm_alaw"}
