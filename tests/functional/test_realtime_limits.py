@@ -2,15 +2,19 @@
 
 import json
 import time
+from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from functools import partial
 from select import select
 from socket import SHUT_RDWR
 from socket import socket as Socket
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
 
 from app.admission import READING
 from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
@@ -25,6 +29,8 @@ pytestmark = pytest.mark.slow
 
 APPEND = "input_audio_buffer.append"
 SESSIONS = 200
+OPEN, SENDERS = 100, 16
+"""Of these so many send, which is the default of WHISPER_REALTIME_SENDING."""
 UTTERANCES = 60
 MOST_GROWTH_MB = 60
 SESSION_SECONDS = 4
@@ -131,6 +137,50 @@ def test_two_hundred_open_sessions_leave_everything_else_as_it_was(server: Gunic
         lambda: ProcessState.of(server.workers[0]).descriptors <= before.descriptors + 4, "none is left"
     )
     assert ProcessState.of(server.workers[0]).threads <= before.threads + 4
+
+
+def test_as_many_as_may_send_leave_everything_else_as_it_was(server: GunicornServer) -> None:
+    """Each says one utterance after the other, for as long as others are answered."""
+    wait_until(lambda: "whisper_realtime_sessions 0.0" in server.get("/metrics").text, "no other is open")
+    spoken, done = audio_of(FLAGSHIP), Event()
+    texts: list[list[str]] = [[] for _ in range(SENDERS)]
+    with ExitStack() as held:
+        sockets = [
+            held.enter_context(websocket(server.port, **{"X-Forwarded-For": f"192.0.2.{number % 4}"}))
+            for number in range(OPEN)
+        ]
+        senders = held.enter_context(ThreadPoolExecutor(SENDERS))
+        held.callback(done.set)
+        talks = [
+            senders.submit(talk, socket, spoken, heard, done)
+            for socket, heard in zip(sockets[:SENDERS], texts, strict=True)
+        ]
+        for _ in range(3):
+            before = [len(heard) for heard in texts]
+            assert server.get("/health").status_code == 200
+            assert server.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
+            wait_until(partial(all_have_more, texts, before), "all senders are answered")
+        done.set()
+        for each in talks:
+            each.result(PATIENCE_SECONDS)
+        assert f"whisper_realtime_sessions {OPEN}.0" in server.get("/metrics").text
+    assert {text for heard in texts for text in heard} == {FLAGSHIP_TEXT}
+
+
+def all_have_more(texts: list[list[str]], before: list[int]) -> bool:
+    return all(len(heard) > count for heard, count in zip(texts, before, strict=True))
+
+
+def talk(socket: ClientConnection, spoken: bytes, texts: list[str], done: Event) -> None:
+    """Have an utterance transcribed again and again, and note each text. Fails where audio is refused."""
+    assert "session.created" in str(socket.recv(PATIENCE_SECONDS))
+    socket.send(json.dumps({"type": "session.update", "session": session_of()}))
+    while not done.is_set():
+        socket.send(json.dumps({"type": APPEND, "audio": b64encode(spoken).decode()}))
+        socket.send('{"type": "input_audio_buffer.commit"}')
+        while "transcript" not in (event := json.loads(socket.recv(PATIENCE_SECONDS))):
+            assert event["type"] != "error", event
+        texts.append(event["transcript"])
 
 
 def test_a_session_may_be_slower_than_any_body(server: GunicornServer) -> None:
