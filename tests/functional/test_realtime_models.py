@@ -21,14 +21,17 @@ IDLE_SECONDS = 1
 def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GunicornServer]:
     """One model is loaded at a time, and unloaded after a second without use."""
     folder = tmp_path_factory.mktemp("several")
-    write(folder / "random.pt", TINY_TURBO, tokens=5)
+    for name in ("random.pt", "gone.pt"):
+        write(folder / name, TINY_TURBO, tokens=5)
     with GunicornServer(
         folder / "server.log",
-        WHISPER_MODELS=f"other={folder / 'random.pt'},gpt-realtime-whisper=other",
+        WHISPER_MODELS=f"other={folder / 'random.pt'},gpt-realtime-whisper=other,gone={folder / 'gone.pt'}",
         WHISPER_MODELS_LOADED="1",
         WHISPER_MODEL_IDLE_SECONDS=str(IDLE_SECONDS),
     ) as running:
-        yield running.wait_until_ready()
+        running.wait_until_ready()
+        (folder / "gone.pt").unlink()
+        yield running
 
 
 def test_an_open_session_keeps_no_model(several: GunicornServer) -> None:
@@ -89,3 +92,20 @@ def test_the_model_of_an_utterance_is_the_one_named_last(several: GunicornServer
         session.send("input_audio_buffer.commit")
         completed = session.receive_until("conversation.item.input_audio_transcription.completed")
         assert completed["transcript"] == FLAGSHIP_TEXT
+
+
+def test_an_utterance_fails_whose_model_has_gone(several: GunicornServer) -> None:
+    """Its items are told apart, no path is told, and the session goes on."""
+    spoken = audio_of(FLAGSHIP)
+    with realtime(several.url) as session:
+        session.update(session_of("gone"))
+        for _ in range(2):
+            session.append(spoken)
+            session.send("input_audio_buffer.commit")
+            item_id = session.receive_until("input_audio_buffer.committed")["item_id"]
+            failed = session.receive_until(f"{TRANSCRIPTION}.failed")
+            assert (failed["item_id"], failed["content_index"]) == (item_id, 0)
+            assert "The model 'gone'" in failed["error"]["message"]
+            assert ".pt" not in failed["error"]["message"]
+        session.update(session_of("whisper-1"))
+        assert session.transcribe(spoken)["transcript"] == FLAGSHIP_TEXT
