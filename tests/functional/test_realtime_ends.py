@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -12,6 +13,7 @@ from tests.functional.gunicorn_server import PATIENCE_SECONDS, GunicornServer
 from tests.functional.realtime_client import RealtimeClient, audio_of, realtime, session_of, websocket
 from tests.functional.realtime_malformed import HANDSHAKE
 from tests.functional.recordings import DATA, FLAGSHIP, FLAGSHIP_TEXT
+from tests.functional.slow_model import write_slow_model
 from tests.functional.test_client_gone import cpu_seconds, settled_cpu_seconds, wait_for_work
 from tests.functional.test_faults import wait_until
 
@@ -58,6 +60,24 @@ def test_the_utterance_in_flight_is_answered_before_the_server_ends(start_server
             assert event["type"].endswith(".delta")
     assert server.wait() == 0
     assert server.log.count("close_code=1012") == 4
+
+
+def test_an_utterance_that_takes_too_long_is_cut_off(start_server: StartServer, tmp_path: Path) -> None:
+    """The server ends by itself; its worker, which is in the middle of minutes of speech, is not killed."""
+    server = start_server(WHISPER_MODEL=str(write_slow_model(tmp_path))).wait_until_ready()
+    [worker] = server.workers
+    with realtime(server.url) as session:
+        session.update(session_of(format={"type": "audio/pcmu"}))
+        session.append(audio_of(DATA / "minute.flac", "audio/pcmu") * MINUTES, 4_000_000)
+        session.send("input_audio_buffer.commit")
+        session.receive_until("conversation.item.done")
+        wait_for_work(server, 1)
+        server.send(signal.SIGTERM)
+        assert close_of(session) == 1012
+    assert server.wait() == 0
+    assert not Path(f"/proc/{worker}").exists()
+    assert server.log.count("close_code=1012") == 1
+    assert [word for word in ("SIGKILL", "SIGABRT", "TIMEOUT", "Traceback") if word in server.log] == []
 
 
 def next_or_none(session: RealtimeClient) -> dict[str, object] | None:
