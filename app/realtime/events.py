@@ -12,6 +12,13 @@ from app.transcript import Transcript
 Event = dict[str, Any]
 
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
+_LONGEST_EVENT_ID = 512
+
+
+def event_id_of(event: Event) -> str | None:
+    """The client's id of an event that is not checked yet; None if it can't be one."""
+    event_id = event.get("event_id")
+    return event_id if isinstance(event_id, str) and len(event_id) <= _LONGEST_EVENT_ID else None
 
 
 def new_id(kind: str) -> str:

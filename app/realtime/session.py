@@ -11,7 +11,7 @@ from app.held_audio import AudioShare
 from app.realtime import events
 from app.realtime.audio_checks import check_length, check_room, decoded_audio, samples_in
 from app.realtime.configuration import Configuration, Parse, Transcription
-from app.realtime.events import new_id
+from app.realtime.events import event_id_of, new_id
 from app.realtime.input_audio import InputAudio, TurnStarted
 from app.realtime.interface import (
     MOST_SAMPLES,
@@ -32,7 +32,6 @@ OFFERED = (
     "This server offers transcription sessions: connect to /v1/realtime?intent=transcription, and send "
     "session.update with session.type 'transcription' and session.audio.input.transcription."
 )
-LONGEST_EVENT_ID = 512
 MOST_WAITING = 100
 MOST_WAITING_SECONDS = 300
 """The most utterances that wait to be transcribed, and their audio; until one is, nothing more is read.
@@ -129,7 +128,7 @@ class Session:
         event_id = None
         try:
             event = self._services.parse_event(data)
-            event_id = _event_id(event)
+            event_id = event_id_of(event)
             self._services.check_event(event)
             self._check_kind(event)
             _HANDLERS[event["type"]](self, event)
@@ -295,9 +294,3 @@ _HANDLERS: dict[str, Callable[[Session, Fields], None]] = {
 }
 CLIENT_EVENTS = tuple(_HANDLERS)
 """The types of the events that a session takes."""
-
-
-def _event_id(event: Fields) -> str | None:
-    """The client's id of an event that is not checked yet; None if it can't be one."""
-    event_id = event.get("event_id")
-    return event_id if isinstance(event_id, str) and len(event_id) <= LONGEST_EVENT_ID else None

@@ -136,10 +136,9 @@ class SpeechWorker(ThreadWorker):  # type: ignore[misc]
         conn.sock.reset_send_timer()
         try:
             return bool(super().handle_request(req, conn))
-        except Upgraded as upgraded:
+        except Upgraded as upgrade:
             conn.sock.leave_pool()
-            early = conn.parser.unreader.take_buffered()
-            conn.handed_over = start_session(upgraded.session, conn.sock, early)
+            conn.handed_over = start_session(upgrade.session, conn.sock, conn.parser.unreader.take_buffered())
             return False
         except BlockingIOError:
             self.log.info("A connection was cut: its client did not take its answer")
