@@ -195,7 +195,10 @@ def test_a_session_may_be_slower_than_any_body(server: GunicornServer) -> None:
 
 def is_cut(slow: list[Socket], server: GunicornServer) -> bool:
     """Whether one of the bodies was refused, so that a transcription found a place."""
-    assert server.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
+    answer = server.transcribe(FLAGSHIP)
+    if answer.status_code == 503:  # all are new, so that nobody knows yet who is slow
+        return False
+    assert answer.json()["text"] == FLAGSHIP_TEXT
     return bool(select(slow, [], [], 0)[0])
 
 
