@@ -100,8 +100,7 @@ class ModelPool:
         """Hold a loaded model; it is not unloaded meanwhile. Loads it if need be, and waits for room.
 
         `keep_seconds`: how long it stays afterwards if nobody uses it, in place of what was set before.
-        Nobody waits past `deadline`, which `latest_end` gives, or for longer than the limit.
-        Raises ServerBusy where it can't be had in time, or not at all, and what `check` raises.
+        Raises ServerBusy where it can't be had by `deadline`, in time or at all, and what `check` raises.
         """
         with ExitStack() as held:
             with self._waiting.place(wanted.name, check, deadline) as wait:
@@ -130,11 +129,12 @@ class ModelPool:
             return True
 
     def close(self) -> None:
-        """Refuse all who wait, and close the loaded models' engines."""
+        """Refuse all who wait, and close the loaded models' engines, but those that are being unloaded."""
         with self._changed:
             self._closed = True
             self._sweeper.cancel()
-            models = [slot.model for slot in self._slots.values() if slot.model]
+            loaded = [slot for slot in self._slots.values() if slot.state is SlotState.LOADED]
+            models = [slot.model for slot in loaded if slot.model]
             self._changed.notify_all()
         for model in models:
             model.close()
