@@ -115,12 +115,15 @@ def _handler(server: GunicornServer, proxy: InterruptingProxy) -> type[BaseHTTPR
             """Send comments, as the server does, so that only a client that leaves ends the connection."""
             interruption.reached.set()
             deadline = monotonic() + PATIENCE_SECONDS
-            while not interruption.go_on.wait(0.05) and monotonic() < deadline:
-                readable, _, _ = select([self.connection], [], [], 0)
-                if readable and not self.connection.recv(1, MSG_PEEK):
-                    interruption.gone.set()
-                    raise ConnectionAbortedError
-                self.wfile.write(b": ping\n\n")
+            try:
+                while not interruption.go_on.wait(0.05) and monotonic() < deadline:
+                    readable, _, _ = select([self.connection], [], [], 0)
+                    if readable and not self.connection.recv(1, MSG_PEEK):
+                        raise ConnectionAbortedError
+                    self.wfile.write(b": ping\n\n")
+            except ConnectionError:  # also a reset, while this reads or writes
+                interruption.gone.set()
+                raise
 
         def _refuse(self, interruption: Interruption) -> None:
             self.send_response(interruption.status)
