@@ -41,9 +41,10 @@ class SharedWork:
 
     def _run(self, key: Hashable, work: Callable[[], T], future: Future[T]) -> None:
         try:
-            future.set_result(work())
+            finish = partial(future.set_result, work())
         except BaseException as error:  # whatever it is, others wait for it
-            future.set_exception(error)
-        with self._changed:
+            finish = partial(future.set_exception, error)
+        with self._changed:  # at once: who asks from now on gets new work
             del self._running[key]
+            finish()
             self._changed.notify_all()
