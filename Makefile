@@ -32,7 +32,7 @@ test: $(VENV)/.installed-dev $(NODE)/node_modules/.installed ## nearly all tests
 test-all: $(VENV)/.installed-dev $(NODE)/node_modules/.installed $(AGENTS)/.venv/.installed ## those and the slow ones, as CI runs them
 	$(PYTEST) auto -rs -m "not long and not real"
 
-test-quick: $(VENV)/.installed-dev ## the unit tests that run no model, codec or process, in a minute
+test-quick: $(VENV)/.installed-dev ## the unit tests that run no model, codec, socket or process, in a minute
 	$(PYTEST) logical --quick -m "not slow and not long and not real" tests/unit
 
 soak: $(VENV)/.installed-dev ## the tests that take minutes to an hour each, one after the other

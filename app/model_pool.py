@@ -78,20 +78,20 @@ class ModelPool:
 
     def failed(self, key: Hashable) -> bool:
         """Whether the model could not be loaded, and will not be tried again for a while."""
-        return self._failures.remembers(key)
+        with self._changed:
+            return self._failures.remembers(key)
 
     def has_room(self, wanted: Wanted) -> bool:
         """Whether the model is there, or no other one must go for it."""
         with self._changed:
             return wanted.key in self._slots or self._room.fits(wanted)
 
-    def wait_for(self, name: str, work: Callable[[], T], check: Check, deadline: float) -> T:
-        """What `work` returns or raises: it is done once for all who ask at a time, who wait as for a load.
-
-        Raises ServerBusy where it takes too long, and what `check` raises.
+    def wait_for(self, name: str, key: Hashable, work: Callable[[], T], check: Check, deadline: float) -> T:
+        """What `work` returns or raises: it is done once for all who ask for a key at a time, who wait as for
+        a load. Raises ServerBusy where it takes too long, and what `check` raises.
         """
         with self._waiting.place(name, check, deadline) as wait:
-            return self._shared.result(name, work, wait)
+            return self._shared.result(key, work, wait)
 
     @contextmanager
     def lease(
@@ -133,8 +133,7 @@ class ModelPool:
         with self._changed:
             self._closed = True
             self._sweeper.cancel()
-            loaded = [slot for slot in self._slots.values() if slot.state is SlotState.LOADED]
-            models = [slot.model for slot in loaded if slot.model]
+            models = [slot.model for slot in self.loaded()]
             self._changed.notify_all()
         for model in models:
             model.close()
@@ -262,8 +261,7 @@ class ModelPool:
 
     def _close_model(self, slot: Slot) -> None:
         """Runs in a thread of its own. The slot is free when the memory is."""
-        with self._changed:  # else `close` may close the engine at the same time
-            model, slot.model = slot.model, None
+        model, slot.model = slot.model, None
         if model:
             model.close()
         del model

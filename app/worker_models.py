@@ -81,10 +81,10 @@ class WorkerModels:
         self.device, self._thread = device, engines.new_thread()
         try:
             model = self._load(self.first, checkpoint, beside=False)
+            self._check_budget(model)
         except BaseException:
             self._thread.close()
             raise
-        self._check_budget(model)
         self.facts = self._facts(self.first, first)
         self.pool.add(self._wanted(self.first, first), model)
         for ahead in preloaded(self._settings, self.more.values()):
@@ -116,7 +116,7 @@ class WorkerModels:
     def alive(self) -> bool:
         """Whether there is a first model, which takes work, or will once it has been loaded again.
 
-        After it could not be loaded again, False until that is tried again.
+        False for RETRY_SECONDS after it could not be loaded again.
         """
         engines_alive = all(slot.model.engine.alive for slot in self.pool.loaded())
         alive = engines_alive and (not self._thread or self._thread.alive)
@@ -225,7 +225,8 @@ class WorkerModels:
             return verified
         name = served.name or "first"
         try:
-            found = self.pool.wait_for(name, partial(self._verified.get, served.source), check, deadline)
+            check_files = partial(self._verified.get, served.source)
+            found = self.pool.wait_for(name, served.source, check_files, check, deadline)
         except StartError as error:
             self._missing[served] = monotonic() + RETRY_SECONDS
             _log.error("The model %s can't be loaded: %s", served.name or served.source, error)

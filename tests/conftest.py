@@ -83,7 +83,10 @@ MORE_THAN_PYTHON = {
         "waveform/test_voice_activity.py",
     )
 }
-"""Unit tests that run a model, codec, compiler, simulation, socket or process: not with `--quick`."""
+"""Unit tests that run a model, codec, compiler, simulation, socket or process, or take seconds.
+
+They don't run with `--quick`.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

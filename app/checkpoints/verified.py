@@ -58,14 +58,14 @@ class VerifiedCheckpoints:
     resolve: Callable[[str], Checkpoint]
     known: Mapping[str, Verified] = field(default_factory=dict)
     _found: dict[str, Verified] = field(default_factory=dict, init=False)
-    _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    _locks: dict[str, Lock] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def get(self, source: str) -> Verified:
         """The checkpoint that a name or a path means. Raises CheckpointError."""
         found = self.remembered(source)
         if found and found.unchanged:
             return found
-        with self._lock:  # so that nobody reads the same gigabytes a second time
+        with self._locks.setdefault(source, Lock()):  # so that nobody reads the same gigabytes a second time
             found = self.remembered(source)
             if not (found and found.unchanged):
                 checkpoint = self.resolve(source)

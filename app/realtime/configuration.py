@@ -117,9 +117,7 @@ def _merged_detection(before: Fields | None, sent: Fields | None) -> Fields | No
         return None
     defaults = _DETECTIONS[sent["type"]]
     same = before if before and before["type"] == sent["type"] else {}
-    merged = {**defaults, **same, **sent}
-    known = {name: value for name, value in merged.items() if value is not None}
-    return {**defaults, **known}
+    return {**defaults, **{name: value for name, value in {**same, **sent}.items() if value is not None}}
 
 
 def _settle_live_models(changed: Fields, *, detection_sent: bool) -> None:

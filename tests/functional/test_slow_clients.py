@@ -199,8 +199,9 @@ def test_clients_that_take_nothing_hold_no_more_threads_than_may_write(server: G
         serves(server.url)
 
 
-@pytest.mark.needs("nginx")
-@pytest.mark.parametrize("by_nginx", [False, True], ids=["bare", "nginx"])
+@pytest.mark.parametrize(
+    "by_nginx", [False, pytest.param(True, marks=pytest.mark.needs("nginx"))], ids=["bare", "nginx"]
+)
 def test_answers_that_nobody_takes_keep_nobody_out(
     keyed: GunicornServer, tmp_path_factory: pytest.TempPathFactory, *, by_nginx: bool
 ) -> None:

@@ -7,6 +7,7 @@ from time import monotonic
 import pytest
 
 from app.alarm import Alarm
+from tests.threads import no_thread
 
 PATIENCE_SECONDS = 60
 
@@ -43,13 +44,10 @@ def test_once_it_is_cancelled_it_does_not_ring() -> None:
 def test_where_no_thread_can_be_started_the_next_time_counts(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def start(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     rung = threading.Event()
     alarm = Alarm(rung.set, lambda: 0.0)
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", start)
+        patched.setattr(threading.Thread, "start", no_thread)
         alarm.set(0)
     assert "can't start new thread" in caplog.text
     alarm.set(0.01)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from errno import ENOMEM
 from math import inf
-from time import monotonic, sleep
+from time import monotonic
 
 import pytest
 
@@ -15,6 +15,7 @@ from app.loaded_model import LoadedModel
 from app.model_pool import ModelPool
 from app.pool_slots import PoolLimits, Wanted
 from tests.scripted_engine import ScriptedEngine, result
+from tests.threads import no_thread, wait_until
 
 PATIENCE_SECONDS = 60
 Clock = Callable[[], float]
@@ -99,13 +100,6 @@ def pool_of(unloaded: list[int]) -> Iterator[Callable[..., ModelPool]]:
             return pool
 
         yield make
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert monotonic() < deadline
-        sleep(0.01)
 
 
 def use(pool: ModelPool, wanted: Wanted) -> LoadedModel:
@@ -338,11 +332,8 @@ def test_nobody_waits_for_a_load_that_ended_its_thread(
 def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """From now on the system starts none, until what this gives is called."""
 
-    def start(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", start)
+        patched.setattr(threading.Thread, "start", no_thread)
         yield patched.undo
 
 

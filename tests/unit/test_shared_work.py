@@ -9,6 +9,7 @@ import pytest
 from app import background
 from app.errors import CheckpointError, ClientGone, ServerBusy
 from app.shared_work import SharedWork
+from tests.threads import no_thread
 
 PATIENCE_SECONDS = 60.0
 
@@ -77,12 +78,8 @@ def test_without_a_thread_to_spare(
 ) -> None:
     shared = SharedWork(changed)
 
-    class NoThread(threading.Thread):
-        def start(self) -> None:
-            raise RuntimeError("can't start new thread")
-
     with monkeypatch.context() as patch:
-        patch.setattr(background, "Thread", NoThread)
+        patch.setattr(background.Thread, "start", no_thread)
         with pytest.raises(ServerBusy, match="no thread to spare"):
             shared.result("a", lambda: 7, wait)
     assert shared.result("a", lambda: 7, wait) == 7

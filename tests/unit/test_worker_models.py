@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 
@@ -18,6 +17,7 @@ from app.errors import CheckpointError, ClientGone, ServerBusy, StartError
 from app.settings import Settings
 from app.worker_models import HeldModel, WorkerModels
 from tests.scripted_engine import ScriptedEngine, result
+from tests.threads import wait_until
 
 PATIENCE_SECONDS = 60.0
 
@@ -97,13 +97,6 @@ def started(files: Files) -> Iterator[Callable[..., WorkerModels]]:
 def use(models: WorkerModels, name: str, check: Callable[[], None] = stay) -> HeldModel:
     with models.hold(models.served(name), check) as held:
         return held
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert monotonic() < deadline
-        sleep(0.01)
 
 
 def test_a_checkpoint_is_read_once_for_all_and_in_nobodys_thread(
@@ -226,3 +219,19 @@ def test_a_loaded_model_whose_files_are_gone_goes_on(
     loaded = use(models, "other").loaded
     Path(models.served("other").source).unlink()
     assert use(models, "other").loaded is loaded
+
+
+def test_a_name_may_be_what_the_first_model_is_called(
+    files: Files, started: Callable[..., WorkerModels]
+) -> None:
+    """Two models whose files are looked at, at the same time, under one name in what clients are told."""
+    models = started()
+    models.more["first"] = replace(models.first, name="first", source=str(files.write("second", "3")))
+    models._verified = VerifiedCheckpoints(files.resolve)
+    models.unload(models.first, stay)
+    files.gate.clear()
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(use, models, name) for name in ("first", "whisper-1")]
+        wait_until(lambda: len(files.checked) == 2)
+        files.gate.set()
+        assert waiting[0].result().loaded is not waiting[1].result().loaded

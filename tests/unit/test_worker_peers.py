@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic, sleep
+from time import monotonic
 
 import pytest
 
@@ -18,6 +18,7 @@ from app.errors import ClientGone
 from app.waiting import Check
 from app.worker_peers import Message, WorkerPeers, forget_worker
 from tests.processes import limited
+from tests.threads import no_thread, wait_until
 
 PATIENCE_SECONDS = 60.0
 
@@ -34,20 +35,6 @@ def impatient(seconds: float = PATIENCE_SECONDS) -> Check:
         assert monotonic() < deadline, "it waits for ever"
 
     return check
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    check = impatient()
-    while not condition():
-        check()
-        sleep(0.01)
-
-
-class NoThread(threading.Thread):
-    """One that the system can't start."""
-
-    def start(self) -> None:
-        raise RuntimeError("can't start new thread")
 
 
 @pytest.fixture
@@ -181,7 +168,7 @@ def test_without_threads_it_hears_again_when_there_are_some(
     one = worker(0, told(0))
     worker(1, told(1))
     with monkeypatch.context() as short:
-        short.setattr(background, "Thread", NoThread)
+        short.setattr(background.Thread, "start", no_thread)
         with Client(str(folder / "worker-1.sock"), "AF_UNIX") as asking, pytest.raises(EOFError):
             asking.recv_bytes()  # it is told at once, and not left to wait
         assert "can't start new thread" in caplog.text

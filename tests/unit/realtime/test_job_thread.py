@@ -6,6 +6,7 @@ from threading import Event, Thread, current_thread
 import pytest
 
 from app.realtime.job_thread import JobThread
+from tests.threads import no_thread
 
 PATIENCE_SECONDS = 120
 
@@ -83,7 +84,3 @@ def test_without_a_thread_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> No
     assert jobs.add(lambda: done.append(2))
     assert idle.reached.wait(PATIENCE_SECONDS)
     assert done == [2]
-
-
-def no_thread(thread: Thread) -> None:
-    raise RuntimeError("can't start new thread")

@@ -295,17 +295,22 @@ def test_what_comes_late_is_heard_a_window_after_the_other() -> None:
     assert "".join(deltas).split() == COUNTING.split()[:129]
 
 
-def test_a_window_that_failed_is_tried_again() -> None:
-    engine = HearingEngine()
-    live, whole = live_text(engine), speech(40)[:MOST_SAMPLES]
-    answer, fails = engine.answer, iter([True, False, False])
+def failing_engine(*fails: bool) -> HearingEngine:
+    """One whose windows fail where this says so, in turn."""
+    engine, left = HearingEngine(), iter(fails)
+    answer = engine.answer
 
     def failing(window: Window, options: WindowOptions) -> WindowResult:
-        if next(fails):
+        if next(left):
             raise EngineFailure("The model failed on this request.")
         return answer(window, options)
 
     engine.answer = failing
+    return engine
+
+
+def test_a_window_that_failed_is_tried_again() -> None:
+    live, whole = live_text(failing_engine(True, False, False)), speech(40)[:MOST_SAMPLES]
     with pytest.raises(EngineFailure):
         live.update(whole, RequestContext.of(PATIENCE_SECONDS))
     assert live.begin == 0
@@ -314,16 +319,7 @@ def test_a_window_that_failed_is_tried_again() -> None:
 
 def test_what_was_never_returned_counts_as_not_sent() -> None:
     """The first of two windows was decoded, and the second one failed."""
-    engine = HearingEngine()
-    live = live_text(engine)
-    answer, fails = engine.answer, iter([False, True])
-
-    def failing(window: Window, options: WindowOptions) -> WindowResult:
-        if next(fails):
-            raise EngineFailure("The model failed on this request.")
-        return answer(window, options)
-
-    engine.answer = failing
+    live = live_text(failing_engine(False, True))
     with pytest.raises(EngineFailure):
         update(live, 40)
     assert live.sent == ""

@@ -11,6 +11,7 @@ from app.realtime.configuration import Configuration
 from app.realtime.interface import MOST_SAMPLES, SpeechStarted, SpeechStopped
 from app.realtime.session import MOST_WAITING, MOST_WAITING_SECONDS, Channel, Session
 from app.waveform import SAMPLE_RATE
+from tests.threads import no_thread
 from tests.unit.realtime.sessions_parts import (
     COMMIT,
     PATIENCE_SECONDS,
@@ -238,10 +239,6 @@ def test_closing_cancels_everything() -> None:
     assert talk.session.idle
     assert talk.transcripts() == []
     assert (worker.held, talk.held.samples) == (0, 0)
-
-
-def no_thread(thread: Thread) -> None:
-    raise RuntimeError("can't start new thread")
 
 
 def test_an_utterance_that_no_thread_can_be_had_for_fails(monkeypatch: pytest.MonkeyPatch) -> None:

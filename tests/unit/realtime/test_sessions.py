@@ -17,6 +17,7 @@ from app.realtime.configuration import Configuration
 from app.realtime.handshake import accept
 from app.realtime.sessions import AdmittedSession, Limits, Opening, Sessions
 from app.realtime.waker import Waker
+from tests.threads import no_thread
 from tests.unit.realtime.sessions_parts import COMMIT, PATIENCE_SECONDS, UPDATE, Worker, append
 from tests.unit.realtime.test_connection import Stream
 
@@ -109,10 +110,6 @@ def test_a_place_without_a_connection_is_given_back() -> None:
 
 def no_descriptor(*_: object) -> None:
     raise OSError(errno.EMFILE, "Too many open files")
-
-
-def no_thread(*_: object) -> None:
-    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize(
