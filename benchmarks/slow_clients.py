@@ -100,7 +100,7 @@ def measure(name: str, kind: Kind, port: int, seconds: float) -> None:
         dripping = Thread(target=_drip, args=(clients, kind.drip, left))
         dripping.start()
         try:
-            sleep(1)
+            sleep(2)  # bodies that are younger than a second give way to nobody
             waits, end = [], monotonic() + seconds
             upload_seconds = _upload(url)
             while monotonic() < end:

@@ -76,7 +76,7 @@ def read_json_body(request: IncomingRequest) -> Any:
 
 def _is_wide(body: bytearray) -> bool:
     """Whether Python may need more than one byte for each character of the values."""
-    return not body.isascii() or rb"\u" in body
+    return not body.isascii() or (b"\\" in body and rb"\u" in body)  # one byte is found ten times as fast
 
 
 def _read_body(request: IncomingRequest) -> bytearray:
